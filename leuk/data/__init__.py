@@ -1,0 +1,1 @@
+"""Data sets, their splits and traps, and synthetic smears with known truth."""
