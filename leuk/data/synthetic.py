@@ -386,7 +386,7 @@ def _draw_red(slide: _Slide, centres: np.ndarray, diameter: float, white_cover: 
         inner = np.hypot(u[own] - np.float32(off[0]), v[own] - np.float32(off[1])) / np.float32(radius)
         thick = 1 - np.float32(depth[i]) * np.exp(-((inner / np.float32(reach[i])) ** 3))
         thick += np.float32(0.12) * np.exp(-(((rho - np.float32(0.9)) / np.float32(0.12)) ** 2))
-        layer = cover * thick * np.float32(strength[i])
+        layer = cover * np.maximum(thick, 0) * np.float32(strength[i])
         if white_cover is not None and not under[i]:
             layer *= 1 - white_cover[on]
         pile[on] += layer**crowd
@@ -411,7 +411,7 @@ def _draw_white(slide: _Slide, cell: _White, label: int, best: np.ndarray, secon
     whole = _edge(outside, soft) * mine
     core = _edge(nuclear, max(1.2, 0.035 * cell.diameter)) * whole
 
-    jitter = np.exp(rng.normal(0, 0.05, 3)).astype(np.float32)
+    jitter = np.exp(rng.normal(0, (0.13, 0.06, 0.1), 3)).astype(np.float32)  # some pinker, some bluer
     fine, middle, coarse = (slide.noise(k, outside.shape) for k in range(3))
 
     base = slide.colour(style.granular) * (1 - kind.basophilia) + slide.colour(style.cytoplasm) * kind.basophilia
