@@ -44,7 +44,6 @@ FOREIGN_SUFFIXES = {
 MAX_PAGES = 1000
 """How many pages of a TIFF are counted; a chain of directories can be made endless."""
 
-# What follows a ZIP, a document or a video has no pixels to offer; each says what to do instead.
 _PLAIN_MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xd8\xff", "JPEG"),
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -180,7 +179,7 @@ def read_header(kind: str, data: bytes) -> Header:
     Raises
     ------
     HeaderError
-        The header is cut short, contradicts itself, or describes an animation or a type of sample that Leuk doesn't read.
+        The header is cut short, contradicts itself, or describes an animation or a type of sample that can't be read.
     """
     try:
         return {"JPEG": _jpeg, "PNG": _png, "BMP": _bmp, "TIFF": _tiff}[kind](data)
@@ -254,9 +253,7 @@ def _png(data: bytes) -> Header:
             raise HeaderError("ends before its picture does: it was cut short, so copy or export it again.")
         critical = not chunk[0] & 0x20
         if critical and zlib.crc32(data[position + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
-            raise HeaderError(
-                "is damaged: the checksums in the file don't fit its content, so copy or export it again."
-            )
+            raise HeaderError("is damaged: its checksums don't fit its content, so copy or export it again.")
         if chunk == b"IHDR":
             if header is not None or length != 13:
                 raise HeaderError("is damaged: its header is malformed, so export it again.")
@@ -332,9 +329,7 @@ def _tiff(data: bytes) -> Header:
     if not 1 <= samples <= 5 or len(set(bits)) != 1:
         raise HeaderError("holds an unusual set of channels: save it as an RGB picture of 8 bits a channel.")
     if bits[0] not in (1, 2, 4, 8, 12, 16) or any(f != 1 for f in tags.get(339, (1,))):
-        raise HeaderError(
-            f"stores its pixels as {bits[0]}-bit numbers of a kind made for measuring: save it with 8 or 16 bits."
-        )
+        raise HeaderError(f"holds {bits[0]}-bit samples of a kind that Leuk can't read: save it with 8 or 16 bits.")
     # A decoder reserves memory for a whole tile before it reads one.
     if tags.get(322, (0,))[0] * tags.get(323, (0,))[0] > max(4 * width * height, 1 << 22):
         raise HeaderError("is damaged: its tiles are larger than its picture, so export it again.")

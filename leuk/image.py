@@ -137,7 +137,7 @@ class SmearImage:
         """
         image = cls(pixels, "0" * 64, name)
         digest = hashlib.sha256(f"{image.height}x{image.width}:".encode())
-        digest.update(image.pixels)
+        digest.update(image.pixels.data)
         object.__setattr__(image, "sha256", digest.hexdigest())
         return image
 
@@ -237,18 +237,19 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
             found.append(path)
             continue
         inside: list[Path] = []
+        closed: list[OSError] = []
         # os.walk: Path.rglob hides folders that it may not open.
-        for folder, subfolders, files in os.walk(path, onerror=lambda e: inside.append(Path(e.filename))):
+        for folder, subfolders, files in os.walk(path, onerror=closed.append):
             subfolders[:] = [s for s in subfolders if not s.startswith(".")]
             inside += [
                 Path(folder, f) for f in files if not f.startswith(".") and Path(f).suffix.lower() in IMAGE_SUFFIXES
             ]
-        found += sorted(inside)
+        found += sorted(inside + [Path(error.filename) for error in closed])
     return found
 
 
 def _display_name(name: str | None, fallback: str) -> str:
-    """The last part of a name, safe to show: no control characters, no reversed text, no lone surrogates."""
+    """Reduce a name to its last part, safe to show: no control characters, no reversed text, no lone surrogates."""
     last = (name or "").replace("\\", "/").rstrip("/").rpartition("/")[2] or fallback
     # Zero-width joiners (also "format" characters) belong in Persian and other names; the ones that reverse text don't.
     unsafe = {"Cc", "Cs", "Zl", "Zp"}
@@ -328,7 +329,7 @@ def _decode(kind: str, header: Header, shown: str) -> tuple[np.ndarray, tuple[st
         raise ImageError(f"{shown} needs more memory than there is: crop it or save it smaller.") from error
     except UnidentifiedImageError as error:  # a sound header, but of a kind of file that the decoder doesn't know
         raise ImageError(
-            f"{shown} is a {kind} of an unusual kind that Leuk can't read: save it as an RGB picture of 8 bits a channel."
+            f"{shown} is a {kind} of an unusual kind that Leuk can't read: save it as RGB with 8 bits a channel."
         ) from error
     except Exception as error:  # decoders raise nearly every type of error on bytes that were tampered with
         logger.info("can't decode %r: %r", shown, error)
