@@ -13,8 +13,9 @@ Rgb = tuple[float, float, float]
 class StainStyle:
     """A stain, a camera and a slide, as they show in the picture.
 
-    Colours are RGB, 0 … 255 (above 255 for an overexposed background), as seen through one typical layer on the bare slide; they are turned into optical
-    densities against `background`, so that layers lying on each other darken as they do on a slide.
+    Colours are RGB, 0 … 255 (above 255 for an overexposed background), as seen through one typical layer on the bare
+    slide; they are turned into optical densities against `background`, so that layers lying on each other darken as
+    they do on a slide.
 
     Attributes
     ----------
@@ -168,65 +169,74 @@ _KINDS = (
              texture=0.16, basophilia=0.75, cytoplasm_density=0.7),
     CellKind("monocyte", "Monocyte", 1.3, 0.1, 0.48, 0.05, density=0.85, irregularity=0.35, outline=0.4,
              indentation=0.8, clumping=0.6, texture=0.2, basophilia=0.6, cytoplasm_density=0.8, vacuoles=(0, 4)),
-    CellKind("neutrophil", "Segmented neutrophil", 1.05, 0.06, 0.34, 0.04, density=1.15, irregularity=0.3,
+    CellKind("neutrophil", "Segmented neutrophil", 1.05, 0.06, 0.31, 0.03, density=1.15, irregularity=0.3,
              lobes=(3, 5), clumping=0.9, texture=0.18, basophilia=0.05, cytoplasm_density=0.8),
 )
 KINDS: Mapping[str, CellKind] = MappingProxyType({kind.name: kind for kind in _KINDS})
 
 _STYLES = (
     StainStyle(
-        "benign", "Purple-pink marrow, cream background", background=(262, 262, 250), nucleus=(150, 108, 238),
-        cytoplasm=(176, 186, 250), granular=(218, 196, 248), red_cell=(204, 208, 216), smudge=(212, 160, 244),
+        "benign", "Purple-pink marrow, cream background", background=(254, 258, 246), nucleus=(152, 110, 246),
+        cytoplasm=(176, 186, 250), granular=(218, 196, 248), red_cell=(202, 210, 224), smudge=(216, 164, 246),
         kinds=("hematogone",) * 4 + ("precursor",) * 2 + ("lymphocyte", "neutrophil"), cells=8,
-        field_in_cells=8.6, red_cell_size=0.66, red_cover=0.75, pallor=0.3, pallor_size=0.5, rouleaux=0.4,
-        crenation=0.35, red_spread=0.22, aspect=0.86, vignette=(0.10, 0.12, 0.02), contrast=0.9, blur=0.03,
-        halo=0.3, noise=1.3, platelets=5, precipitate=2.5, smudges=0.6,
+        field_in_cells=8.0, red_cell_size=0.63, red_cover=0.62, pallor=0.35, pallor_size=0.5, rouleaux=0.45,
+        crenation=0.3, red_spread=0.25, aspect=0.86, vignette=(0.10, 0.13, 0.03), contrast=1.1, blur=0.022,
+        halo=0.35, noise=1.6, platelets=5, precipitate=8, smudges=0.6,
     ),
     StainStyle(
-        "early", "Violet cells, grey red cells", background=(262, 266, 258), nucleus=(146, 108, 240),
-        cytoplasm=(162, 172, 249), granular=(212, 196, 246), red_cell=(180, 192, 214), smudge=(228, 184, 244),
-        kinds=("early_blast",) * 8 + ("lymphocyte",), cells=7, field_in_cells=8.8, red_cell_size=0.68,
-        red_cover=0.6, pallor=0.3, pallor_size=0.4, rouleaux=0.55, crenation=0.3, red_spread=0.15, aspect=0.88,
-        vignette=(0.11, 0.12, 0.02), contrast=0.75, blur=0.032, halo=0.3, noise=1.2, platelets=3, precipitate=4,
+        "early", "Violet cells, grey red cells", background=(253, 262, 252), nucleus=(160, 128, 249),
+        cytoplasm=(168, 178, 251), granular=(212, 196, 248), red_cell=(188, 200, 226), smudge=(228, 186, 246),
+        kinds=("early_blast",) * 8 + ("lymphocyte",), cells=7, field_in_cells=8.3, red_cell_size=0.64,
+        red_cover=0.52, pallor=0.3, pallor_size=0.4, rouleaux=0.6, crenation=0.25, red_spread=0.17, aspect=0.88,
+        vignette=(0.14, 0.14, 0.03), contrast=0.9, blur=0.024, halo=0.3, noise=1.5, platelets=3, precipitate=16,
         smudges=0.5,
     ),
     StainStyle(
-        "pre", "Blue slide, violet cells", background=(262, 266, 262), nucleus=(152, 124, 242),
-        cytoplasm=(148, 178, 249), granular=(208, 198, 248), red_cell=(154, 186, 230), smudge=(228, 200, 247),
-        kinds=("pre_blast",) * 9 + ("hematogone", "lymphocyte"), cells=18, field_in_cells=8.2, red_cell_size=0.68,
-        red_cover=0.75, pallor=0.72, pallor_size=0.5, rouleaux=0.4, red_spread=0.2, aspect=0.87,
-        vignette=(0.16, 0.15, 0.03), contrast=0.9, blur=0.032, halo=0.4, noise=1.2, platelets=2, precipitate=0.5,
+        "pre", "Blue slide, violet cells", background=(250, 262, 254), nucleus=(164, 144, 252),
+        cytoplasm=(156, 184, 252), granular=(208, 198, 250), red_cell=(158, 186, 240), smudge=(226, 202, 249),
+        kinds=("pre_blast",) * 9 + ("hematogone", "lymphocyte"), cells=18, field_in_cells=7.5, red_cell_size=0.62,
+        red_cover=0.62, pallor=0.75, pallor_size=0.5, rouleaux=0.45, red_spread=0.22, aspect=0.87,
+        vignette=(0.20, 0.18, 0.05), contrast=0.9, blur=0.024, halo=0.45, noise=1.4, platelets=2, precipitate=0.5,
         smudges=2,
     ),
     StainStyle(
-        "pro", "Pale pink cells, grey red cells", background=(264, 264, 252), nucleus=(216, 152, 236),
-        cytoplasm=(210, 200, 247), granular=(226, 208, 246), red_cell=(190, 200, 214), smudge=(242, 208, 244),
-        kinds=("pro_blast",) * 8 + ("lymphocyte",), cells=5, field_in_cells=9.5, red_cell_size=0.7,
-        red_cover=0.5, pallor=0.75, pallor_size=0.38, rouleaux=0.25, red_spread=0.25, aspect=0.82,
-        vignette=(0.11, 0.12, 0.02), contrast=0.7, blur=0.036, halo=0.35, noise=1.1, platelets=0.5,
+        "pro", "Pale pink cells, grey red cells", background=(258, 262, 249), nucleus=(220, 172, 251),
+        cytoplasm=(216, 206, 251), granular=(228, 212, 250), red_cell=(200, 210, 228), smudge=(242, 212, 249),
+        kinds=("pro_blast",) * 8 + ("lymphocyte",), cells=5, field_in_cells=8.8, red_cell_size=0.66,
+        red_cover=0.44, pallor=0.85, pallor_size=0.38, rouleaux=0.25, red_spread=0.28, aspect=0.82,
+        vignette=(0.09, 0.12, 0.02), contrast=1.1, blur=0.026, halo=0.4, noise=1.3, platelets=0.5,
         precipitate=0.3, smudges=0.3,
     ),
     StainStyle(
-        "camera", "Tan and mauve camera field", background=(182, 176, 158), nucleus=(82, 50, 112),
-        cytoplasm=(124, 122, 156), granular=(168, 150, 154), red_cell=(164, 120, 104), smudge=(158, 116, 140),
+        "camera", "Tan and mauve camera field", background=(178, 173, 158), nucleus=(102, 64, 138),
+        cytoplasm=(136, 130, 164), granular=(164, 146, 152), red_cell=(165, 134, 121), smudge=(160, 124, 146),
         kinds=("early_blast",) * 4 + ("pre_blast",) * 4 + ("lymphocyte", "neutrophil"), cells=40,
-        field_in_cells=15, red_cell_size=0.62, red_cover=0.55, pallor=0.3, pallor_size=0.4, rouleaux=0.3,
-        vignette=(0.28, 0.28, 0.28), gradient=0.08, contrast=1.0, blur=0.012, halo=0.1, noise=2.5,
-        jpeg_quality=92, platelets=2.5, precipitate=0.2, smudges=0.4,
+        field_in_cells=15, red_cell_size=0.62, red_cover=0.6, pallor=0.5, pallor_size=0.42, rouleaux=0.15,
+        vignette=(0.25, 0.25, 0.26), gradient=0.08, contrast=0.8, blur=0.012, halo=0.35, noise=2.5,
+        jpeg_quality=92, platelets=2.5, precipitate=0.2, smudges=0.5,
     ),
     StainStyle(
-        "lilac", "Lilac nuclei, brownish red cells", background=(208, 213, 219), nucleus=(108, 84, 186),
-        cytoplasm=(152, 158, 206), granular=(190, 168, 194), red_cell=(190, 163, 158), smudge=(180, 150, 205),
+        "lilac", "Lilac nuclei, brownish red cells", background=(206, 208, 205), nucleus=(126, 96, 204),
+        cytoplasm=(160, 154, 204), granular=(184, 162, 194), red_cell=(186, 160, 158), smudge=(184, 154, 206),
         kinds=("neutrophil",) * 5 + ("lymphocyte",) * 3 + ("monocyte",), cells=1, field_in_cells=4.3,
-        red_cell_size=0.8, red_cover=0.75, pallor=0.45, pallor_size=0.45, rouleaux=0.5, vignette=(0.06, 0.06, 0.06),
-        contrast=0.9, blur=0.02, halo=0.15, noise=1.5, jpeg_quality=85, platelets=8, precipitate=0.5, smudges=0,
+        red_cell_size=0.8, red_cover=0.75, pallor=0.65, pallor_size=0.42, rouleaux=0.45, red_spread=0.25,
+        vignette=(0.06, 0.06, 0.06), contrast=1.1, blur=0.02, halo=0.35, noise=1.5, jpeg_quality=85, platelets=8,
+        precipitate=0.5, smudges=0,
     ),
     StainStyle(
-        "yellow", "Yellow slide, wine-red nuclei", background=(250, 240, 130), nucleus=(112, 22, 56),
-        cytoplasm=(178, 132, 76), granular=(214, 158, 84), red_cell=(240, 222, 112), smudge=(190, 110, 90),
+        "peach", "Peach slide, plum nuclei", background=(248, 218, 194), nucleus=(100, 50, 138),
+        cytoplasm=(150, 128, 178), granular=(200, 164, 180), red_cell=(222, 146, 134), smudge=(200, 130, 160),
+        kinds=("neutrophil",) * 3 + ("lymphocyte",) * 2 + ("monocyte", "early_blast"), cells=1, field_in_cells=2.1,
+        red_cell_size=0.62, red_cover=0.6, pallor=0.3, pallor_size=0.45, rouleaux=0.1, vignette=(0.04, 0.05, 0.05),
+        contrast=1.1, blur=0.01, halo=0.2, noise=1.5, jpeg_quality=92, platelets=4, precipitate=1.0, smudges=0,
+    ),
+    StainStyle(
+        "yellow", "Yellow slide, wine-red nuclei", background=(262, 254, 172), nucleus=(106, 24, 92),
+        cytoplasm=(166, 118, 118), granular=(204, 152, 124), red_cell=(250, 236, 146), smudge=(196, 120, 120),
         kinds=("neutrophil",) * 3 + ("lymphocyte",) * 2 + ("monocyte",), cells=1, field_in_cells=1.75,
-        red_cell_size=0.7, red_cover=0.5, pallor=0.3, pallor_size=0.5, rouleaux=0.3, vignette=(0.03, 0.03, 0.05),
-        contrast=1.0, blur=0.02, halo=0.15, noise=1.8, jpeg_quality=90, platelets=3, precipitate=0.5, smudges=0,
+        red_cell_size=0.7, red_cover=0.5, pallor=0.9, pallor_size=0.75, rouleaux=0.2, red_spread=0.4,
+        vignette=(0.03, 0.05, 0.15), contrast=1.2, blur=0.018, halo=0.3, noise=1.8, jpeg_quality=90, platelets=3,
+        precipitate=0.5, smudges=0,
     ),
 )
 STYLES: Mapping[str, StainStyle] = MappingProxyType({style.name: style for style in _STYLES})

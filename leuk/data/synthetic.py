@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -99,8 +99,8 @@ class _White:
     kind: CellKind
     x0: int = 0
     y0: int = 0
-    outside: np.ndarray | None = None  # signed distance to the cell's edge, pixels, negative inside
-    nuclear: np.ndarray | None = None  # the same to the nucleus's edge
+    outside: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # pixels to the edge, negative inside
+    nuclear: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # the same, to the nucleus's edge
 
 
 def _outline(rng: np.random.Generator, roughness: float, lowest: int = 2, highest: int = 9) -> np.ndarray:
@@ -108,8 +108,8 @@ def _outline(rng: np.random.Generator, roughness: float, lowest: int = 2, highes
     angle = np.linspace(0, 2 * np.pi, _ANGLES, endpoint=False)
     order = np.arange(lowest, highest + 1)
     size = roughness * 0.16 * rng.standard_normal(order.size) / (order / lowest) ** 1.4
-    radius = 1 + (size[:, None] * np.cos(order[:, None] * angle + rng.uniform(0, 2 * np.pi, order.size)[:, None])).sum(0)
-    radius = np.clip(radius, 0.5, 1.6)
+    phase = rng.uniform(0, 2 * np.pi, order.size)
+    radius = np.clip(1 + size @ np.cos(order[:, None] * angle + phase[:, None]), 0.5, 1.6)
     return (radius / math.sqrt(float(np.mean(radius**2)))).astype(np.float32)
 
 
@@ -121,7 +121,7 @@ def _grid(x: float, y: float, reach: float, aspect: float) -> tuple[int, int, np
     u = ((np.arange(x0, x1, dtype=np.float32) - x) / sx).astype(np.float32)
     v = ((np.arange(y0, y1, dtype=np.float32) - y) / sy).astype(np.float32)
     shape = (v.size, u.size)
-    return x0, y0, np.ascontiguousarray(np.broadcast_to(u, shape)), np.ascontiguousarray(np.broadcast_to(v[:, None], shape))
+    return x0, y0, np.broadcast_to(u, shape).copy(), np.broadcast_to(v[:, None], shape).copy()
 
 
 def _polar(u: np.ndarray, v: np.ndarray, outline: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -152,9 +152,9 @@ def _nuclear_distance(rng: np.random.Generator, cell: _White, u: np.ndarray, v: 
             signed = np.maximum(signed, np.float32(cut) - notch)
         return signed
     # lobes strung along an arc and joined by filaments
-    start, span = rng.uniform(0, 2 * np.pi), rng.uniform(0.9, 1.5) * (lobes - 1)
-    along = start + np.linspace(0, min(span, 4.6), lobes) + rng.normal(0, 0.12, lobes)
-    out = radius * rng.uniform(0.36, 0.56, lobes)
+    start, span = rng.uniform(0, 2 * np.pi), rng.uniform(1.0, 1.7) * (lobes - 1)
+    along = start + np.linspace(0, min(span, 4.3), lobes) + rng.normal(0, 0.12, lobes)
+    out = radius * rng.uniform(0.4, 0.6, lobes)
     px, py = out * np.cos(along), out * np.sin(along)
     size = radius * rng.uniform(0.22, 0.32, lobes)
     softness = np.float32(0.05 * radius)
@@ -271,13 +271,15 @@ def _red_positions(
         chained = bool(centres) and rng.random() < style.rouleaux
         best: tuple[float, float] | None = None
         best_score = -math.inf
-        for _try in range(4):
+        for _try in range(3 if chained else 8):
             if chained:
                 heading += rng.normal(0, 0.5)
                 step = diameter * rng.uniform(0.5, 1.0)
-                px, py = centres[-1][0] + step * math.cos(heading) * sx, centres[-1][1] + step * math.sin(heading) * sy
+                px = centres[-1][0] + step * math.cos(heading) * sx
+                py = centres[-1][1] + step * math.sin(heading) * sy
             else:
-                px, py = rng.uniform(-diameter / 2, width + diameter / 2), rng.uniform(-diameter / 2, height + diameter / 2)
+                px = rng.uniform(-diameter / 2, width + diameter / 2)
+                py = rng.uniform(-diameter / 2, height + diameter / 2)
             key = (int(px // cell), int(py // cell))
             gap = diameter * 1.1
             for i in (-1, 0, 1):
@@ -310,7 +312,7 @@ class _Slide:
     def __init__(self, rng: np.random.Generator, width: int, height: int, style: StainStyle, diameter: float) -> None:
         self.rng, self.style, self.diameter = rng, style, diameter
         self.width, self.height = width, height
-        self.density = np.zeros((height, width, 3), np.float32)
+        self.density = np.zeros((3, height, width), np.float32)
         size = int(np.clip(4 * diameter + 48, 96, 1200))
         self._noise = [_noise(rng, size, max(s * diameter, 0.45)) for s in (0.018, 0.036, 0.075)]
 
@@ -319,8 +321,13 @@ class _Slide:
         seen, bare = np.maximum(np.array(rgb), 1.0), np.array(self.style.background)
         return np.maximum(-np.log(seen / bare), 0).astype(np.float32)
 
+    def add(self, on: tuple[slice, slice], layer: np.ndarray, colour: np.ndarray) -> None:
+        """Lay a layer, thickness (h, w), of a colour's optical density (3,) on part of the slide."""
+        for plane, depth in zip(self.density, colour, strict=True):
+            plane[on] += layer * np.float32(depth)
+
     def clip(self, x0: int, y0: int, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
-        """The part of a patch that lies on the slide: slices of the slide and of the patch; None if it lies outside."""
+        """Cut a patch to the slide: slices of the slide and of the patch; None if it lies outside."""
         left, top = max(x0, 0), max(y0, 0)
         right, bottom = min(x0 + shape[1], self.width), min(y0 + shape[0], self.height)
         if right <= left or bottom <= top:
@@ -331,22 +338,20 @@ class _Slide:
         )
 
     def noise(self, level: int, shape: tuple[int, ...]) -> np.ndarray:
-        """A piece of noise with mean 0 and deviation 1, fine (0) to coarse (2)."""
-        field = self._noise[level]
+        """Cut a piece of noise with mean 0 and deviation 1, fine (0) to coarse (2)."""
+        stock = self._noise[level]
         h, w = shape[:2]
-        if h > field.shape[0] or w > field.shape[1]:
-            field = np.tile(field, (-(-h // field.shape[0]), -(-w // field.shape[1])))
-        top = int(self.rng.integers(0, field.shape[0] - h + 1))
-        left = int(self.rng.integers(0, field.shape[1] - w + 1))
-        return field[top : top + h, left : left + w]
+        if h > stock.shape[0] or w > stock.shape[1]:
+            stock = np.tile(stock, (-(-h // stock.shape[0]), -(-w // stock.shape[1])))
+        top = int(self.rng.integers(0, stock.shape[0] - h + 1))
+        left = int(self.rng.integers(0, stock.shape[1] - w + 1))
+        return stock[top : top + h, left : left + w]
 
 
 def _noise(rng: np.random.Generator, size: int, sigma: float) -> np.ndarray:
     """Smooth noise with mean 0 and deviation 1, (size, size) float32."""
-    field = cv2.GaussianBlur(rng.standard_normal((size, size), dtype=np.float32), (0, 0), sigma)
-    field -= field.mean()
-    field /= max(float(field.std()), 1e-6)
-    return field
+    smooth = cv2.GaussianBlur(rng.standard_normal((size, size), dtype=np.float32), (0, 0), sigma)
+    return ((smooth - smooth.mean()) / max(float(smooth.std()), 1e-6)).astype(np.float32)
 
 
 def _edge(signed: np.ndarray, softness: float) -> np.ndarray:
@@ -355,12 +360,13 @@ def _edge(signed: np.ndarray, softness: float) -> np.ndarray:
 
 
 def _draw_red(slide: _Slide, centres: np.ndarray, diameter: float, white_cover: np.ndarray | None) -> None:
-    """Biconcave disks: thin in the middle, thick towards the rim; they yield to the white cells they touch."""
+    """Draw biconcave disks [1]_, thin in the middle, thick at the rim; they yield to the white cells they touch."""
     rng, style = slide.rng, slide.style
     colour = slide.colour(style.red_cell)
     # in a dried film red cells flatten where they lie on each other: two are darker than one, but not twice as dark
-    crowd = np.float32(2.2)
+    crowd = np.float32(3)
     pile = np.zeros((slide.height, slide.width), np.float32)
+    soft = 4 * style.blur * slide.diameter
     n = len(centres)
     sizes = diameter / 2 * np.clip(rng.normal(1, 0.07, n), 0.75, 1.25)
     strength = np.exp(rng.normal(0, style.red_spread, n))
@@ -381,7 +387,7 @@ def _draw_red(slide: _Slide, centres: np.ndarray, diameter: float, white_cover: 
         on, own = part
         distance, unit = _polar(u[own], v[own], outline)
         rho = distance / (np.float32(radius) * unit)
-        cover = _edge((rho - 1) * np.float32(radius), max(1.2, 0.09 * radius))
+        cover = _edge((rho - 1) * np.float32(radius), max(1.2, 0.09 * radius, soft))
         off = rng.normal(0, 0.06, 2) * radius
         inner = np.hypot(u[own] - np.float32(off[0]), v[own] - np.float32(off[1])) / np.float32(radius)
         thick = 1 - np.float32(depth[i]) * np.exp(-((inner / np.float32(reach[i])) ** 3))
@@ -390,28 +396,28 @@ def _draw_red(slide: _Slide, centres: np.ndarray, diameter: float, white_cover: 
         if white_cover is not None and not under[i]:
             layer *= 1 - white_cover[on]
         pile[on] += layer**crowd
-    np.power(pile, np.float32(1 / crowd), out=pile)
-    for k in range(3):
-        slide.density[..., k] += pile * colour[k]
+    np.power(pile, 1 / crowd, out=pile)
+    slide.add((slice(None), slice(None)), pile, colour)
 
 
-def _draw_white(slide: _Slide, cell: _White, label: int, best: np.ndarray, second: np.ndarray, owner: np.ndarray) -> None:
-    """Cytoplasm, nucleus, chromatin, nucleoli and vacuoles of one cell."""
-    assert cell.outside is not None and cell.nuclear is not None  # noqa: S101 - shaped before
+def _draw_white(
+    slide: _Slide, cell: _White, label: int, best: np.ndarray, second: np.ndarray, owner: np.ndarray
+) -> None:
+    """Draw cytoplasm, nucleus, chromatin, nucleoli and vacuoles of one cell."""
     part = slide.clip(cell.x0, cell.y0, cell.outside.shape)
     if part is None:
         return
     on, own = part
     rng, style, kind, d = slide.rng, slide.style, cell.kind, np.float32(cell.diameter)
     outside, nuclear = cell.outside[own], cell.nuclear[own]
-    soft = max(1.1, 0.025 * cell.diameter)
+    soft = max(1.1, 0.025 * cell.diameter, 2.5 * style.blur * slide.diameter)
     # where two cells press on each other each keeps its side, with a thin seam where both show
     rival = np.where(owner[on] == label, second[on], best[on])
     mine = np.clip(np.float32(0.5) + (rival - outside) / np.float32(2 * max(1.0, 0.03 * cell.diameter)), 0, 1)
     whole = _edge(outside, soft) * mine
-    core = _edge(nuclear, max(1.2, 0.035 * cell.diameter)) * whole
+    core = _edge(nuclear, max(1.2, 0.035 * cell.diameter, 2 * style.blur * slide.diameter)) * whole
 
-    jitter = np.exp(rng.normal(0, (0.13, 0.06, 0.1), 3)).astype(np.float32)  # some pinker, some bluer
+    jitter = np.exp(rng.normal(0, (0.09, 0.05, 0.1), 3)).astype(np.float32)  # some pinker, some bluer
     fine, middle, coarse = (slide.noise(k, outside.shape) for k in range(3))
 
     base = slide.colour(style.granular) * (1 - kind.basophilia) + slide.colour(style.cytoplasm) * kind.basophilia
@@ -421,7 +427,7 @@ def _draw_white(slide: _Slide, cell: _White, label: int, best: np.ndarray, secon
     plasm = np.maximum(plasm, 0.1) * np.float32(kind.cytoplasm_density * math.exp(rng.normal(0, 0.12)))
 
     c = np.float32(kind.clumping)
-    chromatin = (1 - c) * (0.75 * fine + 0.45 * middle) + c * (0.5 * middle + 0.75 * coarse) + np.float32(0.25) * fine
+    chromatin = (1 - c) * (1.1 * fine + 0.35 * middle) + c * (0.6 * fine + 0.5 * middle + 0.5 * coarse)
     depth = np.float32(style.contrast * kind.texture)
     body = 1 + depth * chromatin
     body = body + np.float32(0.10) * np.exp(-((nuclear / (np.float32(0.035) * d)) ** 2))
@@ -443,15 +449,16 @@ def _draw_white(slide: _Slide, cell: _White, label: int, best: np.ndarray, secon
         plasm_layer = plasm_layer * clear
         body_layer = body_layer * clear
     # lighter lumps of chromatin are also pinker: the green channel carries more of the texture than the red
-    tint = (1 + np.array([0.0, 0.25, 0.0], np.float32) * (depth * chromatin)[..., None]) if depth > 0 else 1
-    nuclear_colour = slide.colour(style.nucleus) * jitter
-    slide.density[on] += plasm_layer[..., None] * (base * jitter) + body_layer[..., None] * nuclear_colour * tint
+    slide.add(on, plasm_layer, base * jitter)
+    slide.add(on, body_layer, slide.colour(style.nucleus) * jitter)
+    green = np.float32(0.25 * slide.colour(style.nucleus)[1])
+    slide.density[1][on] += body_layer * depth * chromatin * green
 
 
 def _draw_smudge(slide: _Slide, x: float, y: float) -> None:
-    """A ruptured cell: a pale, ragged, fibrous patch."""
+    """Draw a ruptured cell: a pale, ragged, fibrous patch."""
     rng, style = slide.rng, slide.style
-    radius = slide.diameter * rng.uniform(0.55, 0.95)
+    radius = slide.diameter * rng.uniform(0.6, 1.2)
     x0, y0, u, v = _grid(x, y, radius * 1.8, style.aspect)
     part = slide.clip(x0, y0, u.shape)
     if part is None:
@@ -461,10 +468,11 @@ def _draw_smudge(slide: _Slide, x: float, y: float) -> None:
     fine, middle, coarse = (slide.noise(k, distance.shape) for k in range(3))
     signed = distance - radius * unit + np.float32(0.05 * slide.diameter) * (coarse + middle)
     layer = _edge(signed, 0.22 * slide.diameter) * np.clip(0.75 + 0.2 * coarse + 0.2 * middle + 0.1 * fine, 0.1, 2)
-    slide.density[on] += layer[..., None].astype(np.float32) * slide.colour(style.smudge)
+    slide.add(on, layer, slide.colour(style.smudge))
 
 
 def _draw_platelet(slide: _Slide, x: float, y: float) -> None:
+    """Draw a platelet: a small, granular, pale purple crumb."""
     rng, style = slide.rng, slide.style
     radius = slide.diameter * rng.uniform(0.05, 0.12)
     x0, y0, u, v = _grid(x, y, radius * 1.7 + 2, style.aspect)
@@ -476,73 +484,82 @@ def _draw_platelet(slide: _Slide, x: float, y: float) -> None:
     layer = _edge(distance - radius * unit, max(1.4, 0.5 * radius)) * np.clip(
         0.55 + 0.2 * slide.noise(0, distance.shape), 0.1, 1.2)
     colour = 0.55 * slide.colour(style.nucleus) + 0.45 * slide.colour(style.granular)
-    slide.density[on] += layer[..., None] * np.float32(rng.uniform(0.5, 1.0)) * colour
+    slide.add(on, layer, colour * np.float32(rng.uniform(0.5, 1.0)))
 
 
 def _draw_precipitate(slide: _Slide, x: float, y: float) -> None:
-    """A little heap of stain grains: a random walk of dots."""
+    """Draw a little heap of stain grains: a random walk of dots."""
     rng, style = slide.rng, slide.style
     colour = slide.colour(style.nucleus) * np.float32(1.1)
     heading = rng.uniform(0, 2 * np.pi)
-    for _ in range(int(rng.integers(1, 14))):
-        radius = max(0.5, slide.diameter * rng.uniform(0.012, 0.03))
+    for _ in range(int(min(rng.geometric(0.3), 25))):
+        radius = max(0.5, slide.diameter * rng.uniform(0.012, 0.032))
         x0, y0, u, v = _grid(x, y, radius * 2.5 + 1, 1.0)
         part = slide.clip(x0, y0, u.shape)
         if part is not None:
             on, own = part
             dot = np.exp(-((u[own] ** 2 + v[own] ** 2) / np.float32(radius**2)))
-            slide.density[on] += dot[..., None] * np.float32(rng.uniform(0.4, 1.1)) * colour
-        heading += rng.normal(0, 0.9)
-        x += 1.6 * radius * math.cos(heading)
-        y += 1.6 * radius * math.sin(heading)
+            slide.add(on, dot, colour * np.float32(rng.uniform(0.4, 1.1)))
+        heading += rng.normal(0, 1.6)
+        x += 1.9 * radius * math.cos(heading)
+        y += 1.9 * radius * math.sin(heading)
 
 
 # --------------------------------------------------------------------------------------------------------------
 # Light, lens, sensor, file
 
 
+def _blurred(plane: np.ndarray, sigma: float) -> np.ndarray:
+    """Wide Gaussian blur of (H, W) float32, on a reduced copy where that is enough."""
+    shrink = int(sigma / 2)
+    if shrink < 2:
+        return cv2.GaussianBlur(plane, (0, 0), sigma)
+    height, width = plane.shape
+    small = cv2.resize(plane, (max(1, width // shrink), max(1, height // shrink)), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma / shrink)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
 def _photograph(slide: _Slide) -> np.ndarray:
     """From optical density to the picture, uint8 (H, W, 3). Uses up the slide's density."""
     rng, style = slide.rng, slide.style
     height, width = slide.height, slide.width
-    light = slide.density
-    np.negative(light, out=light)
-    cv2.exp(light, light)
-    across = np.linspace(-1, 1, width, dtype=np.float32) if width > 1 else np.zeros(1, np.float32)
-    down = np.linspace(-1, 1, height, dtype=np.float32) if height > 1 else np.zeros(1, np.float32)
-    centre = rng.normal(0, 0.12, 2)
+    across = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
+    down = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    centre = rng.normal(0, 0.12, 2).astype(np.float32)
+    radial = ((across - centre[0]) ** 2 + (down - centre[1]) ** 2) / 2
     turn, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, style.gradient)
-    radial = ((across - centre[0]) ** 2)[None, :] / 2 + ((down - centre[1]) ** 2)[:, None] / 2
-    tilt = 1 + slope * (math.cos(turn) * across[None, :] + math.sin(turn) * down[:, None])
-    mottle = cv2.resize(rng.normal(0, 0.006, (7, 7)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
-    tilt = (tilt + mottle).astype(np.float32)
-    for k in range(3):
-        light[..., k] *= (tilt * (1 - style.vignette[k] * radial)) * np.float32(style.background[k])
+    # proteins left on the glass and a lamp not quite centred
+    lamp = cv2.resize(rng.normal(1, 0.006, (7, 7)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    lamp += np.float32(slope * math.cos(turn)) * across + np.float32(slope * math.sin(turn)) * down
     sigma = max(0.45, style.blur * slide.diameter)
-    cv2.GaussianBlur(light, (0, 0), sigma, dst=light)
-    if style.halo:
-        wide = max(1.5, 0.07 * slide.diameter)
-        shrink = max(1, int(wide / 2))
-        if shrink > 1:
-            small = cv2.resize(light, (max(1, width // shrink), max(1, height // shrink)), interpolation=cv2.INTER_AREA)
-            small = cv2.GaussianBlur(small, (0, 0), wide / shrink)
-            around = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-        else:
-            around = cv2.GaussianBlur(light, (0, 0), wide)
-        cv2.addWeighted(light, 1 + style.halo, around, -style.halo, 0, dst=light)
+    wide = max(1.5, 0.07 * slide.diameter)
+    # sensor noise is partly shared by the channels: they are interpolated from one mosaic
+    shared = rng.standard_normal((height, width), dtype=np.float32)
     picture = np.empty((height, width, 3), np.uint8)
-    strip = max(1, 2_000_000 // max(width, 1))
-    for top in range(0, height, strip):
-        rows = light[top : top + strip]
+    for k in range(3):
+        light = slide.density[k]
+        np.negative(light, out=light)
+        cv2.exp(light, light)
+        light *= lamp
+        light *= np.float32(style.background[k]) * (1 - np.float32(style.vignette[k]) * radial)
+        light = cv2.GaussianBlur(light, (0, 0), sigma)
+        if style.halo:
+            light = cv2.addWeighted(light, 1 + style.halo, _blurred(light, wide), -style.halo, 0)
+        np.clip(light, 0, 255, out=light)
         if style.noise:
-            grain = rng.standard_normal(rows.shape, dtype=np.float32)
-            luminance = rng.standard_normal(rows.shape[:2], dtype=np.float32)[..., None]
             # shot noise: the square root of the light, scaled to the given deviation at full light
-            rows += (0.6 * grain + 0.8 * luminance) * np.float32(style.noise) * np.sqrt(np.clip(rows, 0, 255) / 255)
-        picture[top : top + strip] = np.clip(rows + np.float32(0.5), 0, 255)
+            grain = rng.standard_normal((height, width), dtype=np.float32)
+            grain *= np.float32(0.6)
+            cv2.scaleAdd(shared, 0.8, grain, grain)
+            grain *= np.sqrt(light * np.float32(style.noise**2 / 255))
+            light += grain
+        light += np.float32(0.5)
+        picture[..., k] = np.clip(light, 0, 255, out=light)
     if style.jpeg_quality:
         _, packed = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(style.jpeg_quality)])
-        picture = np.ascontiguousarray(cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1])
+        decoded = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))
+        picture = np.ascontiguousarray(decoded[..., ::-1])
     return picture
 
 
@@ -583,7 +600,9 @@ def _resolve_style(style: str | StainStyle) -> StainStyle:
 
 
 def _resolve_kinds(kinds: Sequence[str | CellKind] | None, style: StainStyle) -> list[CellKind]:
-    names: Sequence[str | CellKind] = style.kinds if kinds is None else [kinds] if isinstance(kinds, str) else list(kinds)
+    names: Sequence[str | CellKind] = style.kinds if kinds is None else kinds
+    if isinstance(names, str):
+        names = [names]
     if not names:
         raise OptionError("No kind of white cell was given; name at least one, or leave the kinds out.")
     found = []
@@ -700,7 +719,6 @@ def generate(
     core = np.zeros((height, width), bool)
     for label, cell in enumerate(whites, 1):
         _shape(rng, cell, chosen.aspect)
-        assert cell.outside is not None and cell.nuclear is not None  # noqa: S101 - _shape has just set both
         part = slide.clip(cell.x0, cell.y0, cell.outside.shape)
         if part is None:
             continue
@@ -708,11 +726,11 @@ def generate(
         outside = cell.outside[own]
         wins = outside < best[on]
         second[on] = np.where(wins, best[on], np.minimum(second[on], outside))
-        best[on] = np.where(wins, outside, best[on])
+        best[on] = np.minimum(best[on], outside)
         owner[on] = np.where(wins, label, owner[on])
         core[on] = np.where(wins, cell.nuclear[own] < 0, core[on])
     body = best < 0
-    instances = np.where(body, owner, 0).astype(np.int32)
+    instances = owner * body
     nucleus = core & body
 
     red_diameter = chosen.red_cell_size * float(diameter)
@@ -733,6 +751,7 @@ def generate(
                     draw(slide, x, y)
     for label, cell in enumerate(whites, 1):
         _draw_white(slide, cell, label, best, second, owner)
+    del best, second, owner, core  # a large field should fit in a small server's memory
     picture = _photograph(slide)
     if bar is not None:
         _burn_bar(picture)
@@ -744,8 +763,14 @@ def generate(
         array.flags.writeable = False
     title = name or f"synthetic-{chosen.name}" + ("" if number is None else f"-{number}")
     return SyntheticSmear(
-        SmearImage.from_array(picture, name=title), nucleus, body, instances, tuple(c.kind.name for c in whites), chosen, number,
-        float(diameter),
+        image=SmearImage.from_array(picture, name=title),
+        nucleus=nucleus,
+        cell=body,
+        instances=instances,
+        kinds=tuple(c.kind.name for c in whites),
+        style=chosen,
+        seed=number,
+        cell_diameter=float(diameter),
     )
 
 
@@ -778,18 +803,34 @@ class Sample:
 
 
 _SAMPLES = (
-    Sample("synthetic-benign-like", "Benign-like field (synthetic)", 11, 224, 224, (("style", "benign"), ("scale_bar", True))),
-    Sample("synthetic-early-pre-b-like", "Early Pre-B-like field (synthetic)", 12, 224, 224, (("style", "early"),)),
-    Sample("synthetic-pre-b-like", "Pre-B-like field (synthetic)", 13, 224, 224, (("style", "pre"), ("clustering", 0.4))),
+    Sample(
+        "synthetic-benign-like", "Benign-like field (synthetic)", 11, 224, 224,
+        (("style", "benign"), ("scale_bar", True)),
+    ),
+    Sample(
+        "synthetic-early-pre-b-like", "Early Pre-B-like field (synthetic)", 12, 224, 224,
+        (("style", "early"), ("scale_bar", True)),
+    ),
+    Sample(
+        "synthetic-pre-b-like", "Pre-B-like field (synthetic)", 13, 224, 224, (("style", "pre"), ("clustering", 0.5))
+    ),
     Sample("synthetic-pro-b-like", "Pro-B-like field (synthetic)", 14, 224, 224, (("style", "pro"),)),
-    Sample("synthetic-camera-field", "5-megapixel camera field (synthetic)", 15, 2592, 1944,
-           (("style", "camera"), ("cells", 60), ("clustering", 0.5))),
-    Sample("synthetic-red-cells-only", "Red cells only, no white cell (synthetic)", 16, 640, 480,
-           (("style", "lilac"), ("cells", 0))),
-    Sample("synthetic-single-cell", "Single blast, close up (synthetic)", 17, 257, 257,
-           (("style", "camera"), ("cells", 1), ("cell_diameter", 128.0), ("margin", 1.5), ("kinds", ("pre_blast",)))),
-    Sample("synthetic-segmented-neutrophils", "Segmented neutrophils (synthetic)", 18, 640, 480,
-           (("style", "lilac"), ("cells", 3), ("kinds", ("neutrophil",)), ("margin", 1.1))),
+    Sample(
+        "synthetic-camera-field", "5-megapixel camera field (synthetic)", 15, 2592, 1944,
+        (("style", "camera"), ("cells", 60), ("clustering", 0.5)),
+    ),
+    Sample(
+        "synthetic-red-cells-only", "Red cells only, no white cell (synthetic)", 16, 640, 480,
+        (("style", "lilac"), ("cells", 0)),
+    ),
+    Sample(
+        "synthetic-single-cell", "Single blast, close up (synthetic)", 17, 257, 257,
+        (("style", "camera"), ("cells", 1), ("cell_diameter", 128.0), ("margin", 1.5), ("kinds", ("pre_blast",))),
+    ),
+    Sample(
+        "synthetic-segmented-neutrophils", "Segmented neutrophils (synthetic)", 18, 640, 480,
+        (("style", "lilac"), ("cells", 3), ("kinds", ("neutrophil",)), ("margin", 1.1)),
+    ),
 )
 
 
