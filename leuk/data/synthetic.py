@@ -177,7 +177,8 @@ def _shape(rng: np.random.Generator, cell: _White, aspect: float) -> None:
     """Give a white cell its outline and its nucleus."""
     kind, radius = cell.kind, cell.diameter / 2
     cell.x0, cell.y0, u, v = _grid(cell.x, cell.y, radius * 1.35 + 2, aspect)
-    distance, unit = _polar(u, v, _outline(rng, kind.outline))
+    # most cells are nearly round, a few are drawn out
+    distance, unit = _polar(u, v, _outline(rng, kind.outline * min(math.exp(rng.normal(0.1, 0.45)), 3.0)))
     outside = distance - np.float32(radius) * unit
     nuclear = _nuclear_distance(rng, cell, u, v)
     rim = np.float32(max(_CYTOPLASM_RIM * cell.diameter, 0.3))
@@ -314,7 +315,7 @@ class _Slide:
         self.width, self.height = width, height
         self.density = np.zeros((3, height, width), np.float32)
         size = int(np.clip(4 * diameter + 48, 96, 1200))
-        self._noise = [_noise(rng, size, max(s * diameter, 0.45)) for s in (0.018, 0.036, 0.075)]
+        self._noise = [_noise(rng, size, max(s * diameter, 0.45)) for s in (0.018, 0.036, 0.075, 0.2)]
 
     def colour(self, rgb: tuple[float, float, float]) -> np.ndarray:
         """Optical density (natural logarithm) of a colour against the bare slide, (3,) float32."""
@@ -338,7 +339,7 @@ class _Slide:
         )
 
     def noise(self, level: int, shape: tuple[int, ...]) -> np.ndarray:
-        """Cut a piece of noise with mean 0 and deviation 1, fine (0) to coarse (2)."""
+        """Cut a piece of noise with mean 0 and deviation 1, fine (0) to coarse (3)."""
         stock = self._noise[level]
         h, w = shape[:2]
         if h > stock.shape[0] or w > stock.shape[1]:
@@ -359,7 +360,7 @@ def _edge(signed: np.ndarray, softness: float) -> np.ndarray:
     return np.clip(np.float32(0.5) - signed / np.float32(softness), 0, 1)
 
 
-def _draw_red(slide: _Slide, centres: np.ndarray, diameter: float, white_cover: np.ndarray | None) -> None:
+def _draw_red(slide: _Slide, centres: np.ndarray, diameter: float, taken: np.ndarray) -> None:
     """Draw biconcave disks [1]_, thin in the middle, thick at the rim; they yield to the white cells they touch."""
     rng, style = slide.rng, slide.style
     colour = slide.colour(style.red_cell)
@@ -393,8 +394,8 @@ def _draw_red(slide: _Slide, centres: np.ndarray, diameter: float, white_cover: 
         thick = 1 - np.float32(depth[i]) * np.exp(-((inner / np.float32(reach[i])) ** 3))
         thick += np.float32(0.12) * np.exp(-(((rho - np.float32(0.9)) / np.float32(0.12)) ** 2))
         layer = cover * np.maximum(thick, 0) * np.float32(strength[i])
-        if white_cover is not None and not under[i]:
-            layer *= 1 - white_cover[on]
+        if not under[i]:
+            layer *= 1 - taken[on]
         pile[on] += layer**crowd
     np.power(pile, 1 / crowd, out=pile)
     slide.add((slice(None), slice(None)), pile, colour)
@@ -428,6 +429,7 @@ def _draw_white(
 
     c = np.float32(kind.clumping)
     chromatin = (1 - c) * (1.1 * fine + 0.35 * middle) + c * (0.6 * fine + 0.5 * middle + 0.5 * coarse)
+    chromatin = chromatin + np.float32(0.6) * slide.noise(3, outside.shape)
     depth = np.float32(style.contrast * kind.texture)
     body = 1 + depth * chromatin
     body = body + np.float32(0.10) * np.exp(-((nuclear / (np.float32(0.035) * d)) ** 2))
@@ -455,8 +457,19 @@ def _draw_white(
     slide.density[1][on] += body_layer * depth * chromatin * green
 
 
-def _draw_smudge(slide: _Slide, x: float, y: float) -> None:
-    """Draw a ruptured cell: a pale, ragged, fibrous patch."""
+def _strewn(rng: np.random.Generator, expected: float, best: np.ndarray, clear: float) -> list[tuple[float, float]]:
+    """Draw where debris falls: about so many places, each so many pixels clear of white cells."""
+    height, width = best.shape
+    places = []
+    for _ in range(int(rng.poisson(min(expected, 5000)))):
+        x, y = float(rng.uniform(0, width)), float(rng.uniform(0, height))
+        if best[int(y), int(x)] > clear:
+            places.append((x, y))
+    return places
+
+
+def _draw_smudge(slide: _Slide, x: float, y: float, taken: np.ndarray) -> None:
+    """Draw a ruptured cell: a pale, ragged, fibrous patch that red cells make way for."""
     rng, style = slide.rng, slide.style
     radius = slide.diameter * rng.uniform(0.6, 1.2)
     x0, y0, u, v = _grid(x, y, radius * 1.8, style.aspect)
@@ -467,8 +480,11 @@ def _draw_smudge(slide: _Slide, x: float, y: float) -> None:
     distance, unit = _polar(u[own], v[own], _outline(rng, 1.1, 2, 12))
     fine, middle, coarse = (slide.noise(k, distance.shape) for k in range(3))
     signed = distance - radius * unit + np.float32(0.05 * slide.diameter) * (coarse + middle)
-    layer = _edge(signed, 0.22 * slide.diameter) * np.clip(0.75 + 0.2 * coarse + 0.2 * middle + 0.1 * fine, 0.1, 2)
+    cover = _edge(signed, 0.22 * slide.diameter)
+    broad = slide.noise(3, distance.shape)
+    layer = cover * np.clip(0.85 + 0.15 * broad + 0.13 * coarse + 0.13 * middle + 0.1 * fine, 0.1, 2)
     slide.add(on, layer, slide.colour(style.smudge))
+    taken[on] = np.maximum(taken[on], np.float32(0.85) * cover)
 
 
 def _draw_platelet(slide: _Slide, x: float, y: float) -> None:
@@ -734,21 +750,17 @@ def generate(
     nucleus = core & body
 
     red_diameter = chosen.red_cell_size * float(diameter)
+    taken = _edge(best, max(1.5, 0.06 * float(diameter)))  # where white cells and smudges push red cells aside
+    expected = width * height / (math.pi / 4 * float(diameter) ** 2) / 100 if debris else 0.0
+    for x, y in _strewn(rng, chosen.smudges * expected, best, 0.8 * float(diameter)):
+        _draw_smudge(slide, x, y, taken)
     if red_cells:
-        cover = _edge(best, max(1.5, 0.06 * float(diameter))) if whites else None
-        _draw_red(slide, _red_positions(rng, width, height, red_diameter, chosen, whites), red_diameter, cover)
-    if debris:
-        patches = width * height / (math.pi / 4 * float(diameter) ** 2) / 100
-        for draw, rate in (
-            (_draw_smudge, chosen.smudges),
-            (_draw_platelet, chosen.platelets),
-            (_draw_precipitate, chosen.precipitate),
-        ):
-            for _ in range(int(rng.poisson(min(rate * patches, 5000)))):
-                x, y = rng.uniform(0, width), rng.uniform(0, height)
-                near = best[min(int(y), height - 1), min(int(x), width - 1)]
-                if near > (0.8 * float(diameter) if draw is _draw_smudge else 2):
-                    draw(slide, x, y)
+        _draw_red(slide, _red_positions(rng, width, height, red_diameter, chosen, whites), red_diameter, taken)
+    del taken
+    for x, y in _strewn(rng, chosen.platelets * expected, best, 2):
+        _draw_platelet(slide, x, y)
+    for x, y in _strewn(rng, chosen.precipitate * expected, best, 2):
+        _draw_precipitate(slide, x, y)
     for label, cell in enumerate(whites, 1):
         _draw_white(slide, cell, label, best, second, owner)
     del best, second, owner, core  # a large field should fit in a small server's memory
