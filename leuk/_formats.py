@@ -44,6 +44,9 @@ FOREIGN_SUFFIXES = {
 MAX_PAGES = 1000
 """How many pages of a TIFF are counted; a chain of directories can be made endless."""
 
+MAX_PARTS = 100_000
+"""How many segments, chunks or entries a header may have: real files have some hundreds, made-up ones millions."""
+
 _PLAIN_MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xd8\xff", "JPEG"),
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -153,11 +156,7 @@ def sniff(data: bytes) -> str:
         return "AVIF" if brand in (b"avif", b"avis") else "video"
     if data[4:8] in (b"moov", b"mdat", b"wide", b"free"):
         return "video"
-    if (
-        data[:2] == b"BM"
-        and len(data) >= 18
-        and struct.unpack_from("<I", data, 14)[0] in (12, 16, 40, 52, 56, 64, 108, 124)
-    ):
+    if data[:2] == b"BM" and len(data) >= 18 and struct.unpack_from("<I", data, 14)[0] in _BMP_HEADER_SIZES:
         return "BMP"
     return _sniff_text(data[:4096])
 
@@ -183,7 +182,7 @@ def read_header(kind: str, data: bytes) -> Header:
     """
     try:
         return {"JPEG": _jpeg, "PNG": _png, "BMP": _bmp, "TIFF": _tiff}[kind](data)
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OverflowError) as error:
         raise HeaderError("ends before its header does: it was cut short, so copy or export it again.") from error
 
 
@@ -206,9 +205,10 @@ def _sniff_text(head: bytes) -> str:
 
 def _jpeg(data: bytes) -> Header:
     position, size = 2, None
-    while True:
-        while data[position] != 0xFF:  # stray bytes between segments, which decoders skip as well
-            position += 1
+    for _ in range(MAX_PARTS):
+        position = data.find(b"\xff", position)  # decoders skip stray bytes between segments as well
+        if position < 0:
+            raise IndexError
         while data[position] == 0xFF:
             position += 1
         marker = data[position]
@@ -226,6 +226,8 @@ def _jpeg(data: bytes) -> Header:
         if marker == 0xDA:
             break
         position += length
+    else:
+        raise HeaderError("is cut into more pieces than any camera makes: save it again.")
     if size is None:
         raise HeaderError("never says how large its picture is: export it again.")
     width, height, bits, samples = size
@@ -242,7 +244,7 @@ def _jpeg(data: bytes) -> Header:
 def _png(data: bytes) -> Header:
     keep = [data[:8]]
     position, header, has_data = 8, None, False
-    while True:
+    for _ in range(MAX_PARTS):
         if position + 12 > len(data):
             raise HeaderError("ends before its picture does: it was cut short, so copy or export it again.")
         length, chunk = struct.unpack_from(">I4s", data, position)
@@ -267,6 +269,8 @@ def _png(data: bytes) -> Header:
         if chunk == b"IEND":
             break
         position = end
+    else:
+        raise HeaderError("is cut into more pieces than any camera makes: save it again.")
     if header is None or not has_data:
         raise HeaderError("holds no picture: it is an empty PNG, so export it again.")
     width, height, bits, color_type = header[:4]
@@ -306,7 +310,10 @@ def _tiff(data: bytes) -> Header:
         raise HeaderError("ends before its header does: it was cut short, so copy or export it again.")
     tags: dict[int, tuple[int, ...]] = {}
     orientation_at = None
-    for index in range(struct.unpack_from(order + count_code, data, first)[0]):
+    entries = struct.unpack_from(order + count_code, data, first)[0]
+    if entries > MAX_PARTS:
+        raise HeaderError("is damaged: its header lists more than any camera writes, so export it again.")
+    for index in range(entries):
         at = first + count_size + index * entry_size
         tag, kind, count = struct.unpack_from(order + "HH" + word, data, at)
         value_at = at + 4 + width_of_word
@@ -345,7 +352,7 @@ def _tiff(data: bytes) -> Header:
         seen.add(offset)
         try:
             offset = next_page(offset)
-        except struct.error:
+        except (struct.error, OverflowError):
             break  # the chain leads out of the file; the first page may still be whole
         pages += 1
 

@@ -350,6 +350,9 @@ REFUSED = [
     ("seven.tif", tiff(np.dstack([RGB, RGB, GREY]), photometric="minisblack", planarconfig="contig"), "channels"),
     ("planar16.tif", tiff(DEEP.transpose(2, 0, 1), photometric="rgb", planarconfig="separate"), "interleaved"),
     ("lab.tif", tiff(RGB, photometric="cielab"), "unusual kind"),
+    ("segments.jpg", JPEG[:2] + b"\xff\xfe\0\2" * 100_000 + JPEG[2:], "more pieces"),
+    ("chunks.png", PNG_[:33] + chunk(b"tEXt", b"") * 100_000 + PNG_[33:], "more pieces"),
+    ("far.tif", b"II+\0\x08\0\0\0" + b"\xff" * 8 + b"\0" * 50, "cut short"),
     ("scans.jpg", JPEG[:-2] + JPEG[JPEG.index(b"\xff\xda") : -2] * 501 + b"\xff\xd9", "hundreds of times"),
 ]
 
