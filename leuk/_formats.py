@@ -7,6 +7,7 @@ without the parts that Leuk never uses (metadata, orientation), so that no decod
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from dataclasses import dataclass
@@ -78,6 +79,9 @@ _PLAIN_MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x7fELF", "program"),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "document"),
 )
+
+_JPEG_MARKER = re.compile(rb"\xff([^\xff])")
+_BMP_HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)
 
 
 class HeaderError(Exception):
@@ -206,13 +210,10 @@ def _sniff_text(head: bytes) -> str:
 def _jpeg(data: bytes) -> Header:
     position, size = 2, None
     for _ in range(MAX_PARTS):
-        position = data.find(b"\xff", position)  # decoders skip stray bytes between segments as well
-        if position < 0:
+        found = _JPEG_MARKER.search(data, position)  # stray bytes between segments are skipped, as decoders do
+        if found is None:
             raise IndexError
-        while data[position] == 0xFF:
-            position += 1
-        marker = data[position]
-        position += 1
+        marker, position = found[1][0], found.end()
         if marker == 0xD9:
             raise HeaderError("holds no picture: it is an empty JPEG, so export it again.")
         if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a body
