@@ -53,7 +53,7 @@ class SyntheticSmear:
     image : SmearImage
         The picture.
     nucleus : numpy.ndarray
-        bool, (H, W): nuclei of white cells. A subset of `cell`.
+        bool, (H, W): nuclei of white cells. A subset of `cell`. A cell that the border cuts may show none.
     cell : numpy.ndarray
         bool, (H, W): whole white cells. Equal to ``instances > 0``.
     instances : numpy.ndarray
@@ -238,6 +238,8 @@ def _place(
                 apart = np.hypot((cx[:, None] - x) / sx, (cy[:, None] - y) / sy)
                 # late attempts may press a little closer
                 near = (1 - overlap - 0.015 * attempt) * (radius + r)
+                # and never so close that a small cell vanishes in a large one
+                near = np.maximum(near, np.maximum(radius, r) - 0.2 * np.minimum(radius, r))
                 fits &= (apart >= near).all(1)
             where = np.flatnonzero(fits)
             if where.size:
