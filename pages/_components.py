@@ -1,0 +1,29 @@
+"""The page's own widgets: a viewer of one file, the strip of all files, and the line that says what Leuk is not.
+
+Pictures travel inside the components' data, over the visit's own connection, and downloads are put together in the
+browser: what Streamlit serves under /media (`st.image`, `st.download_button`) can be fetched by anyone with its address.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+_FOLDER = Path(__file__).parent / "components"
+
+
+def _text(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
+
+
+viewer = st.components.v2.component(
+    "leuk_viewer", html=_text("viewer.html"), css=_text("viewer.css"), js=_text("viewer.js")
+)
+"""Shows what `leuk.overlay.to_bytes` packed. Trigger: ``go`` (1 next file, -1 previous)."""
+
+strip = st.components.v2.component("leuk_strip", html=_text("strip.html"), css=_text("strip.css"), js=_text("strip.js"))
+"""Shows ``files`` with their states. Triggers: ``choose`` and ``remove`` (a file's id), ``all`` (csv, json or clear)."""
+
+frame = st.components.v2.component("leuk_frame", html=_text("frame.html"), css=_text("frame.css"))
+"""The page's head, and the line at its foot that is always in sight."""

@@ -1,0 +1,140 @@
+// The files of this visit: thumbnails with their state, one chosen; and what concerns all of them.
+
+const strips = new WeakMap();
+const ICONS = {
+  waiting: '<svg viewBox="0 0 24 24" aria-hidden="true"><circle cx="12" cy="12" r="8"/><path d="M12 7.5V12l3 2"/></svg>',
+  stopped: '<svg viewBox="0 0 24 24" aria-hidden="true"><circle cx="12" cy="12" r="8"/><path d="M9.5 9.5v5M14.5 9.5v5"/></svg>',
+  refused: '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 4 21 19.5H3zM12 10v4.5M12 17v.2"/></svg>',
+};
+const CROSS = '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="m4 4 8 8M12 4l-8 8"/></svg>';
+
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component;
+  let strip = strips.get(parentElement);
+  if (!strip) {
+    strip = new Strip(parentElement.querySelector(".strip"));
+    strips.set(parentElement, strip);
+  }
+  strip.emit = setTriggerValue;
+  strip.show(data);
+  return () => strips.delete(parentElement);
+}
+
+class Strip {
+  constructor(root) {
+    this.root = root;
+    this.list = root.querySelector(".files");
+    this.given = null;
+    root.addEventListener("click", (event) => {
+      const all = event.target.closest("[data-all]");
+      if (all) return this.emit("all", all.dataset.all);
+      const file = event.target.closest(".file");
+      if (!file) return;
+      if (event.target.closest("button")) this.emit("remove", file.dataset.id);
+      else this.choose(file);
+    });
+    this.list.addEventListener("keydown", (event) => {
+      const files = [...this.list.children];
+      const at = files.indexOf(event.target);
+      if (at < 0) return;
+      const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: files.length - 1 }[event.key];
+      if (to !== undefined) {
+        event.preventDefault();
+        const file = files[Math.min(Math.max(to, 0), files.length - 1)];
+        file.focus();
+        this.choose(file);
+      } else if (event.key === "Delete") this.emit("remove", event.target.dataset.id);
+      else if (event.key === "Enter" || event.key === " ") {
+        event.preventDefault();
+        this.choose(event.target);
+      }
+    });
+  }
+
+  choose(file) {
+    if (file.getAttribute("aria-selected") === "true") return;
+    this.mark(file.dataset.id);
+    this.emit("choose", file.dataset.id);
+  }
+
+  mark(id) {
+    for (const file of this.list.children) {
+      const on = file.dataset.id === id;
+      file.setAttribute("aria-selected", on);
+      file.tabIndex = on ? 0 : -1;
+      if (on) {
+        const a = file.getBoundingClientRect(), b = this.list.getBoundingClientRect();
+        if (a.left < b.left) this.list.scrollLeft -= b.left - a.left + 40;
+        else if (a.right > b.right) this.list.scrollLeft += a.right - b.right + 40;
+      }
+    }
+  }
+
+  show({ files, chosen, sum, download }) {
+    const known = new Map([...this.list.children].map((node) => [node.dataset.id, node]));
+    const nodes = files.map((file) => {
+      const look = JSON.stringify(file);
+      let node = known.get(file.id);
+      if (!node) {
+        node = document.createElement("div");
+        node.className = "file";
+        node.setAttribute("role", "option");
+        node.dataset.id = file.id;
+        node.tabIndex = -1;
+      }
+      if (node.look !== look) {
+        node.look = look;
+        this.fill(node, file);
+      }
+      return node;
+    });
+    // Moving a node that has the focus would lose it, so only the differences are touched.
+    for (const node of known.values()) if (!nodes.includes(node)) node.remove();
+    nodes.forEach((node, i) => {
+      if (this.list.children[i] !== node) this.list.insertBefore(node, this.list.children[i] ?? null);
+    });
+    this.mark(chosen);
+    this.root.querySelector(".sum").textContent = sum;
+    if (download && download.id !== this.given) {
+      this.given = download.id;
+      const url = URL.createObjectURL(new Blob([download.text], { type: download.type }));
+      const link = document.createElement("a");
+      link.href = url;
+      link.download = download.name;
+      document.body.append(link);
+      link.click();
+      link.remove();
+      setTimeout(() => URL.revokeObjectURL(url), 10000);
+    }
+  }
+
+  fill(node, file) {
+    node.dataset.state = file.state;
+    node.title = `${file.name}\n${file.text}`;
+    node.setAttribute("aria-label", `${file.name}: ${file.text}`);
+    let picture;
+    if (file.thumbnail) {
+      picture = document.createElement("img");
+      picture.src = `data:image/jpeg;base64,${file.thumbnail}`;
+      picture.alt = "";
+      picture.className = "thumb";
+    } else {
+      picture = document.createElement("div");
+      picture.className = "thumb";
+      picture.innerHTML = file.state === "reading" ? '<div class="spin"></div>' : ICONS[file.state] ?? "";
+    }
+    const text = document.createElement("div");
+    text.className = "text";
+    const name = document.createElement("b"), state = document.createElement("span");
+    name.textContent = file.name;
+    state.textContent = file.text;
+    text.append(name, state);
+    const remove = document.createElement("button");
+    remove.type = "button";
+    remove.tabIndex = -1;
+    remove.innerHTML = CROSS;
+    remove.setAttribute("aria-label", `Remove ${file.name}`);
+    remove.title = "Remove (Delete)";
+    node.replaceChildren(picture, text, remove);
+  }
+}

@@ -1,0 +1,943 @@
+// The viewer of one file: image, layers, reading, cells. Everything but the change of file happens in the browser.
+//
+// data is what leuk.overlay.to_bytes wrote: "LEUK", uint32 length, JSON header, pictures.
+
+const CELL = "#ffd400", NUCLEUS = "#00e5ff";
+const CLASS_COLORS = { benign: "#009e73", early_pre_b: "#e69f00", pre_b: "#56b4e9", pro_b: "#cc79a7" };
+const PAGE = 24;
+const MAX_SCALE = 48;
+
+// Choices outlive a change of file, and a viewer that leaves the page and comes back.
+const chosen = {
+  all: true,
+  layers: {
+    cells: { on: true, opacity: 1 }, nuclei: { on: true, opacity: 1 },
+    heat: { on: true, opacity: 0.6 }, tiles: { on: false, opacity: 0.8 },
+  },
+  sort: "label", reversed: false, keys: true,
+};
+
+const viewers = new WeakMap();
+
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component;
+  let viewer = viewers.get(parentElement);
+  if (!viewer) {
+    viewer = new Viewer(parentElement);
+    viewers.set(parentElement, viewer);
+  }
+  viewer.emit = setTriggerValue;
+  viewer.load(data);
+  return () => {
+    viewer.destroy();
+    viewers.delete(parentElement);
+  };
+}
+
+function unpack(data) {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const length = view.getUint32(4, true);
+  const header = JSON.parse(new TextDecoder().decode(data.subarray(8, 8 + length)));
+  const blob = (name) => {
+    const place = header.blobs[name];
+    if (!place) return null;
+    const start = 8 + length + place.offset;
+    return new Blob([data.subarray(start, start + place.length)], { type: place.type });
+  };
+  return { header, blob };
+}
+
+const percent = (x) => {
+  const p = x * 100;
+  if (p > 0 && p < 0.1) return "< 0.1 %";
+  if (p < 100 && p > 99.9) return "> 99.9 %";
+  return (p < 10 || p > 90 ? p.toFixed(1) : p.toFixed(0)) + " %";
+};
+const whole = (x) => Math.round(x).toLocaleString("en");
+const element = (tag, attributes = {}, ...children) => {
+  const node = document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "class") node.className = value;
+    else if (key === "style") node.style.cssText = value;
+    else node.setAttribute(key, value);
+  }
+  node.append(...children.filter((c) => c !== null && c !== undefined));
+  return node;
+};
+
+class Viewer {
+  constructor(root) {
+    this.root = root.querySelector(".leuk");
+    this.canvas = this.$(".view");
+    this.context = this.canvas.getContext("2d");
+    this.probe = document.createElement("canvas").getContext("2d");
+    this.pointers = new Map();
+    this.view = { scale: 1, x: 0, y: 0 };
+    this.selected = 0;
+    this.hovered = 0;
+    this.page = 0;
+    this.token = 0;
+    this.stop = new AbortController();
+    this.listen();
+    this.resizes = new ResizeObserver(() => this.resize());
+    this.resizes.observe(this.$(".stage"));
+    this.syncLayers();
+  }
+
+  $(selector) { return this.root.querySelector(selector); }
+
+  destroy() {
+    this.stop.abort();
+    this.resizes.disconnect();
+    cancelAnimationFrame(this.frame);
+    this.release();
+  }
+
+  release() {
+    this.token += 1;
+    for (const level of this.levels ?? []) level.close?.();
+    this.levels = null;
+    this.heat = {};
+  }
+
+  // ---- data ---------------------------------------------------------------------------------------------------
+
+  async load(data) {
+    const { header, blob } = unpack(data);
+    const same = this.header && this.header.key === header.key;
+    this.header = header;
+    this.place();
+    if (same) return;
+    this.release();
+    const token = this.token;
+    this.root.dataset.ready = "false";
+    this.root.dataset.state = header.state;
+    this.selected = this.hovered = this.page = 0;
+    this.$(".tip").hidden = true;
+    for (const name of [".gallery", ".heat", ".key", ".measures"]) this.$(name).hidden = true;
+    if (header.state !== "read") {
+      this.title();
+      this.message();
+      this.root.dataset.ready = "true";
+      return;
+    }
+    this.$(".message").hidden = true;
+    this.record = header.record;
+    this.size = [header.record.width, header.record.height];
+    this.cells = header.record.cells.map((cell, i) => ({
+      ...cell, label: i + 1,
+      paths: { cell: path(header.outlines[i].cell), nucleus: path(header.outlines[i].nucleus) },
+    }));
+    this.paths = { cell: new Path2D(), nucleus: new Path2D() };
+    for (const cell of this.cells) for (const part of ["cell", "nucleus"]) this.paths[part].addPath(cell.paths[part]);
+    this.target = header.main_class;
+    chosen.layers.heat.on = header.outside ? false : chosen.heatWanted ?? true;
+    this.title();
+    this.reading();
+    const levels = await pyramid(blob("image"));
+    if (token !== this.token) return levels.forEach((level) => level.close?.());
+    this.levels = levels;
+    const table = colors(header.colors);
+    for (const key of Object.keys(header.heat)) {
+      const map = await heatCanvas(blob("heat:" + key), table, this.size);
+      if (token !== this.token) return;
+      this.heat[key] = map;
+    }
+    this.$(".key i").style.background = `linear-gradient(90deg, ${[0, 64, 128, 191, 255].map((i) => `rgba(${table.slice(i * 3, i * 3 + 3).join()},${i / 255})`)})`;
+    this.syncLayers();
+    this.resize();
+    this.fit();
+    this.gallery();
+    this.describe();
+    this.root.dataset.ready = "true";
+    this.say(`${header.name}: ${this.cells.length} white cells. ${this.verdict().lead}.`);
+  }
+
+  place() {
+    const { index, total } = this.header;
+    this.$(".place").textContent = total ? `${index + 1} of ${total}` : "";
+    this.$('[data-do="prev-file"]').disabled = !(index > 0);
+    this.$('[data-do="next-file"]').disabled = !(index < total - 1);
+  }
+
+  title() {
+    const { header } = this;
+    const name = this.$(".name");
+    name.textContent = header.name;
+    name.title = header.name;
+    const facts = this.$(".facts");
+    facts.replaceChildren();
+    if (header.synthetic) facts.append(element("span", { class: "mark" }, "Synthetic, not a patient"), " · ");
+    if (header.state === "read") {
+      const [w, h] = this.size;
+      const tiles = header.tiles.length > 1 ? ` · read in ${header.tiles.length} tiles` : "";
+      facts.append(`${whole(w)} × ${whole(h)} px${tiles} · cells: ${header.method_title ?? header.method} · model: ${header.record.model}`);
+      for (const note of header.notes) facts.append(` · ${note}`);
+      facts.title = facts.textContent;
+    }
+  }
+
+  message() {
+    const { header } = this;
+    const box = this.$(".message");
+    box.hidden = false;
+    box.replaceChildren();
+    this.canvas.setAttribute("aria-label", "No image is shown");
+    if (header.state === "refused") {
+      const icon = element("span");
+      icon.innerHTML = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 3.5 22 20.5H2zM12 10v5M12 17.6v.4"/></svg>';
+      box.append(icon, element("p", { class: "what" }, "This file was not read"), element("p", {}, header.error));
+    } else if (header.state === "stopped") {
+      box.append(element("p", { class: "what" }, "Reading was stopped before this file"),
+        element("p", { class: "mute" }, "Press “Read the rest” above to go on."));
+    } else {
+      box.append(element("div", { class: "spin" }), element("p", { class: "what" }, "Reading this file"),
+        element("p", { class: "mute" }, "Cells are found and measured, the field is classified, heat maps are made."));
+    }
+    this.say(box.textContent);
+  }
+
+  label(key) { return this.header.labels[key] ?? { title: key, short: key, note: "" }; }
+
+  verdict() {
+    const { record, outside, reasons } = this.header;
+    const certain = record.suggestion !== "cannot_tell" && !outside;
+    if (certain) return { certain, reasons, lead: `Suggests ${this.label(record.suggestion).title}` };
+    return { certain, reasons, lead: outside ? "Outside what the model knows" : "Cannot tell" };
+  }
+
+  reading() {
+    const { header, record } = this;
+    const box = this.$(".reading");
+    const { certain, lead, reasons } = this.verdict();
+    box.replaceChildren();
+    const bars = element("div", { class: "bars", role: "list", "aria-label": "Probabilities" });
+    const order = header.classes;
+    for (const key of order) {
+      const { title, note } = this.label(key);
+      const p = record.probabilities[key];
+      bars.append(element("div", { class: key === record.suggestion && certain ? "bar top" : "bar", role: "listitem", style: `--c: var(--${CSS.escape(key)}, var(--accent))` },
+        element("span", { class: "n" }, title, note ? element("small", {}, note) : null),
+        element("span", { class: "t", "aria-hidden": "true" }, element("i", { style: `width:${(p * 100).toFixed(2)}%` })),
+        element("span", { class: "v" }, percent(p))));
+    }
+    const any = element("p", { class: "any" }, element("span", {}, "Any leukaemic class together"), element("b", {}, percent(record.malignant_probability)));
+    const list = reasons.length ? element("ul", {}, ...reasons.map((r) => element("li", {}, r))) : null;
+    const immuno = element("p", { class: "quiet" }, "Subtypes are immunophenotypes, fixed by flow cytometry and not by looks. The field is read as a whole, not cell by cell.");
+    if (certain) {
+      const note = this.label(record.suggestion).note;
+      box.append(element("p", { class: "over" }, "Suggestion, to be confirmed by immunophenotyping"),
+        element("p", { class: "lead" }, this.label(record.suggestion).title),
+        element("p", { class: "confirm" }, `Probability ${percent(record.probabilities[record.suggestion])}${note ? " · " + note : ""}`));
+      if (list) box.append(list);
+      box.append(bars, any, immuno);
+      this.votes(box);
+    } else {
+      const stop = element("div", { class: "stop" }, element("p", { class: "over" }, "No suggestion"), element("p", { class: "lead" }, lead));
+      if (list) stop.append(list);
+      const numbers = element("details", {}, element("summary", {}, "Show the model’s numbers all the same"),
+        element("p", { class: "quiet" }, "These do not support a suggestion here."), bars, any, immuno);
+      this.votes(numbers);
+      box.append(stop, numbers);
+    }
+    this.heatPanel();
+  }
+
+  votes(box) {
+    const { tiles, classes } = this.header;
+    if (tiles.length < 2) return;
+    const count = {};
+    for (const tile of tiles) {
+      const best = classes[tile.probabilities.indexOf(Math.max(...tile.probabilities))];
+      count[best] = (count[best] ?? 0) + 1;
+    }
+    const text = Object.entries(count).sort((a, b) => b[1] - a[1]).map(([key, n]) => `${n} ${this.label(key).short}`).join(", ");
+    box.append(element("p", { class: "quiet votes" }, `Read in ${tiles.length} tiles: ${text}. Switch on “Tile votes” to see where.`));
+  }
+
+  heatPanel() {
+    const { header } = this;
+    const box = this.$(".heat");
+    const keys = header.classes.filter((key) => header.heat[key]);
+    box.hidden = !keys.length;
+    if (!keys.length) return;
+    const group = element("div", { class: "classes", role: "radiogroup", "aria-label": "Class whose heat map is shown" });
+    for (const key of keys) {
+      const button = element("button", { type: "button", role: "radio", "data-class": key, title: this.label(key).title }, this.label(key).short);
+      button.addEventListener("click", () => this.showHeat(key));
+      group.append(button);
+    }
+    group.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const next = keys[(keys.indexOf(this.target) + step + keys.length) % keys.length];
+      this.showHeat(next);
+      group.querySelector(`[data-class="${CSS.escape(next)}"]`).focus();
+    });
+    box.replaceChildren(element("h3", {}, "Where the score depends on the image"), group, element("p", { class: "heat-text" }));
+    this.heatText();
+  }
+
+  heatText() {
+    const heat = this.header.heat[this.target];
+    for (const button of this.root.querySelectorAll(".classes button")) {
+      const on = button.dataset.class === this.target;
+      button.setAttribute("aria-checked", on);
+      button.tabIndex = on ? 0 : -1;
+    }
+    const text = this.$(".heat-text");
+    if (!heat || !text) return;
+    const method = this.header.explainers?.[heat.method] ?? heat.method;
+    text.replaceChildren();
+    if (heat.heat_on_cells === null) text.append(`${method}: no heat for this class anywhere in the image.`);
+    else {
+      text.append(`${method}: `, element("b", {}, percent(heat.heat_on_cells)), " of the heat lies on cells, which cover ", element("b", {}, percent(heat.cells_share)), " of the image.");
+      if (heat.peak < 0.2) text.append(" The map is nearly flat: this score hangs on no place in particular.");
+    }
+  }
+
+  showHeat(key) {
+    this.target = key;
+    chosen.layers.heat.on = chosen.heatWanted = true;
+    chosen.all = true;
+    this.heatText();
+    this.syncLayers();
+    this.describe();
+    this.say(`Heat map for ${this.label(key).title}`);
+    this.draw();
+  }
+
+  describe() {
+    const { cells, header } = this;
+    const shown = this.visible();
+    const layers = [shown.cells && "cell outlines", shown.nuclei && "nucleus outlines", shown.heat && `heat map for ${this.label(this.target).title}`, shown.tiles && "tile votes"].filter(Boolean);
+    this.canvas.setAttribute("aria-label",
+      `Photograph of a smear, ${header.name}, ${this.size[0]} by ${this.size[1]} pixels, ${cells.length} white cells found. ` +
+      `${this.verdict().lead}. Shown over it: ${layers.join(", ") || "nothing"}. Arrow keys move, plus and minus zoom, J and K go through the cells.`);
+  }
+
+  say(text) { this.$(".live").textContent = text; }
+
+  // ---- layers -------------------------------------------------------------------------------------------------
+
+  visible() {
+    const { layers, all } = chosen;
+    return {
+      cells: all && layers.cells.on && layers.cells.opacity > 0,
+      nuclei: all && layers.nuclei.on && layers.nuclei.opacity > 0,
+      heat: all && layers.heat.on && layers.heat.opacity > 0 && !!this.heat?.[this.target],
+      tiles: all && layers.tiles.on && layers.tiles.opacity > 0 && (this.header?.tiles?.length ?? 0) > 1,
+    };
+  }
+
+  syncLayers() {
+    for (const row of this.root.querySelectorAll(".layer")) {
+      const layer = chosen.layers[row.dataset.layer];
+      const [box, slider] = row.querySelectorAll("input");
+      box.checked = layer.on;
+      slider.value = layer.opacity * 100;
+      slider.style.opacity = layer.on ? 1 : 0.45;
+    }
+    this.$('[data-layer="tiles"]').hidden = (this.header?.tiles?.length ?? 0) < 2;
+    this.$('[data-layer="heat"]').hidden = !Object.keys(this.header?.heat ?? {}).length;
+    this.$('[data-do="overlays"]').setAttribute("aria-pressed", chosen.all);
+    this.$(".layers").classList.toggle("off", !chosen.all);
+    this.$(".key").hidden = !this.visible().heat;
+  }
+
+  changed() {
+    this.syncLayers();
+    if (this.levels) this.describe();
+    this.draw();
+  }
+
+  // ---- drawing ------------------------------------------------------------------------------------------------
+
+  resize() {
+    const box = this.$(".stage").getBoundingClientRect();
+    if (!box.width || !box.height) return;
+    const fitted = this.fitted;
+    this.ratio = Math.min(window.devicePixelRatio || 1, 2);
+    this.canvas.width = Math.round(box.width * this.ratio);
+    this.canvas.height = Math.round(box.height * this.ratio);
+    this.box = [box.width, box.height];
+    if (!this.levels) return;
+    if (fitted !== false) this.fit();
+    else this.moved();
+  }
+
+  fitScale() {
+    const [w, h] = this.size, [bw, bh] = this.box;
+    return Math.min(bw / w, bh / h);
+  }
+
+  fit() {
+    if (!this.levels || !this.box) return;
+    const scale = this.fitScale();
+    this.view = { scale, x: (this.box[0] - this.size[0] * scale) / 2, y: (this.box[1] - this.size[1] * scale) / 2 };
+    this.moved();
+  }
+
+  // Keep some of the image in sight, and the reading of the zoom true.
+  moved() {
+    const { view, box, size } = this;
+    const least = this.fitScale();
+    view.scale = Math.min(Math.max(view.scale, least * 0.5), Math.max(MAX_SCALE, least));
+    const margin = 60;
+    view.x = Math.min(Math.max(view.x, margin - size[0] * view.scale), box[0] - margin);
+    view.y = Math.min(Math.max(view.y, margin - size[1] * view.scale), box[1] - margin);
+    this.fitted = Math.abs(view.scale / least - 1) < 0.005 && Math.abs(view.x - (box[0] - size[0] * view.scale) / 2) < 1.5
+      && Math.abs(view.y - (box[1] - size[1] * view.scale) / 2) < 1.5;
+    this.canvas.classList.toggle("zoomed", view.scale > least * 1.02);
+    this.$(".zoom output").textContent = `${view.scale < 0.1 ? (view.scale * 100).toFixed(1) : Math.round(view.scale * 100)} %`;
+    this.draw();
+  }
+
+  zoomAt(factor, x = this.box[0] / 2, y = this.box[1] / 2) {
+    if (!this.levels) return;
+    const { view } = this;
+    const least = this.fitScale();
+    const scale = Math.min(Math.max(view.scale * factor, least * 0.5), Math.max(MAX_SCALE, least));
+    view.x = x - (x - view.x) * (scale / view.scale);
+    view.y = y - (y - view.y) * (scale / view.scale);
+    view.scale = scale;
+    this.moved();
+  }
+
+  glide(to) {
+    const from = { ...this.view };
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
+      this.view = to;
+      return this.moved();
+    }
+    const start = performance.now();
+    const gliding = (this.gliding = {});
+    const step = (now) => {
+      if (this.gliding !== gliding || !this.levels) return;
+      const t = Math.min(1, (now - start) / 220), e = 1 - (1 - t) ** 3;
+      // The middle of the stage travels straight; the scale grows evenly to the eye.
+      const scale = from.scale * (to.scale / from.scale) ** e;
+      const [bw, bh] = this.box;
+      const center = (v) => [(bw / 2 - v.x) / v.scale, (bh / 2 - v.y) / v.scale];
+      const [ax, ay] = center(from), [zx, zy] = center(to);
+      const cx = ax + (zx - ax) * e, cy = ay + (zy - ay) * e;
+      this.view = { scale, x: bw / 2 - cx * scale, y: bh / 2 - cy * scale };
+      this.moved();
+      if (t < 1) requestAnimationFrame(step);
+    };
+    requestAnimationFrame(step);
+  }
+
+  draw() {
+    if (this.pending || !this.levels || !this.box) return;
+    this.pending = true;
+    this.frame = requestAnimationFrame(() => {
+      this.pending = false;
+      if (this.levels) this.paint();
+    });
+  }
+
+  paint() {
+    const { context: c, view, ratio, canvas } = this;
+    c.setTransform(1, 0, 0, 1, 0, 0);
+    c.clearRect(0, 0, canvas.width, canvas.height);
+    c.setTransform(view.scale * ratio, 0, 0, view.scale * ratio, view.x * ratio, view.y * ratio);
+    this.layers(c, view.scale * ratio, ratio, true);
+  }
+
+  // Draw image and layers in the image's own coordinates; `scale` is device pixels per image pixel.
+  layers(c, scale, ratio, live) {
+    const [w, h] = this.size;
+    const unit = ratio / scale;
+    const shown = this.visible();
+    const { layers } = chosen;
+    const need = (w * scale) / this.levels[0].width;
+    let level = 0;
+    while (level + 1 < this.levels.length && need <= this.levels[level + 1].width / this.levels[0].width) level += 1;
+    c.imageSmoothingEnabled = scale / ratio < 8;
+    c.imageSmoothingQuality = "high";
+    c.drawImage(this.levels[level], 0, 0, w, h);
+    if (shown.heat) {
+      c.imageSmoothingEnabled = true;
+      c.globalAlpha = layers.heat.opacity;
+      c.drawImage(this.heat[this.target], 0, 0, w, h);
+      c.globalAlpha = 1;
+    }
+    if (shown.tiles) this.drawTiles(c, unit, ratio, layers.tiles.opacity);
+    c.lineJoin = "round";
+    const line = (which, color, width, opacity) => {
+      c.globalAlpha = opacity * 0.5;
+      c.lineWidth = (width + 2) * unit;
+      c.strokeStyle = "#0b0c10";
+      c.stroke(which);
+      c.globalAlpha = opacity;
+      c.lineWidth = width * unit;
+      c.strokeStyle = color;
+      c.stroke(which);
+      c.globalAlpha = 1;
+    };
+    if (shown.nuclei) line(this.paths.nucleus, NUCLEUS, 1.5, layers.nuclei.opacity);
+    if (shown.cells) line(this.paths.cell, CELL, 2, layers.cells.opacity);
+    if (!live) return;
+    const marked = this.cells[this.selected - 1];
+    const over = this.cells[this.hovered - 1];
+    if (over && over !== marked) line(over.paths.cell, "#ffffff", 2.5, 0.9);
+    if (marked) {
+      line(marked.paths.cell, "#ffffff", 3.5, 1);
+      const [x0, y0, x1, y1] = marked.box;
+      const gap = 9 * unit, arm = Math.min(16 * unit, (x1 - x0) / 3 + gap);
+      const brackets = new Path2D();
+      for (const [x, y, dx, dy] of [[x0 - gap, y0 - gap, 1, 1], [x1 + gap, y0 - gap, -1, 1], [x0 - gap, y1 + gap, 1, -1], [x1 + gap, y1 + gap, -1, -1]]) {
+        brackets.moveTo(x + dx * arm, y);
+        brackets.lineTo(x, y);
+        brackets.lineTo(x, y + dy * arm);
+      }
+      line(brackets, "#ffffff", 2.5, 1);
+    }
+    if (shown.cells) {
+      for (const cell of this.cells) {
+        const [x0, y0, x1] = cell.box;
+        if ((x1 - x0) / unit < 26 && cell !== marked) continue;
+        this.tag(c, ratio, String(cell.label), x0, y0, -13, cell === marked ? 1 : layers.cells.opacity);
+      }
+    }
+  }
+
+  // Write in the screen's own units: browsers spoil letters drawn a fraction of a pixel high and enlarged.
+  tag(c, ratio, text, x, y, rise, opacity) {
+    const world = c.getTransform();
+    const at = world.transformPoint(new DOMPoint(x, y));
+    if (at.x > c.canvas.width || at.y > c.canvas.height || at.x < -40 * ratio || at.y < -20 * ratio) return;
+    c.save();
+    c.setTransform(ratio, 0, 0, ratio, 0, 0);
+    c.font = "600 11.5px ui-sans-serif, system-ui, sans-serif";
+    c.textBaseline = "top";
+    const width = c.measureText(text).width + 8;
+    const left = Math.min(at.x / ratio, c.canvas.width / ratio - width);
+    const top = Math.max(at.y / ratio + rise, 0);
+    c.globalAlpha = opacity;
+    c.fillStyle = "rgba(11,12,16,.76)";
+    c.beginPath();
+    c.roundRect(left, top, width, 16, 3);
+    c.fill();
+    c.fillStyle = "#fff";
+    c.fillText(text, left + 4, top + 3);
+    c.restore();
+  }
+
+  drawTiles(c, unit, ratio, opacity) {
+    const { tiles, classes } = this.header;
+    for (const tile of tiles) {
+      const [x0, y0, x1, y1] = tile.box;
+      const best = tile.probabilities.indexOf(Math.max(...tile.probabilities));
+      const color = CLASS_COLORS[classes[best]] ?? "#ffffff";
+      c.globalAlpha = opacity * 0.22 * tile.probabilities[best];
+      c.fillStyle = color;
+      c.fillRect(x0, y0, x1 - x0, y1 - y0);
+      c.globalAlpha = opacity;
+      c.lineWidth = 2 * unit;
+      c.strokeStyle = color;
+      c.strokeRect(x0 + 2 * unit, y0 + 2 * unit, x1 - x0 - 4 * unit, y1 - y0 - 4 * unit);
+      const text = `${this.label(classes[best]).short} ${Math.round(tile.probabilities[best] * 100)} %`;
+      if ((x1 - x0) / unit > 92) this.tag(c, ratio, text, x0 + 5 * unit, y0 + 5 * unit, 0, opacity);
+      c.globalAlpha = 1;
+    }
+  }
+
+  // ---- cells --------------------------------------------------------------------------------------------------
+
+  sorted() {
+    const key = chosen.sort, sign = chosen.reversed ? -1 : 1;
+    return [...this.cells].sort((a, b) => sign * (a[key] - b[key]) || a.label - b.label);
+  }
+
+  gallery() {
+    const box = this.$(".gallery");
+    box.hidden = false;
+    this.$(".gallery .count").textContent = `· ${this.cells.length}`;
+    this.$(".sort select").value = chosen.sort;
+    const reverse = this.$('[data-do="reverse"]');
+    reverse.setAttribute("aria-pressed", chosen.reversed);
+    const list = this.$(".cells");
+    list.replaceChildren();
+    if (!this.cells.length) {
+      list.append(element("p", { class: "quiet", style: "grid-column:1/-1" }, "No white cell was found in this image. If you see one, try another way of finding cells under Settings."));
+      this.$(".pager").hidden = true;
+      this.measures();
+      return;
+    }
+    const cells = this.sorted();
+    const pages = Math.ceil(cells.length / PAGE);
+    this.page = Math.min(Math.max(this.page, 0), pages - 1);
+    const measure = { area: (c) => `${whole(c.area)} px`, nucleus_area: (c) => `${whole(c.nucleus_area)} px`, label: (c) => `N:C ${c.nc_ratio.toFixed(2)}` }[chosen.sort]
+      ?? ((c) => ({ nc_ratio: "N:C", circularity: "circ.", eccentricity: "ecc.", solidity: "sol." }[chosen.sort] + " " + c[chosen.sort].toFixed(2)));
+    for (const cell of cells.slice(this.page * PAGE, (this.page + 1) * PAGE)) {
+      const crop = element("canvas", { width: 132, height: 132, "aria-hidden": "true" });
+      const option = element("div", { class: "cell", role: "option", "data-cell": cell.label, tabindex: -1,
+        "aria-label": `Cell ${cell.label}: area ${whole(cell.area)} pixels, N to C ratio ${cell.nc_ratio.toFixed(2)}, circularity ${cell.circularity.toFixed(2)}${cell.touches_border ? ", cut by the edge of the image" : ""}` },
+      crop, element("b", {}, String(cell.label)), cell.touches_border ? element("i", { class: "cut", title: "Cut by the edge of the image" }, "edge") : null, element("span", {}, measure(cell)));
+      this.crop(crop, cell);
+      list.append(option);
+    }
+    const pager = this.$(".pager");
+    pager.hidden = pages < 2;
+    pager.querySelector("span").textContent = `${this.page + 1} of ${pages}`;
+    pager.querySelector('[data-do="page-back"]').disabled = this.page === 0;
+    pager.querySelector('[data-do="page-on"]').disabled = this.page === pages - 1;
+    this.mark();
+  }
+
+  crop(canvas, cell) {
+    const [x0, y0, x1, y1] = cell.box;
+    const side = Math.max(x1 - x0, y1 - y0) * 1.25;
+    const c = canvas.getContext("2d");
+    const scale = canvas.width / side;
+    c.setTransform(scale, 0, 0, scale, -((x0 + x1) / 2 - side / 2) * scale, -((y0 + y1) / 2 - side / 2) * scale);
+    c.imageSmoothingQuality = "high";
+    let level = 0;
+    const need = (this.size[0] * scale) / this.levels[0].width;
+    while (level + 1 < this.levels.length && need <= this.levels[level + 1].width / this.levels[0].width) level += 1;
+    c.drawImage(this.levels[level], 0, 0, this.size[0], this.size[1]);
+  }
+
+  mark() {
+    const options = [...this.root.querySelectorAll(".cell")];
+    let focusable = options[0];
+    for (const option of options) {
+      const on = Number(option.dataset.cell) === this.selected;
+      option.setAttribute("aria-selected", on);
+      option.tabIndex = -1;
+      if (on) focusable = option;
+    }
+    if (focusable) focusable.tabIndex = 0;
+    this.measures();
+  }
+
+  measures() {
+    const box = this.$(".measures");
+    const cell = this.cells[this.selected - 1];
+    box.hidden = !cell;
+    if (!cell) return;
+    const rows = [["Area", `${whole(cell.area)} px`], ["Nucleus", `${whole(cell.nucleus_area)} px`], ["N:C ratio", cell.nc_ratio.toFixed(2)],
+      ["Circularity", cell.circularity.toFixed(2)], ["Eccentricity", cell.eccentricity.toFixed(2)], ["Solidity", cell.solidity.toFixed(2)]];
+    const close = element("button", { type: "button", "data-do": "let-go", "aria-label": "Let go of the chosen cell", title: "Let go of the chosen cell (Esc)" });
+    close.innerHTML = '<svg viewBox="0 0 20 20" aria-hidden="true"><path d="m5 5 10 10M15 5 5 15"/></svg>';
+    box.replaceChildren(element("header", {}, element("h3", {}, `Cell ${cell.label}`), close),
+      cell.touches_border ? element("p", {}, "Cut by the edge: measured in part") : "",
+      element("dl", {}, ...rows.map(([k, v]) => element("div", {}, element("dt", {}, k), element("dd", {}, v)))));
+  }
+
+  select(label, { center = true, focus = false, scroll = true } = {}) {
+    this.selected = label;
+    const cell = this.cells[label - 1];
+    if (cell) {
+      const at = this.sorted().findIndex((c) => c.label === label);
+      const page = Math.floor(at / PAGE);
+      if (page !== this.page) {
+        this.page = page;
+        this.gallery();
+      }
+    }
+    this.mark();
+    if (cell) {
+      const option = this.$(`.cell[data-cell="${label}"]`);
+      if (scroll && option) {
+        // Only the list scrolls; the page stays where the reader's eyes are.
+        const list = this.$(".cells"), a = option.getBoundingClientRect(), b = list.getBoundingClientRect();
+        if (a.top < b.top) list.scrollTop -= b.top - a.top + 6;
+        else if (a.bottom > b.bottom) list.scrollTop += a.bottom - b.bottom + 6;
+      }
+      if (focus) option?.focus({ preventScroll: true });
+      if (center) this.center(cell);
+      this.say(`Cell ${label} of ${this.cells.length}, area ${whole(cell.area)} pixels, N to C ratio ${cell.nc_ratio.toFixed(2)}`);
+    }
+    this.draw();
+  }
+
+  center(cell) {
+    const [x0, y0, x1, y1] = cell.box;
+    const side = Math.max(x1 - x0, y1 - y0), stage = Math.min(...this.box);
+    let { scale } = this.view;
+    if (side * scale < stage * 0.14) scale = Math.min((stage * 0.24) / side, MAX_SCALE);
+    if (side * scale > stage * 0.8) scale = (stage * 0.6) / side;
+    this.glide({ scale, x: this.box[0] / 2 - ((x0 + x1) / 2) * scale, y: this.box[1] / 2 - ((y0 + y1) / 2) * scale });
+  }
+
+  step(by) {
+    if (!this.cells?.length || !this.levels) return;
+    const order = this.sorted();
+    const at = order.findIndex((c) => c.label === this.selected);
+    const next = at < 0 ? (by > 0 ? 0 : order.length - 1) : (at + by + order.length) % order.length;
+    this.select(order[next].label, { focus: this.$(".cells").contains(this.root.getRootNode().activeElement) });
+  }
+
+  cellAt(x, y) {
+    if (!this.levels) return 0;
+    const px = (x - this.view.x) / this.view.scale, py = (y - this.view.y) / this.view.scale;
+    let best = null;
+    for (const cell of this.cells) {
+      const [x0, y0, x1, y1] = cell.box;
+      if (px < x0 || px > x1 || py < y0 || py > y1) continue;
+      if (this.probe.isPointInPath(cell.paths.cell, px, py) && (!best || cell.area < best.area)) best = cell;
+    }
+    return best?.label ?? 0;
+  }
+
+  // ---- what the reader does -----------------------------------------------------------------------------------
+
+  listen() {
+    const { canvas, root } = this;
+    const on = (target, type, handler, options = {}) => target.addEventListener(type, handler, { signal: this.stop.signal, ...options });
+
+    const acts = {
+      "prev-file": () => this.emit("go", -1), "next-file": () => this.emit("go", 1),
+      "zoom-in": () => this.zoomAt(1.4), "zoom-out": () => this.zoomAt(1 / 1.4), fit: () => this.fit(),
+      help: () => this.$(".help").showModal(), "close-help": () => this.$(".help").close(),
+      overlays: () => this.toggleAll(), reverse: () => { chosen.reversed = !chosen.reversed; this.page = 0; this.gallery(); },
+      "let-go": () => this.select(0),
+      "page-back": () => { this.page -= 1; this.gallery(); }, "page-on": () => { this.page += 1; this.gallery(); },
+      "save-csv": () => save(new Blob([this.header.csv_header + this.header.csv], { type: "text/csv" }), `${this.stem()}_cells.csv`),
+      "save-json": () => save(new Blob([JSON.stringify([this.record], null, 2) + "\n"], { type: "application/json" }), `${this.stem()}_reading.json`),
+      "save-png": () => this.savePicture(),
+    };
+    on(root, "click", (event) => {
+      const button = event.target.closest("[data-do]");
+      if (button && !button.disabled) acts[button.dataset.do]();
+      // A menu closes on a choice made in it and on a click anywhere else.
+      if (button || !event.target.closest(".menu")) this.$(".menu").open = false;
+      const option = event.target.closest(".cell");
+      if (option) this.select(Number(option.dataset.cell), { focus: true });
+      if (event.target === this.$(".help")) this.$(".help").close();
+    });
+    on(root, "input", (event) => {
+      const row = event.target.closest(".layer");
+      if (!row) return;
+      const layer = chosen.layers[row.dataset.layer];
+      if (event.target.type === "range") {
+        layer.opacity = event.target.value / 100;
+        layer.on = true;
+      } else layer.on = event.target.checked;
+      if (row.dataset.layer === "heat") chosen.heatWanted = layer.on;
+      chosen.all = true;
+      this.changed();
+    });
+    on(this.$(".sort select"), "change", (event) => { chosen.sort = event.target.value; this.page = 0; this.gallery(); });
+    on(this.$(".keys-on"), "change", (event) => { chosen.keys = event.target.checked; });
+    on(this.$(".cells"), "keydown", (event) => this.listKey(event));
+
+    on(canvas, "wheel", (event) => {
+      if (!this.levels) return;
+      event.preventDefault();
+      const [x, y] = this.local(event);
+      const lines = event.deltaMode === 1 ? 16 : 1;
+      this.gliding = null;
+      this.zoomAt(Math.exp(-event.deltaY * lines * (event.ctrlKey ? 0.01 : 0.0016)), x, y);
+    }, { passive: false });
+    on(canvas, "dblclick", () => this.fit());
+    on(canvas, "pointerdown", (event) => this.down(event));
+    on(canvas, "pointermove", (event) => this.move(event));
+    for (const type of ["pointerup", "pointercancel"]) on(canvas, type, (event) => this.up(event, type));
+    on(canvas, "pointerleave", () => this.hover(0));
+    on(canvas, "keydown", (event) => {
+      const step = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+      if (!step || !this.levels || event.altKey || event.ctrlKey || event.metaKey) return;
+      event.preventDefault();
+      this.view.x += step[0] * 60;
+      this.view.y += step[1] * 60;
+      this.moved();
+    });
+    on(document, "keydown", (event) => this.key(event));
+  }
+
+  local(event) {
+    const box = this.canvas.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  }
+
+  down(event) {
+    if (!this.levels || (event.pointerType === "mouse" && event.button !== 0)) return;
+    this.gliding = null;
+    this.canvas.setPointerCapture(event.pointerId);
+    this.pointers.set(event.pointerId, this.local(event));
+    this.travel = this.pointers.size > 1 ? Infinity : 0;
+    this.canvas.classList.add("dragging");
+  }
+
+  move(event) {
+    const before = this.pointers.get(event.pointerId);
+    const now = this.local(event);
+    if (!before) {
+      if (event.pointerType === "mouse") this.hover(this.cellAt(...now), now);
+      return;
+    }
+    const others = [...this.pointers].filter(([id]) => id !== event.pointerId).map(([, at]) => at);
+    this.pointers.set(event.pointerId, now);
+    if (others.length) {
+      const [other] = others;
+      const length = (a) => Math.hypot(a[0] - other[0], a[1] - other[1]);
+      const middle = (a) => [(a[0] + other[0]) / 2, (a[1] + other[1]) / 2];
+      const [ax, ay] = middle(before), [zx, zy] = middle(now);
+      this.view.x += zx - ax;
+      this.view.y += zy - ay;
+      this.zoomAt(length(now) / Math.max(length(before), 1), zx, zy);
+      return;
+    }
+    this.travel += Math.hypot(now[0] - before[0], now[1] - before[1]);
+    if (this.travel < 5) return;
+    // At rest a finger scrolls the page past the image; only a zoomed image is dragged by it.
+    if (event.pointerType === "touch" && !this.canvas.classList.contains("zoomed")) return;
+    this.view.x += now[0] - before[0];
+    this.view.y += now[1] - before[1];
+    this.moved();
+  }
+
+  up(event, type) {
+    if (!this.pointers.delete(event.pointerId)) return;
+    if (!this.pointers.size) this.canvas.classList.remove("dragging");
+    if (type === "pointerup" && this.travel < 5 && !this.pointers.size) {
+      const label = this.cellAt(...this.local(event));
+      if (label !== this.selected) this.select(label, { center: false });
+    }
+  }
+
+  hover(label, at) {
+    const tip = this.$(".tip");
+    this.canvas.classList.toggle("over", label > 0);
+    if (label) {
+      const cell = this.cells[label - 1];
+      tip.textContent = `Cell ${label} · N:C ${cell.nc_ratio.toFixed(2)} · ${whole(cell.area)} px`;
+      const left = Math.min(at[0], this.box[0] - 190), top = Math.min(at[1], this.box[1] - 44);
+      tip.style.left = `${left}px`;
+      tip.style.top = `${top}px`;
+    }
+    tip.hidden = !label;
+    if (label !== this.hovered) {
+      this.hovered = label;
+      this.draw();
+    }
+  }
+
+  listKey(event) {
+    const options = [...this.root.querySelectorAll(".cell")];
+    const at = options.indexOf(event.target.closest(".cell"));
+    if (at < 0) return;
+    const columns = getComputedStyle(this.$(".cells")).gridTemplateColumns.split(" ").length;
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + columns, ArrowUp: at - columns, Home: 0, End: options.length - 1 }[event.key];
+    if (to !== undefined) {
+      event.preventDefault();
+      event.stopPropagation();
+      const option = options[Math.min(Math.max(to, 0), options.length - 1)];
+      this.select(Number(option.dataset.cell), { focus: true });
+    } else if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      this.select(Number(options[at].dataset.cell), { focus: true });
+    }
+  }
+
+  toggleAll() {
+    chosen.all = !chosen.all;
+    this.changed();
+    this.say(chosen.all ? "Layers on" : "Layers off");
+  }
+
+  key(event) {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !this.root.isConnected) return;
+    const from = event.composedPath()[0];
+    if (from?.isContentEditable || (from?.matches?.("input:not([type=checkbox]):not([type=range]), textarea, select, [role=combobox]"))) return;
+    if (this.$(".help").open || document.querySelector('[role="dialog"]')) return;
+    if (!chosen.keys && event.key !== "Escape") return;
+    const act = {
+      n: () => this.leaf(1), p: () => this.leaf(-1), j: () => this.step(1), k: () => this.step(-1),
+      o: () => this.toggleAll(),
+      h: () => { chosen.layers.heat.on = chosen.heatWanted = !chosen.layers.heat.on; chosen.all = true; this.changed(); },
+      "+": () => this.zoomAt(1.4), "=": () => this.zoomAt(1.4), "-": () => this.zoomAt(1 / 1.4), "−": () => this.zoomAt(1 / 1.4), 0: () => this.fit(),
+      "?": () => this.$(".help").showModal(),
+      Escape: () => {
+        if (this.$(".menu").open) {
+          this.$(".menu").open = false;
+          this.$(".menu summary").focus();
+        } else if (this.selected && this.cells) this.select(0);
+      },
+    }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  }
+
+  leaf(by) {
+    const { index, total } = this.header;
+    if (index + by >= 0 && index + by < total) this.emit("go", by);
+  }
+
+  stem() { return this.header.name.replace(/\.[^.]+$/, "").replace(/[\\/:*?"<>|\s]+/g, "_") || "field"; }
+
+  savePicture() {
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = this.header.display;
+    const scale = canvas.width / this.size[0];
+    const c = canvas.getContext("2d");
+    c.setTransform(scale, 0, 0, scale, 0, 0);
+    this.layers(c, scale, Math.max(1, Math.max(...this.header.display) / 900), false);
+    canvas.toBlob((blob) => save(blob, `${this.stem()}_overlay.png`), "image/png");
+  }
+}
+
+function path(polygons) {
+  const out = new Path2D();
+  for (const points of polygons) {
+    for (let i = 0; i < points.length; i += 2) out[i ? "lineTo" : "moveTo"](points[i] / 10, points[i + 1] / 10);
+    out.closePath();
+  }
+  return out;
+}
+
+// The image at full size and halved again and again: a zoomed-out view of five megapixels draws the small one.
+async function pyramid(blob) {
+  const levels = [await createImageBitmap(blob)];
+  while (levels.at(-1).width > 1400) {
+    const last = levels.at(-1);
+    const options = { resizeWidth: Math.round(last.width / 2), resizeHeight: Math.round(last.height / 2), resizeQuality: "medium" };
+    levels.push(await createImageBitmap(last, options));
+  }
+  return levels;
+}
+
+function colors(hex) {
+  const out = [];
+  for (let i = 0; i < hex.length; i += 2) out.push(parseInt(hex.slice(i, i + 2), 16));
+  return out;
+}
+
+// Smooth the coarse grey map first and colour it then: colours mixed on the way would not be on the scale.
+async function heatCanvas(blob, table, [w, h]) {
+  const small = await createImageBitmap(blob);
+  const factor = 384 / Math.max(w, h);
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round(w * factor));
+  canvas.height = Math.max(1, Math.round(h * factor));
+  const c = canvas.getContext("2d", { willReadFrequently: true });
+  c.imageSmoothingQuality = "high";
+  c.drawImage(small, 0, 0, canvas.width, canvas.height);
+  small.close();
+  const pixels = c.getImageData(0, 0, canvas.width, canvas.height);
+  const d = pixels.data;
+  for (let i = 0; i < d.length; i += 4) {
+    const heat = d[i];
+    d[i] = table[heat * 3];
+    d[i + 1] = table[heat * 3 + 1];
+    d[i + 2] = table[heat * 3 + 2];
+    d[i + 3] = heat;
+  }
+  c.putImageData(pixels, 0, 0);
+  return canvas;
+}
+
+function save(blob, name) {
+  const url = URL.createObjectURL(blob);
+  const link = element("a", { href: url, download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+}

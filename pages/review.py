@@ -1,0 +1,354 @@
+"""Review: photographs in, white cells outlined, a suggestion and where it depends on the image."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import json
+import threading
+from itertools import count
+from typing import Any
+
+import streamlit as st
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from leuk import overlay, report
+from leuk.data.synthetic import samples
+from leuk.image import read_image
+from leuk.overlay import Pack
+from leuk.segmentation import DEFAULT_METHOD, METHODS
+from pages import _components
+from pages._worklist import Item, Progress, Settings, Source, Worklist
+
+LABELS = {
+    "benign": {"title": "Benign (hematogones)", "short": "Benign", "note": ""},
+    "early_pre_b": {"title": "Early Pre-B", "short": "Early", "note": "immunophenotype"},
+    "pre_b": {"title": "Pre-B", "short": "Pre", "note": "immunophenotype"},
+    "pro_b": {"title": "Pro-B", "short": "Pro", "note": "immunophenotype"},
+    "cannot_tell": {"title": "Cannot tell", "short": "Cannot tell", "note": ""},
+}
+EXPLAINER_TITLES = {
+    "gradcam": "Grad-CAM",
+    "gradcam++": "Grad-CAM++",
+    "hirescam": "HiResCAM",
+    "layercam": "LayerCAM",
+    "eigencam": "Eigen-CAM (same for every class)",
+}
+POLL_SECONDS = 0.5
+STYLE = """
+<style>
+[data-testid="stHeader"] { height: 3.25rem; min-height: 3.25rem; padding-left: 7.5rem; }
+.stMainBlockContainer { padding: 3.4rem 1.5rem 3.2rem; max-width: 1760px; }
+.stMainBlockContainer .stVerticalBlock { gap: .75rem; }
+[data-testid="stFileUploaderDropzone"] { min-height: 56px; padding: .5rem .9rem; }
+[data-testid="stFileUploaderDropzoneInstructions"]::after { content: "\\00a0\\00b7  or drop files here"; opacity: .7; font-size: .875rem; white-space: pre; }
+.st-key-intake button { min-height: 40px; }
+.st-key-start { max-width: 900px; margin: 5vh auto 0; }
+.st-key-start [data-testid="stFileUploaderDropzone"] { min-height: 132px; align-items: center; justify-content: center; border-style: dashed; }
+@media (max-width: 760px) {
+  .stMainBlockContainer { padding: 3.4rem .75rem 3.2rem; }
+  .st-key-intake button { min-height: 44px; }
+}
+</style>
+"""
+WELCOME = """
+## Read a smear
+
+Drop in photographs of a blood or marrow smear. Leuk outlines the white cells and measures them, suggests one of four
+classes for the field, to be confirmed by immunophenotyping, and shows where that score depends on the image.
+It has learnt from the fields of one hospital: of a picture unlike those it says that it cannot tell.
+"""
+
+
+def read(source: Source, name: str, settings: Settings, progress: Progress) -> Pack:
+    """Turn a file or a sample into what the viewer shows; runs in the visit's thread."""
+    from leuk.analysis import analyze  # the networks' libraries take seconds to load; the page need not wait for them
+
+    image = read_image(source, name) if isinstance(source, bytes) else source()
+    analysis = analyze(image, model=settings.model, method=settings.method, explain=settings.explain, progress=progress)
+    progress(0.98, "drawing outlines")
+    return overlay.pack(analysis, name)
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up() -> None:
+    """Load the networks' libraries once for all visits, while the first one is still choosing a file."""
+    threading.Thread(target=importlib.import_module, args=("leuk.analysis",), name="leuk-warm-up", daemon=True).start()
+
+
+def worklist() -> Worklist:
+    """Give this visit's files; nobody else's."""
+    if "worklist" not in st.session_state:
+        st.session_state.worklist = Worklist(read)
+        st.session_state.chosen = None
+        st.session_state.download = None
+        st.session_state.uploads = 0
+    return st.session_state.worklist
+
+
+# ---- what the user does -------------------------------------------------------------------------------------------
+
+
+def take_uploads() -> None:
+    """Move what was uploaded into the worklist, and leave the uploader empty for more."""
+    key = f"upload-{st.session_state.uploads}"
+    files = st.session_state.get(key) or []
+    added = [worklist().add(file.name, file.getvalue()) for file in files]
+    # Streamlit would keep a second copy of the bytes until the visit ends; it frees those of its chat input like this.
+    context = get_script_run_ctx()
+    if context is not None and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
+        for file in files:
+            context.uploaded_file_mgr.remove_file(session_id=context.session_id, file_id=file.file_id)
+    st.session_state.uploads += 1
+    if added:
+        look_at(added[0])
+
+
+def take_sample(name: str) -> None:
+    """Add a bundled sample and look at it."""
+    sample = next(sample for sample in samples() if sample.name == name)
+    look_at(worklist().add(f"{sample.name}.png", lambda: sample.generate().image, synthetic=True))
+
+
+def look_at(item_id: str | None) -> None:
+    """Choose the file to show."""
+    st.session_state.chosen = item_id
+    worklist().prefer(item_id)
+
+
+def on_go() -> None:
+    """Go to the next or the previous file."""
+    step = st.session_state.viewer.get("go")
+    ids = [item.id for item in worklist().items()]
+    if step and st.session_state.chosen in ids:
+        look_at(ids[min(max(ids.index(st.session_state.chosen) + int(step), 0), len(ids) - 1)])
+
+
+def on_choose() -> None:
+    """Look at the file clicked in the strip."""
+    item_id = st.session_state.strip.get("choose")
+    if worklist().get(item_id):
+        look_at(item_id)
+
+
+def on_remove() -> None:
+    """Forget one file; its neighbour takes its place."""
+    item_id = st.session_state.strip.get("remove")
+    ids = [item.id for item in worklist().items()]
+    if item_id not in ids:
+        return
+    worklist().remove(item_id)
+    if st.session_state.chosen == item_id:
+        at = ids.index(item_id)
+        rest = ids[:at] + ids[at + 1 :]
+        look_at(rest[min(at, len(rest) - 1)] if rest else None)
+
+
+def on_all() -> None:
+    """Download all readings, all cells, or forget all files."""
+    what = st.session_state.strip.get("all")
+    if what == "clear":
+        worklist().clear()
+        st.session_state.download = None
+        look_at(None)
+    elif what in ("csv", "json"):
+        number = next(st.session_state.setdefault("downloads", count(1)))
+        st.session_state.download = {"id": number, **export(worklist().items(), what)}
+
+
+def export(items: list[Item], what: str) -> dict[str, str]:
+    """Put the readings of all files (json) or their cells (csv) into one file."""
+    if what == "csv":
+        text = report.to_csv([]) + "".join(item.pack.header["csv"] for item in items if item.pack)
+        return {"name": "leuk_cells.csv", "type": "text/csv", "text": text}
+    records = [
+        item.pack.header["record"] if item.pack else report.refused(item.name, item.error)
+        for item in items
+        if item.pack or item.state == "refused"
+    ]
+    return {"name": "leuk_readings.json", "type": "application/json", "text": json.dumps(records, indent=2) + "\n"}
+
+
+# ---- what the components are given --------------------------------------------------------------------------------
+
+
+def in_words(item: Item) -> str:
+    """Say in a few words how a file stands."""
+    if item.state == "read" and item.pack is not None:
+        head = item.pack.header
+        cells = len(head["record"]["cells"])
+        key = head["record"]["suggestion"]
+        verdict = "outside its experience" if head["outside"] else LABELS.get(key, {"title": key})["title"]
+        mark = "synthetic · " if item.synthetic else ""
+        return f"{mark}{verdict} · {cells} {'cell' if cells == 1 else 'cells'}"
+    return {
+        "waiting": "in line",
+        "reading": "being read …",
+        "stopped": "stopped",
+        "refused": f"refused: {item.error}",
+        "read": "",
+    }[item.state]
+
+
+def strip_data(items: list[Item]) -> dict[str, Any]:
+    """Describe all files for the strip."""
+    states = [item.state for item in items]
+    parts = [f"{len(items)} {'file' if len(items) == 1 else 'files'}"]
+    parts += [f"{states.count(state)} {state}" for state in ("read", "refused", "stopped") if state in states]
+    return {
+        "files": [
+            {
+                "id": item.id,
+                "name": item.name,
+                "state": item.state,
+                "text": in_words(item),
+                "thumbnail": base64.b64encode(item.pack.thumbnail).decode() if item.pack else "",
+            }
+            for item in items
+        ],
+        "chosen": st.session_state.chosen or "",
+        "sum": " · ".join(parts),
+        "download": st.session_state.download,
+    }
+
+
+def viewer_data(item: Item, index: int, total: int) -> bytes:
+    """Pack the chosen file for the viewer."""
+    pack = item.pack or Pack(header={}, blobs={}, thumbnail=b"")
+    return overlay.to_bytes(
+        pack,
+        key=f"{item.id}/{item.version}",
+        name=item.name,
+        state=item.state,
+        error=item.error,
+        synthetic=item.synthetic,
+        index=index,
+        total=total,
+        labels=LABELS,
+        explainers=EXPLAINER_TITLES,
+        method_title=METHODS[pack.header["method"]].title if pack.header.get("method") in METHODS else "",
+        csv_header=report.to_csv([]),
+        colors=overlay.color_table().tobytes().hex(),
+    )
+
+
+# ---- layout -------------------------------------------------------------------------------------------------------
+
+
+def uploader(*, label: bool) -> None:
+    """Offer to add files."""
+    st.file_uploader(
+        "Photographs of smears: JPEG, PNG, BMP or TIFF, up to 50 MB and 64 megapixels each, as many as you like",
+        accept_multiple_files=True,
+        max_upload_size=50,
+        key=f"upload-{st.session_state.uploads}",
+        on_change=take_uploads,
+        label_visibility="visible" if label else "collapsed",
+    )
+
+
+def sample_buttons() -> None:
+    """Offer the bundled samples."""
+    with st.container(horizontal=True, gap="small"):
+        for sample in samples():
+            title = sample.title.replace(" (synthetic)", "")
+            st.button(title, key=f"sample-{sample.name}", on_click=take_sample, args=(sample.name,))
+
+
+def settings_form() -> None:
+    """Choose how files are read; all are read anew when it changes."""
+    models, methods = model_names(), list(METHODS)
+    model = st.selectbox("Model", models, key="model")
+    method = st.selectbox(
+        "Way of finding cells",
+        methods,
+        index=methods.index(DEFAULT_METHOD),
+        key="method",
+        format_func=lambda name: METHODS[name].title,
+        help="The published recipes are here for comparison; they miss cells on pale or blue fields.",
+    )
+    explain = st.selectbox(
+        "Heat map",
+        list(EXPLAINER_TITLES),
+        key="explain",
+        format_func=lambda name: EXPLAINER_TITLES[name],
+        help="All of them show where the score depends on the image. Four maps are made, one for each class.",
+    )
+    worklist().choose(Settings(model, method, explain))
+
+
+def model_names() -> list[str]:
+    """Name the models whose weights are here."""
+    return ["reader"]
+
+
+def progress_and_strip() -> None:
+    """Show how far the batch is, and every file; runs by itself while files are being read."""
+    files = worklist()
+    before = st.session_state.get("seen")
+    if files.busy:
+        stage = files.stage()
+        at = min(stage.done + 1, stage.total)
+        bar, button = st.columns([6, 1], vertical_alignment="center")
+        bar.progress(
+            stage.fraction, text=f"Reading {at} of {stage.total} · {stage.name} · {stage.stage or 'finishing'}"
+        )
+        button.button("Stop", key="stop", on_click=files.stop, width="stretch", help="Keeps what has been read")
+    items = files.items()
+    if any(item.state == "stopped" for item in items) and not files.busy:
+        st.button("Read the rest", key="resume", on_click=files.resume)
+    _components.strip(
+        data=strip_data(items),
+        key="strip",
+        on_choose_change=on_choose,
+        on_remove_change=on_remove,
+        on_all_change=on_all,
+    )
+    # The viewer stands outside this part of the page: if what it shows has changed, the whole page must run.
+    chosen = files.get(st.session_state.chosen)
+    now = (st.session_state.chosen, chosen.version if chosen else 0, len(items), files.busy)
+    if before is not None and before != now and st.session_state.polling:
+        st.session_state.seen = now
+        st.rerun()
+    st.session_state.seen = now
+
+
+def page() -> None:
+    """Lay the page out."""
+    st.html(STYLE)
+    warm_up()
+    files = worklist()
+    _components.frame(key="frame")
+    items = files.items()
+    if not items:
+        with st.container(key="start"):
+            st.markdown(WELCOME)
+            uploader(label=True)
+            st.caption("Nothing at hand? Open a synthetic smear, drawn by Leuk and no patient's:")
+            sample_buttons()
+            with st.popover("Settings", icon=":material/tune:", type="tertiary"):
+                settings_form()
+        return
+    with st.container(key="intake"):
+        left, right = st.columns([3, 1], vertical_alignment="center")
+        with left:
+            uploader(label=False)
+        with right, st.container(horizontal=True, horizontal_alignment="right"):
+            with st.popover("Samples", icon=":material/biotech:"):
+                st.caption("Synthetic smears, drawn by Leuk and no patient's")
+                sample_buttons()
+            with st.popover("Settings", icon=":material/tune:"):
+                settings_form()
+    st.session_state.polling = False
+    st.fragment(progress_and_strip, run_every=POLL_SECONDS if files.busy else None)()
+    st.session_state.polling = True
+    items = files.items()
+    ids = [item.id for item in items]
+    if st.session_state.chosen not in ids:
+        look_at(ids[0])
+    index = ids.index(st.session_state.chosen)
+    _components.viewer(data=viewer_data(items[index], index, len(items)), key="viewer", on_go_change=on_go)
+
+
+page()
