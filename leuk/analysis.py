@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from leuk.classification import Prediction
+from leuk.classification import Prediction, classify, prepare
 from leuk.explanation import Explanation
+from leuk.explanation import explain as map_dependence
 from leuk.image import SmearImage
-from leuk.segmentation import Segmentation
+from leuk.models.store import DEFAULT_MODEL, Model, load_model
+from leuk.segmentation import DEFAULT_METHOD, Segmentation, segment
 
 Progress = Callable[[float, str], None]
 """Called with the fraction done, 0 … 1, and a short name of the stage; raising `Cancelled` in it stops the work."""
@@ -32,7 +34,60 @@ class Analysis:
     prediction: Prediction
     explanations: Mapping[str, Explanation] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.segmentation.cell.shape != self.image.pixels.shape[:2]:
+            raise ValueError(f"expected masks of {self.image.pixels.shape[:2]}, got {self.segmentation.cell.shape}")
 
-# def analyze(image, *, model="reader", method="default", explain: str | None = None, device="cpu",
-#             progress: Progress | None = None) -> Analysis
-#     explain: one of EXPLAINERS -> a map for every class; None -> no maps
+
+def analyze(
+    image: SmearImage,
+    *,
+    model: str | Model = DEFAULT_MODEL,
+    method: str = DEFAULT_METHOD,
+    explain: str | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Analysis:
+    """Find the cells of an image, read it, and map where the classes' scores depend on it.
+
+    Parameters
+    ----------
+    image : SmearImage
+    model : str or Model
+        Name of a model whose weights are here, or one that is loaded.
+    method : str
+        Segmentation method, one of `leuk.segmentation.METHODS`.
+    explain : str, optional
+        One of `leuk.explanation.EXPLAINERS`: a map for every class. None: no maps.
+    device : str
+        "auto" (a GPU where there is one), "cpu", "cuda", …; ignored for a loaded model.
+    progress : callable, optional
+        Told the stages.
+
+    Returns
+    -------
+    Analysis
+
+    Raises
+    ------
+    OptionError
+        If a model, method or device does not exist.
+    ModelError
+        If the model's weights can't be used.
+    Cancelled
+        If `progress` raised it.
+    """
+    tell = progress or (lambda fraction, stage: None)
+    tell(0.0, "Loading the model")
+    reader = load_model(model, device) if isinstance(model, str) else model
+    tell(0.1, "Finding white cells")
+    segmentation = segment(image, method)
+    tell(0.5, "Reading the field")
+    view = prepare(image, segmentation, reader.card)
+    prediction = classify(reader, image, segmentation, view)
+    explanations: Mapping[str, Explanation] = {}
+    if explain is not None:
+        tell(0.7, "Drawing heat maps")
+        explanations = map_dependence(reader, view, segmentation, explain)
+    tell(1.0, "Done")
+    return Analysis(image, segmentation, prediction, explanations)

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+import torch
+
+from leuk.image import SmearImage
+from leuk.models.cards import Card
+from leuk.models.preprocessing import hide_corner
+from leuk.models.store import Model
+from leuk.segmentation import Segmentation
 
 CANNOT_TELL = "cannot_tell"
+# Cells this much larger or smaller than in training are brought to the training scale; nearer ones vary as cells do.
+SCALE_TOLERANCE = 2.0
+# A field of more tiles than this is read where most white cells are.
+MOST_TILES = 48
+_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -26,6 +40,12 @@ class Tile:
     box: tuple[int, int, int, int]
     probabilities: tuple[float, ...]
     weight: float
+
+    def __post_init__(self) -> None:
+        _check_probabilities(self.probabilities)
+        x0, y0, x1, y1 = self.box
+        if not (0 <= x0 < x1 and 0 <= y0 < y1):
+            raise ValueError(f"expected a box x0 < x1, y0 < y1 from 0, got {self.box}")
 
 
 @dataclass(frozen=True)
@@ -61,10 +81,233 @@ class Prediction:
     tiles: tuple[Tile, ...]
     scale: float
 
+    def __post_init__(self) -> None:
+        if len(self.probabilities) != len(self.classes):
+            raise ValueError(f"expected {len(self.classes)} probabilities, got {len(self.probabilities)}")
+        _check_probabilities(self.probabilities)
+        if self.suggestion not in (*self.classes, CANNOT_TELL):
+            raise ValueError(f"expected a suggestion among {(*self.classes, CANNOT_TELL)}, got {self.suggestion!r}")
+        if not self.tiles:
+            raise ValueError("expected at least one tile, got none")
+
     @property
     def malignant_probability(self) -> float:
         """Probability of any class but benign, 0 … 1."""
         return float(1.0 - self.probabilities[self.classes.index("benign")])
 
 
-__all__ = ["CANNOT_TELL", "Prediction", "Tile", "np"]
+def _check_probabilities(probabilities: Sequence[float]) -> None:
+    if not all(0 <= p <= 1 for p in probabilities) or abs(sum(probabilities) - 1) > 1e-4:
+        raise ValueError(f"expected probabilities of 0 … 1 with sum 1, got {tuple(probabilities)}")
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """An image as a network reads it: at the training scale, in tiles.
+
+    Attributes
+    ----------
+    scale : float
+        Pixels of the training scale per pixel of the image.
+    height, width : int
+        Of the image at the training scale, before padding.
+    tiles : numpy.ndarray
+        uint8, (T, S, S, 3), T ≥ 1.
+    places : tuple of tuple
+        x, y of each tile's top left corner at the training scale; negative where the image is smaller than a tile and
+        was continued by its mirror image.
+    weights : numpy.ndarray
+        float, (T,), sum 1: each tile's share of the white-cell area.
+    """
+
+    scale: float
+    height: int
+    width: int
+    tiles: np.ndarray
+    places: tuple[tuple[int, int], ...]
+    weights: np.ndarray
+
+
+def _starts(length: int, tile: int) -> list[int]:
+    """Return evenly spread starts of tiles that cover a length."""
+    if length <= tile:
+        return [-((tile - length) // 2)]
+    count = -(-length // tile)
+    return [round(i * (length - tile) / (count - 1)) for i in range(count)]
+
+
+def prepare(image: SmearImage, segmentation: Segmentation, card: Card) -> View:
+    """Bring an image to the training scale by the size of its white cells and cut it into tiles.
+
+    Parameters
+    ----------
+    image : SmearImage
+    segmentation : Segmentation
+        Of the same image.
+    card : Card
+        Gives the training scale and the side of a tile.
+
+    Returns
+    -------
+    View
+    """
+    tile = card.tile
+    measured = segmentation.cell_diameter
+    if measured is None:
+        # Without a cell there is no measure: one look at the whole.
+        scale = min(card.photo_scale, 2 * tile / max(image.height, image.width))
+    else:
+        scale = card.cell_diameter / measured
+        if 1 / SCALE_TOLERANCE < scale / card.photo_scale < SCALE_TOLERANCE:
+            scale = card.photo_scale
+    # Enlarging invents no detail, and a speck must not blow a picture up without bound.
+    scale = min(scale, 4.0)
+    height, width = max(1, round(image.height * scale)), max(1, round(image.width * scale))
+    pixels, cells = image.pixels, segmentation.cell.astype(np.uint8)
+    if (height, width) != (image.height, image.width):
+        shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        pixels = cv2.resize(pixels, (width, height), interpolation=shrink)
+        cells = cv2.resize(cells, (width, height), interpolation=cv2.INTER_NEAREST)
+    pixels = hide_corner(pixels)
+    before_y, before_x = max(0, (tile - height) // 2), max(0, (tile - width) // 2)
+    after_y, after_x = max(0, tile - height - before_y), max(0, tile - width - before_x)
+    padding = ((before_y, after_y), (before_x, after_x))
+    if any(map(any, padding)):
+        pixels = np.pad(pixels, (*padding, (0, 0)), mode="symmetric")
+        cells = np.pad(cells, padding)
+    places = [(x, y) for y in _starts(height, tile) for x in _starts(width, tile)]
+    inside = [(x + before_x, y + before_y) for x, y in places]
+    weights = np.array([float(cells[y : y + tile, x : x + tile].sum()) for x, y in inside])
+    if weights.sum() > 0:
+        # Tiles without a white cell have nothing to say.
+        kept = sorted(np.argsort(-weights, kind="stable")[:MOST_TILES].tolist())
+        kept = [i for i in kept if weights[i] > 0.02 * weights.max()]
+    else:
+        weights[:] = 1
+        kept = list(range(min(len(places), MOST_TILES)))
+    tiles = np.stack([pixels[y : y + tile, x : x + tile] for x, y in (inside[i] for i in kept)])
+    weights = weights[kept]
+    return View(scale, height, width, tiles, tuple(places[i] for i in kept), weights / weights.sum())
+
+
+def to_tensor(tiles: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Return uint8 tiles (T, S, S, 3) as float (T, 3, S, S), 0 … 1."""
+    return torch.from_numpy(np.ascontiguousarray(tiles)).to(device).permute(0, 3, 1, 2).float() / 255
+
+
+def forward(model: Model, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Run the network over tiles, in batches.
+
+    Parameters
+    ----------
+    model : Model
+    tiles : numpy.ndarray
+        uint8, (T, S, S, 3).
+
+    Returns
+    -------
+    logits : numpy.ndarray
+        float32, (T, C), as the network gives them.
+    embeddings : numpy.ndarray
+        float32, (T, D).
+    """
+    logits, embeddings = [], []
+    with torch.inference_mode():
+        for start in range(0, len(tiles), _BATCH):
+            embedded = model.network.embed(to_tensor(tiles[start : start + _BATCH], model.device))  # type: ignore[operator]
+            logits.append(model.network.head(embedded).cpu())  # type: ignore[operator]
+            embeddings.append(embedded.cpu())
+    return torch.cat(logits).numpy(), torch.cat(embeddings).numpy()
+
+
+def softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """Return probabilities (N, C), float64, of logits divided by a temperature."""
+    scaled = logits.astype(np.float64) / temperature
+    scaled -= scaled.max(axis=1, keepdims=True)
+    exponential = np.exp(scaled)
+    return np.asarray(exponential / exponential.sum(axis=1, keepdims=True))
+
+
+def distance(embeddings: np.ndarray, means: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """Return each embedding's Mahalanobis distance to the nearest class of training fields.
+
+    Parameters
+    ----------
+    embeddings : numpy.ndarray
+        float, (N, D).
+    means : numpy.ndarray
+        (C, D).
+    precision : numpy.ndarray
+        (D, D).
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, (N,), divided by √D, so that a typical training field has about 1.
+
+    References
+    ----------
+    K. Lee et al., A simple unified framework for detecting out-of-distribution samples, NeurIPS 2018.
+    """
+    offset = embeddings[:, None, :].astype(np.float64) - means[None]
+    squares = np.einsum("ncd,de,nce->nc", offset, precision, offset).clip(min=0)
+    return np.asarray(np.sqrt(squares.min(axis=1) / embeddings.shape[1]))
+
+
+def classify(model: Model, image: SmearImage, segmentation: Segmentation, view: View | None = None) -> Prediction:
+    """Read one image.
+
+    Parameters
+    ----------
+    model : Model
+    image : SmearImage
+    segmentation : Segmentation
+        Of the same image; its cells set the scale and weigh the tiles.
+    view : View, optional
+        As `prepare` gives it, if it is at hand.
+
+    Returns
+    -------
+    Prediction
+    """
+    card = model.card
+    view = view or prepare(image, segmentation, card)
+    logits, embeddings = forward(model, view.tiles)
+    votes = softmax(logits, card.temperature)
+    pooled = view.weights @ votes
+    pooled = pooled / pooled.sum()
+    far = float(view.weights @ distance(embeddings, model.means, model.precision))
+    reasons = []
+    outside = far > card.familiar
+    if outside:
+        reasons.append(
+            f"This picture lies outside what the model has learnt from (distance {far:.1f}, known up to "
+            f"{card.familiar:.1f}): it may be no smear, or come from a stain or camera it has never seen."
+        )
+    if not segmentation.cells:
+        reasons.append("No white cell was found, so there is nothing to read.")
+    best = int(pooled.argmax())
+    if not reasons and pooled[best] < card.confident:
+        reasons.append("The classes are too close for a suggestion.")
+    tiles = tuple(
+        Tile(_to_image(place, card.tile, view, image), tuple(map(float, vote)), float(weight))
+        for place, vote, weight in zip(view.places, votes, view.weights, strict=True)
+    )
+    return Prediction(
+        model=card.name,
+        classes=card.classes,
+        probabilities=tuple(map(float, pooled)),
+        suggestion=CANNOT_TELL if reasons else card.classes[best],
+        reasons=tuple(reasons),
+        outside=outside,
+        tiles=tiles,
+        scale=view.scale,
+    )
+
+
+def _to_image(place: tuple[int, int], tile: int, view: View, image: SmearImage) -> tuple[int, int, int, int]:
+    """Return a tile's box in the image's own pixels."""
+    (x, y), ratio_x, ratio_y = place, image.width / view.width, image.height / view.height
+    x0, y0 = round(max(0, x) * ratio_x), round(max(0, y) * ratio_y)
+    x1, y1 = round(min(view.width, x + tile) * ratio_x), round(min(view.height, y + tile) * ratio_y)
+    return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)

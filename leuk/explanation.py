@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import cv2
 import numpy as np
+import torch
+
+from leuk import _torchvision  # noqa: F401 - before pytorch_grad_cam, which imports torchvision
+from leuk.classification import View, to_tensor
+from leuk.errors import OptionError
+from leuk.models.store import Model
+from leuk.segmentation import Segmentation
 
 EXPLAINERS = ("gradcam", "gradcam++", "hirescam", "layercam", "eigencam")
+_BATCH = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,3 +44,159 @@ class Explanation:
     heat: np.ndarray
     heat_on_cells: float | None
     cells_share: float
+
+    def __post_init__(self) -> None:
+        if self.method not in EXPLAINERS:
+            raise ValueError(f"expected a method among {EXPLAINERS}, got {self.method!r}")
+        if self.heat.ndim != 2 or self.heat.dtype != np.float32:
+            raise ValueError(f"expected heat as float32 (h, w), got {self.heat.dtype} {self.heat.shape}")
+        if self.heat.size and not (0 <= float(self.heat.min()) and float(self.heat.max()) <= 1):
+            raise ValueError(f"expected heat of 0 … 1, got {self.heat.min()} … {self.heat.max()}")
+        self.heat.setflags(write=False)
+
+
+class _Unstretched:
+    """Mixed into the library's classes: their maps as computed, neither stretched from min to max nor enlarged."""
+
+    def compute_cam_per_layer(self, input_tensor: torch.Tensor, targets: Any, eigen_smooth: bool) -> np.ndarray:
+        holder: Any = self
+        activations = holder.activations_and_grads.activations[0].numpy()
+        gradients = holder.activations_and_grads.gradients
+        gradient = gradients[0].numpy() if gradients else None
+        layer = holder.target_layers[0]
+        maps = holder.get_cam_image(input_tensor, layer, targets, activations, gradient, eigen_smooth)
+        return np.asarray(maps, dtype=np.float32)
+
+    def aggregate_multi_layers(self, maps: np.ndarray) -> np.ndarray:
+        return maps
+
+
+def _library(method: str) -> type:
+    import pytorch_grad_cam as library
+
+    classes = {
+        "gradcam": library.GradCAM,
+        "gradcam++": library.GradCAMPlusPlus,
+        "hirescam": library.HiResCAM,
+        "layercam": library.LayerCAM,
+        "eigencam": library.EigenCAM,
+    }
+    return type(f"Unstretched{classes[method].__name__}", (_Unstretched, classes[method]), {})
+
+
+def raw_maps(model: Model, tiles: np.ndarray, targets: Sequence[int], method: str) -> np.ndarray:
+    """Compute maps of several classes over tiles, in the method's own units.
+
+    Parameters
+    ----------
+    model : Model
+    tiles : numpy.ndarray
+        uint8, (T, S, S, 3).
+    targets : sequence of int
+        Class indices.
+    method : str
+        One of `EXPLAINERS`. Eigen-CAM knows no class: its maps are alike for all.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, (len(targets), T, S / 16, S / 16), ≥ 0. For Grad-CAM and HiResCAM the unit is the class's logit: the
+        mean over a tile, before negative values are cut, is the tile's logit less the bias.
+
+    Raises
+    ------
+    OptionError
+        If the method is unknown.
+
+    References
+    ----------
+    Grad-CAM: R. Selvaraju et al., ICCV 2017. Grad-CAM++: A. Chattopadhay et al., WACV 2018. HiResCAM: R. Draelos and
+    L. Carin, arXiv 2011.08891. LayerCAM: P.-T. Jiang et al., IEEE Trans Image Process 2021;30:5875. Eigen-CAM:
+    M. Muhammad and M. Yeasin, IJCNN 2020.
+    """
+    if method not in EXPLAINERS:
+        raise OptionError(f"There is no heat-map method {method!r}; choose one of: {', '.join(EXPLAINERS)}.")
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    wanted = list(targets) if method != "eigencam" else list(targets)[:1]
+    # The library hooks the network and keeps activations on itself, so one caller at a time, and on the twin.
+    with model.lock:
+        cam = _library(method)(model=model.twin, target_layers=[model.twin.stages[-1]])  # type: ignore[index, union-attr]
+        try:
+            maps = []
+            for target in wanted:
+                for start in range(0, len(tiles), _BATCH):
+                    batch = to_tensor(tiles[start : start + _BATCH], model.device).requires_grad_(True)
+                    maps.append(cam(input_tensor=batch, targets=[ClassifierOutputTarget(target)] * len(batch)))
+        finally:
+            cam.activations_and_grads.release()
+    stacked = np.concatenate(maps).reshape(len(wanted), len(tiles), *maps[0].shape[1:])
+    if method == "eigencam":
+        # A principal direction has no sign of its own: the stronger side counts as heat.
+        low, high = stacked.min(axis=(2, 3), keepdims=True), stacked.max(axis=(2, 3), keepdims=True)
+        stacked = np.repeat(np.where(-low > high, -stacked, stacked), len(targets), axis=0)
+    else:
+        # The logit is read from a mean over the map, so gradients carry 1 / area: undo it, for tiles of any size.
+        power = {"gradcam++": 1}.get(method, 1)
+        stacked = stacked * (stacked.shape[2] * stacked.shape[3]) ** power
+    return np.maximum(stacked, 0).astype(np.float32)
+
+
+def explain(
+    model: Model, view: View, segmentation: Segmentation, method: str = "gradcam", targets: Sequence[str] | None = None
+) -> dict[str, Explanation]:
+    """Map where classes' scores depend on an image.
+
+    Parameters
+    ----------
+    model : Model
+    view : View
+        The image as it was read.
+    segmentation : Segmentation
+        Of the same image.
+    method : str
+        One of `EXPLAINERS`.
+    targets : sequence of str, optional
+        Class keys; all of the card's by default.
+
+    Returns
+    -------
+    dict of str to Explanation
+
+    Raises
+    ------
+    OptionError
+        If the method or a class is unknown.
+    """
+    classes = model.card.classes
+    names = classes if targets is None else tuple(targets)
+    unknown = [name for name in names if name not in classes]
+    if unknown:
+        raise OptionError(f"The model {model.card.name!r} has no class {unknown[0]!r}; choose one of: {', '.join(classes)}.")
+    maps = raw_maps(model, view.tiles, [classes.index(name) for name in names], method)
+    strong = float(model.card.strong[method])
+    return {
+        name: _assemble(method, name, np.clip(tiles / strong, 0, 1), view, segmentation)
+        for name, tiles in zip(names, maps, strict=True)
+    }
+
+
+def _assemble(method: str, target: str, maps: np.ndarray, view: View, segmentation: Segmentation) -> Explanation:
+    """Lay tiles' maps over the image, averaging where they overlap."""
+    tile, step = view.tiles.shape[1], view.tiles.shape[1] // maps.shape[1]
+    # A grid at a quarter of the stride: fine enough to place overlapping tiles, coarse enough to stay small.
+    fine = max(1, step // 4)
+    height, width = -(-view.height // fine), -(-view.width // fine)
+    total, count = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
+    side = tile // fine
+    for (x, y), coarse in zip(view.places, maps, strict=True):
+        enlarged = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
+        left, top = round(x / fine), round(y / fine)
+        x0, y0, x1, y1 = max(0, left), max(0, top), min(width, left + side), min(height, top + side)
+        total[y0:y1, x0:x1] += enlarged[y0 - top : y1 - top, x0 - left : x1 - left]
+        count[y0:y1, x0:x1] += 1
+    heat = np.clip(total / np.maximum(count, 1), 0, 1).astype(np.float32)
+    cells = cv2.resize(segmentation.cell.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    whole = float(heat.sum(dtype=np.float64))
+    on_cells = float((heat * cells).sum(dtype=np.float64)) / whole if whole > 0 else None
+    return Explanation(method, target, heat, on_cells, float(segmentation.cell.mean()))

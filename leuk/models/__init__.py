@@ -1,0 +1,1 @@
+"""Networks, one file a published architecture, and the loading of their weights."""

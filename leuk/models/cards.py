@@ -1,0 +1,110 @@
+"""A model's card: what it is, what it was trained on, what it reads, what it scores, and its limits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from leuk.errors import ModelError
+
+
+@dataclass(frozen=True, eq=False)
+class Card:
+    """What stands beside a model's weights.
+
+    Attributes
+    ----------
+    name : str
+        Name of the model and of its two files.
+    title : str
+        One line for people.
+    architecture : str
+        Key of the architecture in `leuk.models.ARCHITECTURES`.
+    arguments : mapping
+        The architecture's arguments.
+    classes : tuple of str
+        Class keys in the order of the outputs, "benign" among them.
+    sha256 : str
+        Of the weights file, 64 hexadecimal digits.
+    tile : int
+        Side in pixels of the square that the network reads, at the training scale.
+    cell_diameter : float
+        Median diameter in pixels of white cells at the training scale.
+    photo_scale : float
+        Pixels of the training scale per pixel of the photographs trained on; fields whose cells measure as theirs do,
+        within what cells vary, are read at this scale.
+    temperature : float
+        By which logits are divided, above 0; fitted on out-of-fold predictions.
+    familiar : float
+        Largest distance from the training fields (see `leuk.classification`) that still counts as known.
+    confident : float
+        Least probability of the first class for a suggestion, 0 … 1.
+    strong : mapping of str to float
+        By heat-map method, the raw strength that is shown as 1.
+    training, metrics : mapping
+        Data, split, recipe, seed, versions; figures with intervals.
+    limits : tuple of str
+        What the model can't do, one sentence each.
+    """
+
+    name: str
+    title: str
+    architecture: str
+    arguments: Mapping[str, Any]
+    classes: tuple[str, ...]
+    sha256: str
+    tile: int
+    cell_diameter: float
+    photo_scale: float
+    temperature: float
+    familiar: float
+    confident: float
+    strong: Mapping[str, float]
+    training: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(set(self.classes)) != len(self.classes) or "benign" not in self.classes:
+            raise ModelError(f"The card of {self.name!r} must name each class once, benign among them; mend its classes.")
+        if not self.temperature > 0:
+            raise ModelError(f"The card of {self.name!r} gives the temperature {self.temperature}; it must be above 0.")
+        if self.tile < 32 or self.tile % 16:
+            raise ModelError(f"The card of {self.name!r} gives tiles of {self.tile} pixels; use a multiple of 16, at least 32.")
+
+
+def read_card(path: Path) -> Card:
+    """Read a card.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        ``NAME.json``.
+
+    Returns
+    -------
+    Card
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, is no JSON, or lacks a field.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        known = {name: content[name] for name in Card.__dataclass_fields__ if name in content}
+        known["classes"], known["limits"] = tuple(content["classes"]), tuple(content.get("limits", ()))
+        return Card(**known)
+    except FileNotFoundError:
+        raise ModelError(f"There is no card {path.name}; name a model that `python -m leuk models` lists.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"The card {path.name} can't be used ({error}); restore it beside its weights.") from error
+
+
+def write_card(card: Card, path: Path) -> None:
+    """Write a card as JSON with a stable order of fields."""
+    content = {name: getattr(card, name) for name in Card.__dataclass_fields__}
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=list) + "\n", encoding="utf-8")

@@ -1,0 +1,272 @@
+"""Training of the reader: plain functions, resumable after a kill at any moment."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import logging
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from leuk.errors import DataError
+from leuk.models.reader import Reader
+from leuk.training.augment import Augmentation, augment, lab_statistics
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a reader is trained.
+
+    Attributes
+    ----------
+    epochs : int
+    batch : int
+        Labelled fields a step.
+    rate : float
+        Highest learning rate (AdamW, warmed up, then a cosine to zero).
+    decay : float
+        Weight decay.
+    average : float
+        Decay of the running average of the weights, a step; the averaged weights are the result.
+    smoothing : float
+        Label smoothing.
+    blank : float
+        Fields that show nothing to read (cells painted out, pictures that are no smears), a labelled field; their
+        target is the uniform distribution.
+    balance : float
+        Classes are drawn with frequency to the power 1 - balance: 0 as they come, 1 evenly.
+    precision : str
+        "bfloat16" or "float32".
+    seed : int
+    network : dict
+        Arguments of `Reader`.
+    augmentation : Augmentation
+    """
+
+    epochs: int = 40
+    batch: int = 32
+    rate: float = 2e-3
+    decay: float = 0.05
+    average: float = 0.998
+    smoothing: float = 0.05
+    blank: float = 0.125
+    balance: float = 0.5
+    precision: str = "bfloat16"
+    seed: int = 0
+    network: dict[str, object] = field(default_factory=dict)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+Report = Callable[[dict[str, float]], None]
+
+
+def _batches(
+    fields: np.ndarray, labels: np.ndarray, blanks: np.ndarray, classes: int, recipe: Recipe, epoch: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield augmented batches and their target distributions; all randomness hangs on the seed and the epoch."""
+    rng = np.random.default_rng([recipe.seed, epoch])
+    counts = np.bincount(labels, minlength=classes).astype(float)
+    weights = counts[labels] ** -recipe.balance
+    pool = np.stack([lab_statistics(image) for image in fields[rng.permutation(len(fields))[:600]]])
+    order = rng.choice(len(fields), size=len(fields) // recipe.batch * recipe.batch, p=weights / weights.sum())
+    if recipe.balance == 0:
+        order = rng.permutation(len(fields))[: len(order)]
+    extra = round(recipe.batch * recipe.blank) if len(blanks) else 0
+    for start in range(0, len(order), recipe.batch):
+        chosen = order[start : start + recipe.batch]
+        images = [augment(fields[i], recipe.augmentation, np.random.default_rng(rng.integers(2**63)), pool) for i in chosen]
+        target = np.full((len(chosen) + extra, classes), recipe.smoothing / classes, dtype=np.float32)
+        target[np.arange(len(chosen)), labels[chosen]] += 1 - recipe.smoothing
+        if extra:
+            picked = rng.integers(len(blanks), size=extra)
+            images += [augment(blanks[i], recipe.augmentation, np.random.default_rng(rng.integers(2**63)), pool) for i in picked]
+            target[len(chosen) :] = 1 / classes
+        batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div_(255)
+        yield batch, torch.from_numpy(target)
+
+
+def _ahead(batches: Iterator[tuple[Tensor, Tensor]], depth: int = 4) -> Iterator[tuple[Tensor, Tensor]]:
+    """Prepare batches in a thread while the network works."""
+    ready: queue.Queue[tuple[Tensor, Tensor] | BaseException | None] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def work() -> None:
+        end: BaseException | None = None
+        try:
+            for item in batches:
+                while not stop.is_set():
+                    try:
+                        ready.put(item, timeout=0.5)
+                        break
+                    except queue.Full:
+                        continue
+                if stop.is_set():
+                    return
+        except Exception as error:  # noqa: BLE001 - handed to the consumer, which raises it
+            end = error
+        ready.put(end)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        while True:
+            item = ready.get()
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+
+
+def train_one_epoch(
+    network: nn.Module,
+    averaged: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    batches: Iterator[tuple[Tensor, Tensor]],
+    recipe: Recipe,
+    step: int,
+    steps: int,
+) -> tuple[int, float, float]:
+    """Train for one epoch.
+
+    Returns
+    -------
+    step : int
+        Steps done in all.
+    loss, accuracy : float
+        Means over the labelled, augmented fields.
+    """
+    network.train()
+    total = right = seen = 0.0
+    for images, targets in batches:
+        warm = min(1.0, (step + 1) / max(1, steps // 20))
+        rate = recipe.rate * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            logits = network(images)
+        loss = functional.cross_entropy(logits.float(), targets)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+        optimizer.step()
+        step += 1
+        keep = min(recipe.average, step / (step + 10))
+        with torch.no_grad():
+            for name, value in network.state_dict().items():
+                averaged[name].lerp_(value, 1 - keep)
+        labelled = targets.max(dim=1).values > 1.5 / targets.shape[1]
+        total += float(loss.detach()) * len(images)
+        right += float((logits.argmax(1) == targets.argmax(1))[labelled].sum())
+        seen += float(labelled.sum())
+    return step, total / max(seen, 1), right / max(seen, 1)
+
+
+def train(
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    blanks: np.ndarray | None = None,
+    classes: int = 4,
+    resume: bool = False,
+    report: Report | None = None,
+) -> Reader:
+    """Train a reader and return it with its averaged weights.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        uint8, (N, H, W, 3): training fields, corner hidden.
+    labels : numpy.ndarray
+        int, (N,).
+    recipe : Recipe
+    folder : pathlib.Path
+        For the checkpoint and the log, which is written an epoch at a time.
+    blanks : numpy.ndarray, optional
+        uint8, (M, H, W, 3): fields that show nothing to read.
+    classes : int
+    resume : bool
+        Go on from the folder's checkpoint if there is one; an interrupted epoch is begun again.
+    report : callable, optional
+        Given each epoch's figures.
+
+    Returns
+    -------
+    Reader
+        In evaluation mode.
+
+    Raises
+    ------
+    DataError
+        If a class has no field, or the checkpoint belongs to another recipe.
+    """
+    empty = set(range(classes)) - set(labels.tolist())
+    if empty:
+        raise DataError(f"Classes {sorted(empty)} have no field to train on; add some or leave the class out.")
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(recipe.seed)
+    network = Reader(classes=classes, **recipe.network)  # type: ignore[arg-type]
+    averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    plain = [p for p in network.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": recipe.decay}, {"params": plain, "weight_decay": 0.0}], lr=recipe.rate
+    )
+    described = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    checkpoint, first, step = folder / "checkpoint.pt", 0, 0
+    if resume and checkpoint.is_file():
+        state = torch.load(checkpoint, weights_only=True)
+        if state["recipe"] != json.dumps(described):
+            raise DataError(f"The checkpoint in {folder.name} was made by another recipe; start anew or name its recipe.")
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        averaged = state["averaged"]
+        first, step = state["epoch"], state["step"]
+    elif (folder / "log.csv").exists():
+        (folder / "log.csv").unlink()
+    nothing = np.empty((0, *pixels.shape[1:]), dtype=np.uint8) if blanks is None else blanks
+    steps = recipe.epochs * (len(pixels) // recipe.batch)
+    for epoch in range(first, recipe.epochs):
+        began = time.perf_counter()
+        # Dropout draws from torch's generator: seeded by the epoch, so that a resumed run repeats the same draws.
+        torch.manual_seed(recipe.seed * 100_003 + epoch)
+        batches = _ahead(_batches(pixels, labels, nothing, classes, recipe, epoch))
+        step, loss, accuracy = train_one_epoch(network, averaged, optimizer, batches, recipe, step, steps)
+        row = {"epoch": epoch + 1, "loss": loss, "accuracy": accuracy, "seconds": time.perf_counter() - began}
+        state = {
+            "recipe": json.dumps(described),
+            "network": network.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "averaged": averaged,
+            "epoch": epoch + 1,
+            "step": step,
+        }
+        # Written beside and moved into place: a kill leaves the old checkpoint or the new one, never half of one.
+        torch.save(state, checkpoint.with_suffix(".part"))
+        checkpoint.with_suffix(".part").replace(checkpoint)
+        fresh = not (folder / "log.csv").exists()
+        with (folder / "log.csv").open("a", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, fieldnames=list(row))
+            if fresh:
+                writer.writeheader()
+            writer.writerow(row)
+        if report is not None:
+            report(row)
+    network.load_state_dict(averaged)
+    return network.eval()
