@@ -38,8 +38,8 @@ def dice(truth: np.ndarray, found: np.ndarray) -> float:
 
 def typical(style: str, seed: int) -> SyntheticSmear:
     """Draw a field as large as those the style was modelled on."""
-    size = {"camera": (900, 700), "lilac": (640, 480), "peach": (300, 300), "yellow": (120, 120)}.get(style, (224, 224))
-    options: dict[str, float] = {"cells": 12, "cell_diameter": 130} if style == "camera" else {}
+    size = {"camera": (780, 640), "lilac": (640, 480), "peach": (300, 300), "yellow": (120, 120)}.get(style, (224, 224))
+    options: dict[str, float] = {"cells": 10, "cell_diameter": 130} if style == "camera" else {}
     if STYLES[style].cells == 1:
         options["margin"] = 1.05
     return generate(seed, *size, style=style, **options)  # type: ignore[arg-type]
@@ -151,16 +151,45 @@ def test_white_cells_are_darker_and_more_violet_than_the_slide() -> None:
 
 
 def test_styles_differ_in_colour() -> None:
-    colours = {style: np.median(typical(style, 2).image.pixels.reshape(-1, 3), axis=0) for style in STYLES}
-    nuclei = {}
+    colours, nuclei = {}, {}
     for style in STYLES:
         smear = typical(style, 2)
+        colours[style] = np.median(smear.image.pixels.reshape(-1, 3), axis=0)
         nuclei[style] = np.median(smear.image.pixels[smear.nucleus], axis=0)
     names = list(STYLES)
     for i, a in enumerate(names):
         for b in names[i + 1 :]:
             apart = np.abs(colours[a] - colours[b]).sum() + np.abs(nuclei[a] - nuclei[b]).sum()
             assert apart > 25, (a, b)
+
+
+def test_an_own_style_shows_its_colours() -> None:
+    style = dataclasses.replace(
+        STYLES["camera"], name="mine", background=(200, 210, 220), nucleus=(90, 40, 150), vignette=(0, 0, 0),
+        gradient=0, noise=0, halo=0, jpeg_quality=0,
+    )
+    smear = generate(
+        1, 300, 300, style=style, cells=6, cell_diameter=60, kinds="early_blast", red_cells=False, debris=False
+    )
+    pixels = smear.image.pixels.astype(float)
+    inner = cv2.erode(smear.nucleus.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    outer = cv2.dilate(smear.cell.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
+    assert np.median(pixels[outer], axis=0) == pytest.approx([200, 210, 220], abs=4)
+    assert np.median(pixels[inner], axis=0) == pytest.approx([90, 40, 150], abs=22)
+    assert smear.image.name == "synthetic-mine-1"
+
+
+def test_red_cells_lying_on_each_other_are_darker_than_one() -> None:
+    style = dataclasses.replace(
+        STYLES["lilac"], pallor=0, red_spread=0, noise=0, vignette=(0, 0, 0), gradient=0, halo=0
+    )
+    strewn, heaped = (
+        generate(3, 400, 400, style=dataclasses.replace(style, red_cover=cover), cells=0, debris=False)
+        .image.pixels[..., 1]
+        .astype(float)
+        for cover in (0.15, 1.4)
+    )
+    assert np.percentile(heaped, 5) < np.percentile(strewn, 5) - 5
 
 
 def test_red_cells_and_debris_can_be_left_out() -> None:
