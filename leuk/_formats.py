@@ -190,6 +190,49 @@ def read_header(kind: str, data: bytes) -> Header:
         raise HeaderError("ends before its header does: it was cut short, so copy or export it again.") from error
 
 
+def png_is_whole(header: Header) -> bool:
+    """Tell whether a PNG's data unpack to as many bytes as its header promises.
+
+    Decoders take data that end after any full row for the whole picture and leave the rest black.
+
+    Parameters
+    ----------
+    header : Header
+        Of a PNG, its size already found acceptable.
+    """
+    body = header.body
+    interlaced = body[28]
+
+    def row_bytes(width: int) -> int:
+        return (width * header.bits * header.samples + 7) // 8 + 1 if width else 0
+
+    if interlaced:
+        passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+        missing = sum(
+            row_bytes((header.width - x + dx - 1) // dx) * ((header.height - y + dy - 1) // dy)
+            for x, y, dx, dy in passes
+        )
+    else:
+        missing = row_bytes(header.width) * header.height
+    unpacker, position = zlib.decompressobj(), 8
+    try:
+        while missing > 0 and position < len(body):
+            length, chunk = struct.unpack_from(">I4s", body, position)
+            piece = body[position + 8 : position + 8 + length] if chunk == b"IDAT" else b""
+            while piece and missing > 0 and not unpacker.eof:
+                missing -= len(unpacker.decompress(piece, 1 << 20))
+                piece = unpacker.unconsumed_tail
+            position += 12 + length
+        while missing > 0 and not unpacker.eof:
+            rest = unpacker.decompress(b"", 1 << 20)
+            if not rest:
+                break
+            missing -= len(rest)
+    except zlib.error:
+        return False
+    return missing <= 0
+
+
 def _gif_is_animated(data: bytes) -> bool:
     return b"NETSCAPE2.0" in data or data.count(b"\x21\xf9\x04") > 1
 

@@ -21,7 +21,16 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from leuk._formats import ACCEPTED, FOREIGN_SUFFIXES, SUFFIX_KINDS, Header, HeaderError, read_header, sniff
+from leuk._formats import (
+    ACCEPTED,
+    FOREIGN_SUFFIXES,
+    SUFFIX_KINDS,
+    Header,
+    HeaderError,
+    png_is_whole,
+    read_header,
+    sniff,
+)
 from leuk.errors import ImageError
 
 logger = logging.getLogger(__name__)
@@ -315,6 +324,8 @@ def _decode(kind: str, header: Header, shown: str) -> tuple[np.ndarray, tuple[st
             f"{shown} keeps its 16-bit channels in an order that Leuk can't read: "
             "save it with interleaved RGB channels or with 8 bits."
         )
+    if kind == "PNG" and not png_is_whole(header):
+        raise ImageError(f"{shown} ends before its picture does: it was cut short, so copy or export it again.")
     try:
         with Image.open(io.BytesIO(header.body), formats=[kind]) as image:
             if image.size != (header.width, header.height):

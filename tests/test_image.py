@@ -23,6 +23,7 @@ from leuk import image as image_module
 from leuk.errors import ImageError
 from leuk.image import IMAGE_SUFFIXES, SmearImage, find_images, read_image
 
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 RNG = np.random.default_rng(7)
 RGB = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
 SMOOTH = np.stack(np.meshgrid(np.linspace(120, 240, 48), np.linspace(90, 220, 32)), -1).astype(np.uint8)
@@ -51,7 +52,7 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 def png(width: int, height: int, bits: int, color_type: int, raw: bytes, extra: bytes = b"") -> bytes:
     header = struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)
     body = chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
+    return PNG_MAGIC + body
 
 
 def deep_png(pixels: np.ndarray) -> bytes:
@@ -59,6 +60,13 @@ def deep_png(pixels: np.ndarray) -> bytes:
     samples = pixels[..., None] if pixels.ndim == 2 else pixels
     raw = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
     return png(samples.shape[1], samples.shape[0], 16, {1: 0, 2: 4, 3: 2, 4: 6}[samples.shape[2]], raw)
+
+
+def interlaced_png(pixels: np.ndarray) -> bytes:
+    passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    raw = b"".join(b"\0" + row.tobytes() for x, y, dx, dy in passes for row in pixels[y::dy, x::dx] if row.size)
+    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8, 2, 0, 0, 1)
+    return PNG_MAGIC + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
 
 
 def to_8(deep: np.ndarray, top: int = 65535) -> np.ndarray:
@@ -98,6 +106,7 @@ EXACT = {
     "bmp palette": (encode(PALETTE, "BMP"), np.asarray(PALETTE.convert("RGB"))),
     "tiff palette": (encode(PALETTE, "TIFF"), np.asarray(PALETTE.convert("RGB"))),
     "png one bit": (encode(Image.fromarray(GREY > 99), "PNG"), np.dstack([(GREY > 99) * np.uint8(255)] * 3)),
+    "png interlaced": (interlaced_png(RGB), RGB),
     "png alpha": (encode(ALPHA, "PNG"), on_white(RGB, ALPHA[..., 3])),
     "tiff alpha": (encode(ALPHA, "TIFF"), on_white(RGB, ALPHA[..., 3])),
     "png grey alpha": (encode(ALPHA[..., 2:], "PNG"), on_white(np.dstack([RGB[..., 2]] * 3), ALPHA[..., 3])),
@@ -302,6 +311,7 @@ REFUSED = [
         "empty PNG",
     ),
     ("short-data.png", png(9, 6, 8, 2, b"\0" * 30), "cut short|damaged"),
+    ("rows-missing.png", png(9, 6, 8, 2, b"\0" * 28 * 5), "cut short"),
     ("damaged.png", damaged_png(), "damaged"),
     ("zero.png", png(0, 6, 8, 2, b""), "no pixels"),
     ("zero.bmp", bmp_of(0, 6), "no pixels"),
