@@ -1,10 +1,11 @@
 """Import torchvision, also where its compiled operators can't load.
 
 The torchvision of the package registry is built for one build of torch; beside another (a CPU build, say) its shared
-library doesn't load, and then its import fails over two operators for detecting objects that Leuk never calls. Declaring
-them, without code behind them, lets models and transforms be imported. An installation that works is left as it is.
+library doesn't load, and then its import fails over two operators for detecting objects, which Leuk never calls.
+Declaring them, without code behind them, lets models and transforms be imported. An installation that works is left as
+it is.
 
-Import this module before torchvision, or anything that imports torchvision (grad-cam does).
+Import this module before torchvision and anything that imports torchvision (grad-cam does).
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ class SmearImage:
         return int(self.pixels.shape[1])
 
 
-def read_image(source: bytes | str | os.PathLike[str], name: str | None = None) -> SmearImage:
+def read_image(source: bytes | bytearray | memoryview | str | os.PathLike[str], name: str | None = None) -> SmearImage:
     """Read a photograph of a smear from a file or from the bytes of one.
 
     JPEG, PNG, BMP and TIFF, 8 or 16 bits a channel, grey, palette, RGB, CMYK, with or without transparency. Samples of
@@ -375,7 +375,7 @@ _TURNS = {
 def _exif_orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(0x0112, 1))
-    except Exception as error:  # a damaged block of metadata must not cost the picture
+    except Exception as error:  # noqa: BLE001 - a damaged block of metadata must not cost the picture
         logger.info("EXIF ignored: %r", error)
         return 1
 
@@ -471,7 +471,7 @@ def _to_srgb(image: Image.Image, color: np.ndarray, notes: list[str]) -> np.ndar
             renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
             outputMode="RGB",
         )
-    except Exception as error:  # a damaged profile must not cost the picture
+    except Exception as error:  # noqa: BLE001 - a damaged profile must not cost the picture
         logger.info("colour profile ignored: %r", error)
         notes.append("The embedded colour profile is damaged and was ignored.")
         return color
