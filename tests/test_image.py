@@ -615,3 +615,12 @@ def test_find_images_survives_a_folder_inside_itself(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").touch()
     (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
     assert find_images([tmp_path]) == [tmp_path / "1.jpg"]
+
+
+def test_real_fields_come_out_as_they_were_taken(data_dir: Path) -> None:
+    found = find_images([data_dir])[::200]
+    assert found
+    for path in found:
+        image = read_image(path)
+        with Image.open(path) as picture:
+            np.testing.assert_array_equal(image.pixels, np.asarray(picture.convert("RGB")), err_msg=path.name)
