@@ -163,12 +163,11 @@ def prepare(image: SmearImage, segmentation: Segmentation, card: Card) -> View:
     # Enlarging invents no detail, and a speck must not blow a picture up without bound.
     scale = min(scale, 4.0)
     height, width = max(1, round(image.height * scale)), max(1, round(image.width * scale))
-    pixels, cells = image.pixels, segmentation.cell.astype(np.uint8)
+    pixels, cells = hide_corner(image.pixels), segmentation.cell.astype(np.uint8)
     if (height, width) != (image.height, image.width):
         shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        pixels = cv2.resize(pixels, (width, height), interpolation=shrink)
+        pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=shrink), dtype=np.uint8)
         cells = cv2.resize(cells, (width, height), interpolation=cv2.INTER_NEAREST)
-    pixels = hide_corner(pixels)
     before_y, before_x = max(0, (tile - height) // 2), max(0, (tile - width) // 2)
     after_y, after_x = max(0, tile - height - before_y), max(0, tile - width - before_x)
     padding = ((before_y, after_y), (before_x, after_x))

@@ -56,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"leuk {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    analyze = commands.add_parser("analyze", help="find cells, suggest a class, map where its score depends on the image")
+    analyze = commands.add_parser(
+        "analyze", help="find cells, suggest a class, map where its score depends on the image"
+    )
     analyze.add_argument("paths", nargs="+", metavar="PATH", help="images, or folders searched through all subfolders")
     analyze.add_argument("--model", default="reader", metavar="NAME", help="model (default: reader)")
     analyze.add_argument("--method", default="default", metavar="NAME", help="segmentation method (default: default)")

@@ -121,7 +121,7 @@ def raw_maps(model: Model, tiles: np.ndarray, targets: Sequence[int], method: st
     wanted = list(targets) if method != "eigencam" else list(targets)[:1]
     # The library hooks the network and keeps activations on itself, so one caller at a time, and on the twin.
     with model.lock:
-        cam = _library(method)(model=model.twin, target_layers=[model.twin.stages[-1]])  # type: ignore[index, union-attr]
+        cam = _library(method)(model=model.twin, target_layers=[model.twin.stages[-1]])  # type: ignore[index]
         try:
             maps = []
             for target in wanted:
@@ -172,7 +172,9 @@ def explain(
     names = classes if targets is None else tuple(targets)
     unknown = [name for name in names if name not in classes]
     if unknown:
-        raise OptionError(f"The model {model.card.name!r} has no class {unknown[0]!r}; choose one of: {', '.join(classes)}.")
+        raise OptionError(
+            f"The model {model.card.name!r} has no class {unknown[0]!r}; choose one of: {', '.join(classes)}."
+        )
     maps = raw_maps(model, view.tiles, [classes.index(name) for name in names], method)
     strong = float(model.card.strong[method])
     return {

@@ -41,13 +41,15 @@ def erase_cells(pixels: np.ndarray, cell: np.ndarray, rng: np.random.Generator, 
         sums = free[h:, w:] - free[:-h, w:] - free[h:, :-w] + free[:-h, :-w]
         places = np.argwhere(sums == 0) if h <= height and w <= width else np.empty((0, 2), int)
         if not len(places):
-            left[y : y + h, x : x + w] |= part.astype(np.uint8)
+            left[y : y + h, x : x + w][part > 0] = 1
             continue
         py, px = places[rng.integers(len(places))]
         piece = pixels[py : py + h, px : px + w]
         if rng.random() < 0.5:
             piece = piece[:, ::-1]
-        alpha = cv2.GaussianBlur(cv2.copyMakeBorder(part, 3, 3, 3, 3, cv2.BORDER_REPLICATE), (0, 0), 1.2)[3:-3, 3:-3, None]
+        alpha = cv2.GaussianBlur(cv2.copyMakeBorder(part, 3, 3, 3, 3, cv2.BORDER_REPLICATE), (0, 0), 1.2)[
+            3:-3, 3:-3, None
+        ]
         alpha = np.maximum(alpha, part[..., None] * (alpha > 0.5))
         region = erased[y : y + h, x : x + w]
         erased[y : y + h, x : x + w] = (region * (1 - alpha) + piece * alpha + 0.5).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The public ALL set of Taleqani Hospital (Ghaderzadeh et al. 2022, doi 10.1002/int.22753) with its groups and folds."""
+"""The public ALL set of Taleqani Hospital (Ghaderzadeh et al. 2022, doi 10.1002/int.22753), its groups and folds."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ def load_fields(folder: Path, groups: Path | None = None) -> Fields:
     """
     table = groups or folder / "groups.csv"
     if not table.is_file():
-        raise DataError(f"There is no table of groups at {table.name}; name one with columns file, class, session, fold.")
+        raise DataError(
+            f"There is no table of groups at {table.name}; name one with columns file, class, session, fold."
+        )
     with table.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     missing = {"file", "class", "near_dup_group", "session", "fold"} - set(rows[0] if rows else ())
@@ -77,7 +79,9 @@ def load_fields(folder: Path, groups: Path | None = None) -> Fields:
         raise DataError(f"The table {table.name} lacks the columns {', '.join(sorted(missing))}; add them.")
     unknown = {row["class"] for row in rows} - set(FOLDERS)
     if unknown:
-        raise DataError(f"The table {table.name} has unknown classes {', '.join(sorted(unknown))}; use {', '.join(FOLDERS)}.")
+        raise DataError(
+            f"The table {table.name} has unknown classes {', '.join(sorted(unknown))}; use {', '.join(FOLDERS)}."
+        )
     images = [read_image(folder / row["file"]).pixels for row in rows]
     if len({image.shape for image in images}) != 1:
         raise DataError(f"The fields in {folder.name} differ in size; training needs them alike.")

@@ -69,11 +69,15 @@ class Card:
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes) or "benign" not in self.classes:
-            raise ModelError(f"The card of {self.name!r} must name each class once, benign among them; mend its classes.")
+            raise ModelError(
+                f"The card of {self.name!r} must name each class once, benign among them; mend its classes."
+            )
         if not self.temperature > 0:
             raise ModelError(f"The card of {self.name!r} gives the temperature {self.temperature}; it must be above 0.")
         if self.tile < 32 or self.tile % 16:
-            raise ModelError(f"The card of {self.name!r} gives tiles of {self.tile} pixels; use a multiple of 16, at least 32.")
+            raise ModelError(
+                f"The card of {self.name!r} gives tiles of {self.tile} pixels; use a multiple of 16, at least 32."
+            )
 
 
 def read_card(path: Path) -> Card:

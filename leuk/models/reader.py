@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -40,8 +39,10 @@ class Block(nn.Module):
 class Reader(nn.Module):
     """Leuk's reader.
 
-    GroupNorm instead of BatchNorm, because statistics learnt in one laboratory mislead in the next; no depth-wise
-    convolutions, because processors run them poorly; global average pooling, because a field has any size.
+    Each image's channels become optical densities of mean 0 and variance 1, which takes out brightness, white balance
+    and gamma before anything is learnt. GroupNorm instead of BatchNorm, because statistics learnt in one laboratory
+    mislead in the next; no depth-wise convolutions, because processors run them poorly; global average pooling, because
+    a field has any size.
 
     Parameters
     ----------
@@ -53,13 +54,10 @@ class Reader(nn.Module):
         Residual blocks in each of the three stages.
     dropout : float
         Before the last layer, 0 … 1.
-    standardize : str
-        "density": each image's channels become optical densities, brought to mean 0 and variance 1, which takes out
-        brightness, white balance and gamma; "intensity": the same without the logarithm; "none": 0 … 1 becomes -2 … 2.
 
     Notes
     -----
-    Input: float (N, 3, H, W), RGB, 0 … 1, H and W multiples of 16 (224 in training). Output: logits (N, classes).
+    Input: float (N, 3, H, W), RGB, 0 … 1, H and W multiples of 16 (160 in training). Output: logits (N, classes).
 
     References
     ----------
@@ -73,20 +71,15 @@ class Reader(nn.Module):
         widths: tuple[int, int, int, int] = (32, 48, 96, 192),
         blocks: tuple[int, int, int] = (1, 1, 1),
         dropout: float = 0.2,
-        standardize: str = "density",
-        shallow: bool = False,
     ) -> None:
         super().__init__()
-        self.standardize = standardize
         stem, *stages = widths
-        kernel, stride, padding = (7, 4, 2) if shallow else (5, 2, 2)
-        self.stem = nn.Sequential(nn.Conv2d(6 if standardize == "both" else 3, stem, kernel, stride, padding, bias=False), nn.GroupNorm(8, stem), nn.ReLU())
+        self.stem = nn.Sequential(nn.Conv2d(3, stem, 5, 2, 2, bias=False), nn.GroupNorm(8, stem), nn.ReLU())
         layers: list[nn.Module] = []
         inputs = stem
         for outputs, count in zip(stages, blocks, strict=True):
             for index in range(count):
-                first = index == 0 and not (shallow and not layers)
-                layers.append(Block(inputs, outputs, 2 if first else 1))
+                layers.append(Block(inputs, outputs, 2 if index == 0 else 1))
                 inputs = outputs
         self.stages = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
@@ -98,20 +91,11 @@ class Reader(nn.Module):
         return features
 
     def normalize(self, x: Tensor) -> Tensor:
-        """Return the image as the first convolution sees it, float32 (N, 3 or 6, H, W)."""
-        if self.standardize == "none":
-            return (x - 0.5) * 4
-        x = x.float()
-        if self.standardize != "intensity":
-            x = -(x + 4 / 255).log()
-        mean = x.mean(dim=(2, 3), keepdim=True)
+        """Return the image as the first convolution sees it, float32 (N, 3, H, W)."""
+        density = -(x.float() + 4 / 255).log()
+        mean = density.mean(dim=(2, 3), keepdim=True)
         # The floor keeps an almost even picture from being blown up into noise.
-        even = (x - mean) / (x.var(dim=(2, 3), keepdim=True) + 1e-3).sqrt()
-        if self.standardize != "both":
-            return even
-        flat = x.detach().flatten(2)
-        white = flat.kthvalue(max(1, flat.shape[2] // 20), dim=2).values[..., None, None]
-        return torch.cat([even, (x - white) * 2 - 1], dim=1)
+        return (density - mean) / (density.var(dim=(2, 3), keepdim=True) + 1e-3).sqrt()
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the pooled activations, (N, C), which the last layer reads."""
@@ -121,5 +105,3 @@ class Reader(nn.Module):
         """Return logits, (N, classes)."""
         logits: Tensor = self.head(self.dropout(self.embed(x)))
         return logits
-
-

@@ -44,7 +44,7 @@ class Augmentation:
     size: int = 192
     zoom: tuple[float, float] = (0.8, 1.25)
     mild: float = 0.4
-    grey: float = 0.15
+    grey: float = 0.25
     swap: float = 0.5
     light: float = 0.7
     stain: float = 0.4
@@ -119,7 +119,7 @@ def rotate_hue(pixels: np.ndarray, degrees: float) -> np.ndarray:
 def jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
     """Return a uint8 RGB field as JPEG of a quality (1 … 100) gives it back."""
     _, data = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)[..., ::-1]
 
 
 def _place(pixels: np.ndarray, options: Augmentation, rng: np.random.Generator) -> np.ndarray:

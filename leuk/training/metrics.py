@@ -76,7 +76,9 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int =
     confidence = probabilities.max(1)
     right = probabilities.argmax(1) == labels
     which = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [abs(right[which == b].mean() - confidence[which == b].mean()) * (which == b).mean() for b in np.unique(which)]
+    gaps = [
+        abs(right[which == b].mean() - confidence[which == b].mean()) * (which == b).mean() for b in np.unique(which)
+    ]
     return float(sum(gaps))
 
 

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 TILE = 160
 """Side in pixels at which a field is read; the 224 of the public set holds little more detail, for twice the work."""
 
-RECIPE = Recipe(epochs=40, augmentation=Augmentation(size=TILE, zoom=(0.85, 1.3)))
+RECIPE = Recipe(epochs=32, augmentation=Augmentation(size=TILE, zoom=(0.85, 1.3)))
 ALL_FIELDS = "all"
 Tell = Callable[[str], None]
 
@@ -177,7 +177,9 @@ def familiarity(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray,
     return means, np.asarray(LedoitWolf(assume_centered=True).fit(within).precision_)
 
 
-def predict_out_of_fold(fields: Fields, folder: Path, recipe: Recipe = RECIPE, tell: Tell | None = None) -> dict[str, Any]:
+def predict_out_of_fold(
+    fields: Fields, folder: Path, recipe: Recipe = RECIPE, tell: Tell | None = None
+) -> dict[str, Any]:
     """Read every field with the network that has not seen its fold: as it is, under each stress, and recoloured.
 
     Stresses change the photograph, before its corner is hidden and it is brought to the training scale.
@@ -288,7 +290,12 @@ def versions() -> dict[str, str]:
 
 
 def make_card(
-    fields: Fields, folder: Path, outcome: Mapping[str, Any], strong: Mapping[str, float], cell_diameter: float, recipe: Recipe
+    fields: Fields,
+    folder: Path,
+    outcome: Mapping[str, Any],
+    strong: Mapping[str, float],
+    cell_diameter: float,
+    recipe: Recipe,
 ) -> Card:
     """Assemble the reader's card from a run."""
     _, temperature = calibrate(fields, outcome["logits"]["as photographed"])

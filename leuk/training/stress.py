@@ -63,7 +63,9 @@ STRESSES: Mapping[str, Stress] = MappingProxyType(
 """Stress tests by name; each takes uint8 RGB (H, W, 3) and a generator and returns the like."""
 
 
-def swap_stain(pixels: np.ndarray, label: int, labels: np.ndarray, pool: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def swap_stain(
+    pixels: np.ndarray, label: int, labels: np.ndarray, pool: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Recolour a field to the colour statistics of a random field of another class.
 
     Parameters

@@ -60,7 +60,7 @@ class Recipe:
     batch: int = 32
     rate: float = 2e-3
     decay: float = 0.05
-    average: float = 0.998
+    average: float = 0.99
     smoothing: float = 0.05
     blank: float = 0.125
     balance: float = 0.5
@@ -87,12 +87,17 @@ def _batches(
     extra = round(recipe.batch * recipe.blank) if len(blanks) else 0
     for start in range(0, len(order), recipe.batch):
         chosen = order[start : start + recipe.batch]
-        images = [augment(fields[i], recipe.augmentation, np.random.default_rng(rng.integers(2**63)), pool) for i in chosen]
+        images = [
+            augment(fields[i], recipe.augmentation, np.random.default_rng(rng.integers(2**63)), pool) for i in chosen
+        ]
         target = np.full((len(chosen) + extra, classes), recipe.smoothing / classes, dtype=np.float32)
         target[np.arange(len(chosen)), labels[chosen]] += 1 - recipe.smoothing
         if extra:
             picked = rng.integers(len(blanks), size=extra)
-            images += [augment(blanks[i], recipe.augmentation, np.random.default_rng(rng.integers(2**63)), pool) for i in picked]
+            images += [
+                augment(blanks[i], recipe.augmentation, np.random.default_rng(rng.integers(2**63)), pool)
+                for i in picked
+            ]
             target[len(chosen) :] = 1 / classes
         batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div_(255)
         yield batch, torch.from_numpy(target)
@@ -233,7 +238,9 @@ def train(
     if resume and checkpoint.is_file():
         state = torch.load(checkpoint, weights_only=True)
         if state["recipe"] != json.dumps(described):
-            raise DataError(f"The checkpoint in {folder.name} was made by another recipe; start anew or name its recipe.")
+            raise DataError(
+                f"The checkpoint in {folder.name} was made by another recipe; start anew or name its recipe."
+            )
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         averaged = state["averaged"]

@@ -1,0 +1,155 @@
+"""The command line's contract: what it writes, in which order, and how it ends."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from leuk.cli import MISUSED, READ, REFUSED, main
+from leuk.image import SmearImage
+
+ROOT = Path(__file__).resolve().parent.parent
+KEYS = {
+    "file", "status", "error", "sha256", "width", "height", "model", "probabilities", "malignant_probability",
+    "suggestion", "cells",
+}  # fmt: skip
+CELL_KEYS = {
+    "box", "area", "nucleus_area", "nc_ratio", "eccentricity", "circularity", "solidity", "touches_border",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _weights(small_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEUK_WEIGHTS", str(small_weights))
+
+
+def _save(image: SmearImage, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(".png", image.pixels[..., ::-1])[1].tobytes())
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, field: SmearImage) -> Path:
+    """Two good fields of one name in different folders, and a file that is no image."""
+    _save(field, tmp_path / "in" / "a" / "field.png")
+    _save(field, tmp_path / "in" / "b" / "field.png")
+    (tmp_path / "in" / "b" / "broken.jpg").write_text("not a photograph", encoding="utf-8")
+    return tmp_path
+
+
+def test_analyze_writes_records_in_input_order(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = folder / "in" / "a" / "field.png", folder / "in" / "b" / "broken.jpg"
+    status = main(["analyze", str(bad), str(good), "--model", "small", "--json", str(folder / "new" / "out.json")])
+    assert status == REFUSED
+    refused, read = json.loads((folder / "new" / "out.json").read_text("utf-8"))
+    assert set(refused) == set(read) == KEYS
+    assert (refused["file"], refused["status"]) == (str(bad), "refused")
+    assert refused["error"].endswith(".")
+    assert refused["probabilities"] is None
+    assert (read["file"], read["status"], read["error"]) == (str(good), "read", None)
+    assert (read["width"], read["height"], read["model"]) == (224, 224, "small")
+    assert len(read["sha256"]) == 64
+    assert list(read["probabilities"]) == ["benign", "early_pre_b", "pre_b", "pro_b"]
+    assert sum(read["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+    assert read["malignant_probability"] == pytest.approx(1 - read["probabilities"]["benign"], abs=1e-4)
+    assert read["cells"]
+    assert all(set(cell) == CELL_KEYS for cell in read["cells"])
+    told = capsys.readouterr()
+    assert "refused" in told.out
+    assert "not a medical device" in told.out
+
+
+def test_explain_adds_shares_and_out_writes_overlays(folder: Path) -> None:
+    out, record = folder / "overlays", folder / "out.json"
+    arguments = ["analyze", str(folder / "in" / "a"), "--model", "small", "--explain", "layercam"]
+    assert main([*arguments, "--out", str(out), "--json", str(record)]) == READ
+    (read,) = json.loads(record.read_text("utf-8"))
+    assert set(read) == KEYS | {"heat_on_cells", "cells_share"}
+    assert 0 < read["cells_share"] < 1
+    (overlay,) = out.iterdir()
+    assert overlay.name == "field_overlay.png"
+    drawn = cv2.imread(str(overlay))
+    assert drawn.shape == (224, 224, 3)
+    assert (drawn != cv2.imread(str(folder / "in" / "a" / "field.png"))).any()
+
+
+def test_segment_writes_masks_and_tables_without_overwriting(folder: Path) -> None:
+    out = folder / "masks"
+    assert main(["segment", str(folder / "in"), "--out", str(out), "--method", "otsu_green"]) == REFUSED
+    names = {"field_mask.png", "field_cells.csv", "field-2_mask.png", "field-2_cells.csv"}
+    assert {path.name for path in out.iterdir()} == names
+    mask = cv2.imread(str(out / "field_mask.png"), cv2.IMREAD_UNCHANGED)
+    assert (mask.dtype, mask.shape) == (np.uint8, (224, 224))
+    assert set(np.unique(mask)) <= {0, 128, 255}
+    with (out / "field_cells.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert rows
+    assert {"area", "nucleus_area", "nc_ratio", "eccentricity", "circularity", "solidity"} <= set(rows[0])
+
+
+def test_samples_can_be_segmented_and_match_their_masks(tmp_path: Path) -> None:
+    assert main(["samples", str(tmp_path / "samples")]) == READ
+    pictures = sorted(tmp_path.glob("samples/synthetic-*-b-like.png"))
+    assert pictures
+    assert main(["segment", *map(str, pictures), "--out", str(tmp_path / "found")]) == READ
+    for picture in pictures:
+        truth = cv2.imread(str(picture.with_name(f"{picture.stem}_mask.png")), cv2.IMREAD_UNCHANGED) == 255
+        found = cv2.imread(str(tmp_path / "found" / f"{picture.stem}_mask.png"), cv2.IMREAD_UNCHANGED) == 255
+        assert 2 * (truth & found).sum() / (truth.sum() + found.sum()) > 0.75
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "oracle"], "no model 'oracle'"),
+        (["--method", "guess"], "no segmentation method 'guess'"),
+        (["--explain", "saliency"], "no heat-map method 'saliency'"),
+        (["--device", "quantum"], "no device 'quantum'"),
+    ],
+)
+def test_slips_are_told_once(
+    arguments: list[str], message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = [] if "--model" in arguments else ["--model", "small"]
+    assert main(["analyze", str(folder / "in"), *model, *arguments]) == MISUSED
+    told = capsys.readouterr().err
+    assert told.count(message) == 1
+
+
+def test_missing_file_is_refused_and_the_rest_is_read(folder: Path) -> None:
+    record = folder / "out.json"
+    paths = [str(folder / "absent.png"), str(folder / "in" / "a")]
+    assert main(["analyze", *paths, "--model", "small", "--json", str(record)]) == REFUSED
+    assert [row["status"] for row in json.loads(record.read_text("utf-8"))] == ["refused", "read"]
+
+
+def test_empty_folder_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    record = tmp_path / "out.json"
+    assert main(["analyze", str(tmp_path / "empty"), "--model", "small", "--json", str(record)]) == REFUSED
+    assert json.loads(record.read_text("utf-8")) == []
+    assert "hold no image" in capsys.readouterr().err
+
+
+def test_runs_as_a_module_with_the_bundled_reader(tmp_path: Path, field: SmearImage) -> None:
+    """As a user types it: the shipped weights, a fresh process, no network."""
+    path, record = _save(field, tmp_path / "field.png"), tmp_path / "out.json"
+    command = [sys.executable, "-m", "leuk", "analyze", str(path), "--json", str(record), "--explain", "gradcam"]
+    environment = {"PATH": "", "HOME": str(tmp_path), "SYSTEMROOT": "", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)  # noqa: S603
+    assert done.returncode == READ, done.stderr
+    (read,) = json.loads(record.read_text("utf-8"))
+    assert read["model"] == "reader"
+
+
+def test_importing_leuk_is_light() -> None:
+    code = "import sys, leuk, leuk.errors, leuk.cli; sys.exit('torch' in sys.modules or 'streamlit' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0  # noqa: S603
