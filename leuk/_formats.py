@@ -117,6 +117,8 @@ class Header:
         "none", "straight", "premultiplied" or "unknown" (only TIFF says).
     planar : bool
         Whether the samples lie in separate planes.
+    missing : bool
+        Whether there is less data than the picture needs, as far as the header shows it.
     """
 
     width: int
@@ -130,6 +132,7 @@ class Header:
     color: str = "other"
     alpha: str = "none"
     planar: bool = False
+    missing: bool = False
 
 
 def sniff(data: bytes) -> str:
@@ -353,7 +356,7 @@ def _tiff(data: bytes) -> Header:
     if first + count_size > len(data):
         raise HeaderError("ends before its header does: it was cut short, so copy or export it again.")
     tags: dict[int, tuple[int, ...]] = {}
-    orientation_at = None
+    orientation_at, pieces = None, 0
     entries = struct.unpack_from(order + count_code, data, first)[0]
     if entries > MAX_PARTS:
         raise HeaderError("is damaged: its header lists more than any camera writes, so export it again.")
@@ -362,7 +365,9 @@ def _tiff(data: bytes) -> Header:
         tag, kind, count = struct.unpack_from(order + "HH" + word, data, at)
         value_at = at + 4 + width_of_word
         code = _TIFF_TYPES.get(kind)
-        if tag not in (256, 257, 258, 262, 274, 277, 284, 322, 323, 338, 339) or code is None or count < 1:
+        if tag in (273, 324):
+            pieces = count
+        if tag not in (256, 257, 258, 262, 274, 277, 278, 284, 322, 323, 338, 339) or code is None or count < 1:
             continue
         if tag in tags:
             raise HeaderError("is damaged: its header says the same thing twice, so export it again.")
@@ -384,6 +389,12 @@ def _tiff(data: bytes) -> Header:
     # A decoder reserves memory for a whole tile before it reads one.
     if tags.get(322, (0,))[0] * tags.get(323, (0,))[0] > max(4 * width * height, 1 << 22):
         raise HeaderError("is damaged: its tiles are larger than its picture, so export it again.")
+
+    # Rows that no strip or tile holds would stay black without a word.
+    planar = tags.get(284, (1,))[0] == 2 and samples > 1
+    tile_width, tile_height = tags.get(322, (width,))[0], tags.get(323, tags.get(278, (height,)))[0]
+    across, down = (-(-size // (step or size or 1)) for size, step in ((width, tile_width), (height, tile_height)))
+    missing = pieces < across * down * (samples if planar else 1)
 
     photometric = tags.get(262, (1,))[0]
     plain = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}.get(photometric, samples)
@@ -419,5 +430,6 @@ def _tiff(data: bytes) -> Header:
         white_is_zero=photometric == 0,
         color="grey" if photometric in (0, 1) else "rgb" if photometric == 2 else "other",
         alpha=alpha,
-        planar=tags.get(284, (1,))[0] == 2 and samples > 1,
+        planar=planar,
+        missing=missing,
     )

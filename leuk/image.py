@@ -324,7 +324,7 @@ def _decode(kind: str, header: Header, shown: str) -> tuple[np.ndarray, tuple[st
             f"{shown} keeps its 16-bit channels in an order that Leuk can't read: "
             "save it with interleaved RGB channels or with 8 bits."
         )
-    if kind == "PNG" and not png_is_whole(header):
+    if header.missing or (kind == "PNG" and not png_is_whole(header)):
         raise ImageError(f"{shown} ends before its picture does: it was cut short, so copy or export it again.")
     try:
         with Image.open(io.BytesIO(header.body), formats=[kind]) as image:

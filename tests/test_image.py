@@ -312,6 +312,7 @@ REFUSED = [
     ),
     ("short-data.png", png(9, 6, 8, 2, b"\0" * 30), "cut short|damaged"),
     ("rows-missing.png", png(9, 6, 8, 2, b"\0" * 28 * 5), "cut short"),
+    ("rows-missing.tif", tiff_of(9, 6000), "cut short"),
     ("damaged.png", damaged_png(), "damaged"),
     ("zero.png", png(0, 6, 8, 2, b""), "no pixels"),
     ("zero.bmp", bmp_of(0, 6), "no pixels"),
