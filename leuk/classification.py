@@ -163,7 +163,8 @@ def prepare(image: SmearImage, segmentation: Segmentation, card: Card) -> View:
     # Enlarging invents no detail, and a speck must not blow a picture up without bound.
     scale = min(scale, 4.0)
     height, width = max(1, round(image.height * scale)), max(1, round(image.width * scale))
-    pixels, cells = hide_corner(image.pixels), segmentation.cell.astype(np.uint8)
+    pixels: np.ndarray = hide_corner(image.pixels)
+    cells: np.ndarray = segmentation.cell.astype(np.uint8)
     if (height, width) != (image.height, image.width):
         shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=shrink), dtype=np.uint8)

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from torch import nn
 
 from leuk import _torchvision  # noqa: F401 - before pytorch_grad_cam, which imports torchvision
 from leuk.classification import View, to_tensor
@@ -71,6 +72,21 @@ class _Unstretched:
         return maps
 
 
+class _Tail(nn.Module):
+    """What a network does after its last activations, with a seam where the library can look at them."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.seam = nn.Identity()
+        # A method, not a part: the library must neither walk nor change the shared network.
+        self._read = network.read
+        # The library asks the first parameter where the network is.
+        self.place = nn.Parameter(next(network.parameters()).new_empty(0), requires_grad=False)
+
+    def forward(self, activations: torch.Tensor) -> torch.Tensor:
+        return self._read(self.seam(activations))  # type: ignore[operator]
+
+
 def _library(method: str) -> type:
     import pytorch_grad_cam as library
 
@@ -119,15 +135,22 @@ def raw_maps(model: Model, tiles: np.ndarray, targets: Sequence[int], method: st
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     wanted = list(targets) if method != "eigencam" else list(targets)[:1]
-    # The library hooks the network and keeps activations on itself, so one caller at a time, and on the twin.
+    network, maps = model.network, []
+    # Activations are computed once for all classes, by a forward pass that nobody else can disturb. The library hooks
+    # and differentiates only the tail, so that its cost is a few milliseconds; one caller at a time all the same.
+    with torch.inference_mode():
+        batches = [
+            network.features(to_tensor(tiles[start : start + _BATCH], model.device))  # type: ignore[operator]
+            for start in range(0, len(tiles), _BATCH)
+        ]
     with model.lock:
-        cam = _library(method)(model=model.twin, target_layers=[model.twin.stages[-1]])  # type: ignore[index]
+        tail = _Tail(network)
+        cam = _library(method)(model=tail, target_layers=[tail.seam])
         try:
-            maps = []
             for target in wanted:
-                for start in range(0, len(tiles), _BATCH):
-                    batch = to_tensor(tiles[start : start + _BATCH], model.device).requires_grad_(True)
-                    maps.append(cam(input_tensor=batch, targets=[ClassifierOutputTarget(target)] * len(batch)))
+                for activations in batches:
+                    start = activations.clone().requires_grad_(True)
+                    maps.append(cam(input_tensor=start, targets=[ClassifierOutputTarget(target)] * len(start)))
         finally:
             cam.activations_and_grads.release()
     stacked = np.concatenate(maps).reshape(len(wanted), len(tiles), *maps[0].shape[1:])
@@ -137,8 +160,7 @@ def raw_maps(model: Model, tiles: np.ndarray, targets: Sequence[int], method: st
         stacked = np.repeat(np.where(-low > high, -stacked, stacked), len(targets), axis=0)
     else:
         # The logit is read from a mean over the map, so gradients carry 1 / area: undo it, for tiles of any size.
-        power = {"gradcam++": 1}.get(method, 1)
-        stacked = stacked * (stacked.shape[2] * stacked.shape[3]) ** power
+        stacked = stacked * (stacked.shape[2] * stacked.shape[3])
     return np.maximum(stacked, 0).astype(np.float32)
 
 

@@ -19,7 +19,6 @@ def _with(model: Model, **changes: object) -> Model:
     return Model(
         replace(model.card, **changes),  # type: ignore[arg-type]
         model.network,
-        model.twin,
         model.device,
         model.means,
         model.precision,

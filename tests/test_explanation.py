@@ -57,7 +57,6 @@ def test_weak_heat_is_not_stretched(seen, small_model: Model) -> None:
     weaker = Model(
         replace(small_model.card, strong={name: 10 * value for name, value in small_model.card.strong.items()}),
         small_model.network,
-        small_model.twin,
         small_model.device,
         small_model.means,
         small_model.precision,

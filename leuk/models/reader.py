@@ -101,7 +101,11 @@ class Reader(nn.Module):
         """Return the pooled activations, (N, C), which the last layer reads."""
         return self.features(x).mean(dim=(2, 3))
 
+    def read(self, features: Tensor) -> Tensor:
+        """Return logits, (N, classes), from the last stage's activations."""
+        logits: Tensor = self.head(self.dropout(features.mean(dim=(2, 3))))
+        return logits
+
     def forward(self, x: Tensor) -> Tensor:
         """Return logits, (N, classes)."""
-        logits: Tensor = self.head(self.dropout(self.embed(x)))
-        return logits
+        return self.read(self.features(x))

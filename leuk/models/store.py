@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import os
 import threading
@@ -39,11 +38,9 @@ class Model:
     ----------
     card : Card
     network : torch.nn.Module
-        In evaluation mode, frozen, without hooks: forward passes need no lock.
-    twin : torch.nn.Module
-        A copy of the network for heat maps, whose hooks would disturb other threads' forward passes; use it only
-        while holding `lock`.
+        In evaluation mode, frozen, never hooked: forward passes need no lock.
     lock : threading.Lock
+        Held while heat maps are computed.
     device : torch.device
     means : numpy.ndarray
         float64, (C, D): mean embedding of each class's training fields.
@@ -53,7 +50,6 @@ class Model:
 
     card: Card
     network: nn.Module
-    twin: nn.Module
     device: torch.device
     means: np.ndarray
     precision: np.ndarray
@@ -135,7 +131,7 @@ def _load(folder: Path, name: str, device: torch.device) -> Model:
     except (SafetensorError, KeyError, RuntimeError, TypeError):
         raise ModelError(f"The weights of {name!r} don't fit the network on its card; restore both files.") from None
     network.eval().requires_grad_(False).to(device)
-    return Model(card, network, copy.deepcopy(network), device, means, precision)
+    return Model(card, network, device, means, precision)
 
 
 def save_model(folder: Path, card: Card, network: nn.Module, means: np.ndarray, precision: np.ndarray) -> Card:

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 TILE = 160
 """Side in pixels at which a field is read; the 224 of the public set holds little more detail, for twice the work."""
 
-RECIPE = Recipe(epochs=32, augmentation=Augmentation(size=TILE, zoom=(0.85, 1.3)))
+RECIPE = Recipe(epochs=28, augmentation=Augmentation(size=TILE, zoom=(0.85, 1.3)))
 ALL_FIELDS = "all"
 Tell = Callable[[str], None]
 
