@@ -108,8 +108,12 @@ def outlines(labels: np.ndarray, tolerance_px: float = 0.5) -> list[Outline]:
             if len(corners) < 3:
                 # A line or a dot has no inside: draw the pixels that it covers.
                 x, y, w, h = cv2.boundingRect(contour)
-                points = [(float(x), float(y)), (float(x + w), float(y)), (float(x + w), float(y + h)),
-                          (float(x), float(y + h))]
+                points = [
+                    (float(x), float(y)),
+                    (float(x + w), float(y)),
+                    (float(x + w), float(y + h)),
+                    (float(x), float(y + h)),
+                ]
             else:
                 points = [(float(x) + 0.5, float(y) + 0.5) for x, y in corners]
             traced.append((label, points))

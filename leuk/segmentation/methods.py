@@ -52,9 +52,9 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         for method in (
             Method(
                 "default",
-                "Dye channel and watershed (Leuk)",
-                "Leuk; optical density after Ruifrok & Johnston 2001, watershed after Meyer & Beucher 1990",
-                default.dye_watershed,
+                "Dye and closed path (Leuk)",
+                "Leuk; optical density after Ruifrok & Johnston 2001, circular paths after Appleton & Sun 2003",
+                default.dye_and_path,
             ),
             Method(
                 "hsv",

@@ -70,7 +70,7 @@ def solidity(mask: np.ndarray) -> float:
         return 0.0
     hull = np.zeros_like(drawn)
     cv2.fillConvexPoly(hull, cv2.convexHull(np.concatenate(contours)), 1)
-    return min(1.0, np.count_nonzero(drawn) / max(1, np.count_nonzero(hull | drawn)))
+    return int(np.count_nonzero(drawn)) / int(np.count_nonzero(hull | drawn))
 
 
 def measure(pixels: np.ndarray, nucleus: np.ndarray, instances: np.ndarray) -> tuple[Cell, ...]:

@@ -139,6 +139,6 @@ class Segmentation:
 
     @property
     def cell_diameter(self) -> float | None:
-        """Median equivalent diameter in pixels of the cells that no edge cuts (of all, if all are cut); None if none."""
+        """Median equivalent diameter, pixels, of the cells that no edge cuts (of all, if all are cut); None if none."""
         cells = [c for c in self.cells if not c.touches_border] or list(self.cells)
         return float(np.median([2 * (c.area / np.pi) ** 0.5 for c in cells])) if cells else None
