@@ -550,7 +550,7 @@ def test_first_use_from_many_threads(tmp_path: Path) -> None:
     )
     path = tmp_path / "a.tif"
     path.write_bytes(encode(RGB, "TIFF"))
-    subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=60)  # noqa: S603
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=600)  # noqa: S603
 
 
 @pytest.mark.parametrize(
