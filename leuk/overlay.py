@@ -1,4 +1,4 @@
-"""An analysis made ready to be looked at: outlines, heat maps and the picture itself, for a screen or burnt into a PNG."""
+"""An analysis made ready to be looked at: outlines, heat maps and the picture, for a screen or burnt into a PNG."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def heat_rgba(heat: np.ndarray) -> np.ndarray:
 
 
 def color_table() -> np.ndarray:
-    """Give the 256 colours of the heat map, uint8 (256, 3) RGB: viridis, even in lightness and safe for colour-blind."""
+    """Give the 256 colours of the heat map, uint8 (256, 3) RGB: viridis, even in lightness, safe if colour-blind."""
     ramp = np.arange(256, dtype=np.uint8)[:, None]
     return cv2.cvtColor(cv2.applyColorMap(ramp, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)[:, 0]
 

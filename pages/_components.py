@@ -1,7 +1,7 @@
 """The page's own widgets: a viewer of one file, the strip of all files, and the line that says what Leuk is not.
 
 Pictures travel inside the components' data, over the visit's own connection, and downloads are put together in the
-browser: what Streamlit serves under /media (`st.image`, `st.download_button`) can be fetched by anyone with its address.
+browser: what Streamlit serves under /media (`st.image`, `st.download_button`) is open to anyone with its address.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ viewer = st.components.v2.component(
 """Shows what `leuk.overlay.to_bytes` packed. Trigger: ``go`` (1 next file, -1 previous)."""
 
 strip = st.components.v2.component("leuk_strip", html=_text("strip.html"), css=_text("strip.css"), js=_text("strip.js"))
-"""Shows ``files`` with their states. Triggers: ``choose`` and ``remove`` (a file's id), ``all`` (csv, json or clear)."""
+"""Shows ``files`` and their states. Triggers: ``choose`` and ``remove`` (a file's id), ``all`` (csv, json or clear)."""
 
 frame = st.components.v2.component("leuk_frame", html=_text("frame.html"), css=_text("frame.css"))
 """The page's head, and the line at its foot that is always in sight."""

@@ -20,7 +20,7 @@ from leuk.errors import Cancelled, LeukError
 from leuk.image import SmearImage
 from leuk.overlay import Pack
 
-_LOG = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 MAX_FILES = 200
 MAX_BYTES = 256 * 2**20
@@ -230,7 +230,7 @@ class Worklist:
                 return
             if self._worker is None:
                 self._batch.clear()
-                # The thread holds the list weakly: once the visit has ended, it ends after the file it is at.
+                # The thread holds the list weakly, so that it stops once the visit has ended.
                 self._worker = threading.Thread(
                     target=_work, args=(weakref.ref(self),), name="leuk-reading", daemon=True
                 )
@@ -263,27 +263,13 @@ class Worklist:
             item.state, item.version = "reading", item.version + 1
             return self.settings
 
-    def _work_on(self, job: Item) -> None:
-        settings = self._begin(job)
-        if settings is None or job.source is None:
-            return
+    def _advance(self, job: Item, fraction: float, stage: str) -> None:
+        with self._lock:
+            if self._current(job) is None:
+                raise Cancelled(f"{job.name} was stopped.")
+            self._stage = (job.name, stage, min(max(fraction, 0.0), 1.0))
 
-        def progress(fraction: float, stage: str) -> None:
-            with self._lock:
-                if self._current(job) is None:
-                    raise Cancelled(f"{job.name} was stopped.")
-                self._stage = (job.name, stage, min(max(fraction, 0.0), 1.0))
-
-        pack, error = None, ""
-        try:
-            progress(0.0, "opening")
-            pack = self.read(job.source, job.name, settings, progress)
-        except LeukError as refusal:
-            error = str(refusal)
-        except Exception:
-            # Nothing above this frame would ever tell the user, and the files behind this one still want reading.
-            _LOG.exception("reading a file failed")
-            error = f"{job.name} could not be read because of a fault in Leuk, which was logged; try another file."
+    def _finish(self, job: Item, pack: Pack | None, error: str) -> None:
         with self._lock:
             item = self._current(job)
             if item is not None:
@@ -296,8 +282,37 @@ def _work(owner: weakref.ref[Worklist]) -> None:
     while True:
         worklist = owner()
         job = worklist._next() if worklist is not None else None
-        if worklist is None or job is None:
+        del worklist
+        if job is None:
             return
         with TURNS:
-            worklist._work_on(job)
-        del worklist, job
+            _work_on(owner, job)
+
+
+def _work_on(owner: weakref.ref[Worklist], job: Item) -> None:
+    worklist = owner()
+    settings = worklist._begin(job) if worklist is not None else None
+    if worklist is None or settings is None or job.source is None:
+        return
+    read = worklist.read
+    del worklist
+
+    def progress(fraction: float, stage: str) -> None:
+        worklist = owner()
+        if worklist is None:
+            raise Cancelled("The visit has ended.")
+        worklist._advance(job, fraction, stage)
+
+    pack, error = None, ""
+    try:
+        progress(0.0, "opening")
+        pack = read(job.source, job.name, settings, progress)
+    except LeukError as refusal:
+        error = str(refusal)
+    except Exception:
+        # Nothing above this frame would ever tell the user, and the files behind this one still want reading.
+        _logger.exception("reading a file failed")
+        error = f"{job.name} could not be read because of a fault in Leuk, which was logged; try another file."
+    worklist = owner()
+    if worklist is not None:
+        worklist._finish(job, pack, error)

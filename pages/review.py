@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import base64
-import importlib
+import contextlib
+import gc
 import json
+import sys
 import threading
 from itertools import count
 from typing import Any
 
+import numpy as np
 import streamlit as st
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from leuk import overlay, report
 from leuk.data.synthetic import samples
-from leuk.image import read_image
+from leuk.errors import LeukError
+from leuk.image import SmearImage, read_image
 from leuk.overlay import Pack
 from leuk.segmentation import DEFAULT_METHOD, METHODS
 from pages import _components
-from pages._worklist import Item, Progress, Settings, Source, Worklist
+from pages._worklist import TURNS, Item, Progress, Settings, Source, Worklist
 
 LABELS = {
     "benign": {"title": "Benign (hematogones)", "short": "Benign", "note": ""},
@@ -35,20 +39,27 @@ EXPLAINER_TITLES = {
     "layercam": "LayerCAM",
     "eigencam": "Eigen-CAM (same for every class)",
 }
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.8
 STYLE = """
 <style>
 [data-testid="stHeader"] { height: 3.25rem; min-height: 3.25rem; padding-left: 7.5rem; }
 .stMainBlockContainer { padding: 3.4rem 1.5rem 3.2rem; max-width: 1760px; }
 .stMainBlockContainer .stVerticalBlock { gap: .75rem; }
 [data-testid="stFileUploaderDropzone"] { min-height: 56px; padding: .5rem .9rem; }
-[data-testid="stFileUploaderDropzoneInstructions"]::after { content: "\\00a0\\00b7  or drop files here"; opacity: .7; font-size: .875rem; white-space: pre; }
+[data-testid="stFileUploaderDropzoneInstructions"]::after {
+  content: "\\00a0\\00b7  or drop files here"; opacity: .7; font-size: .875rem; white-space: pre;
+}
+[data-stale="true"] { opacity: 1 !important; transition: none !important; }
 .st-key-intake button { min-height: 40px; }
-.st-key-start { max-width: 900px; margin: 5vh auto 0; }
-.st-key-start [data-testid="stFileUploaderDropzone"] { min-height: 132px; align-items: center; justify-content: center; border-style: dashed; }
+.st-key-start { max-width: 900px; margin: 4vh auto 0; }
+.st-key-start [data-testid="stFileUploaderDropzone"] {
+  min-height: 132px; flex-flow: column; gap: .5rem; align-items: center; justify-content: center; border-style: dashed;
+}
+.st-key-start [data-testid="stFileUploaderDropzoneInstructions"] { flex: none; margin: 0; width: auto; }
 @media (max-width: 760px) {
   .stMainBlockContainer { padding: 3.4rem .75rem 3.2rem; }
-  .st-key-intake button { min-height: 44px; }
+  .st-key-intake button, .st-key-start button { min-height: 44px; }
+  .st-key-start { margin-top: 0; }
 }
 </style>
 """
@@ -73,8 +84,18 @@ def read(source: Source, name: str, settings: Settings, progress: Progress) -> P
 
 @st.cache_resource(show_spinner=False)
 def warm_up() -> None:
-    """Load the networks' libraries once for all visits, while the first one is still choosing a file."""
-    threading.Thread(target=importlib.import_module, args=("leuk.analysis",), name="leuk-warm-up", daemon=True).start()
+    """Load libraries and model once for all visits, while the first one is still choosing a file."""
+    threading.Thread(target=_warm_up, name="leuk-warm-up", daemon=True).start()
+
+
+def _warm_up() -> None:
+    blank = SmearImage.from_array(np.full((96, 96, 3), 235, np.uint8), "blank")
+    with TURNS, contextlib.suppress(LeukError):  # a model that can't be used is said where a file is read with it
+        read(lambda: blank, "blank", Settings(), lambda fraction, stage: None)
+    # Streamlit collects garbage after every run of a page, and a page that shows progress runs every second: without
+    # this, each run would go through the libraries' half a million objects, and hold up whoever is reading meanwhile.
+    gc.collect()
+    gc.freeze()
 
 
 def worklist() -> Worklist:
@@ -279,8 +300,9 @@ def settings_form() -> None:
 
 
 def model_names() -> list[str]:
-    """Name the models whose weights are here."""
-    return ["reader"]
+    """Name the models whose weights are here; until the networks' libraries are loaded, the usual one."""
+    available = getattr(sys.modules.get("leuk.models.store"), "available", None)
+    return list(available()) if available else [Settings.model]
 
 
 def progress_and_strip() -> None:
@@ -292,7 +314,7 @@ def progress_and_strip() -> None:
         at = min(stage.done + 1, stage.total)
         bar, button = st.columns([6, 1], vertical_alignment="center")
         bar.progress(
-            stage.fraction, text=f"Reading {at} of {stage.total} · {stage.name} · {stage.stage or 'finishing'}"
+            stage.fraction, text=f"Reading {at} of {stage.total} · {stage.name} · {stage.stage.lower() or 'finishing'}"
         )
         button.button("Stop", key="stop", on_click=files.stop, width="stretch", help="Keeps what has been read")
     items = files.items()

@@ -3,7 +3,7 @@
 // data is what leuk.overlay.to_bytes wrote: "LEUK", uint32 length, JSON header, pictures.
 
 const CELL = "#ffd400", NUCLEUS = "#00e5ff";
-const CLASS_COLORS = { benign: "#009e73", early_pre_b: "#e69f00", pre_b: "#56b4e9", pro_b: "#cc79a7" };
+const CLASS_COLORS = { benign: "#56b4e9", early_pre_b: "#e69f00", pre_b: "#2dbe96", pro_b: "#de9ac2" };
 const PAGE = 24;
 const MAX_SCALE = 48;
 
