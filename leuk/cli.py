@@ -1,9 +1,10 @@
-"""The command line: ``python -m leuk analyze | segment | samples``."""
+"""The command line: ``python -m leuk analyze | segment | samples | train``."""
 
 from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -79,6 +80,18 @@ def _parser() -> argparse.ArgumentParser:
     samples = commands.add_parser("samples", help="write synthetic smears and their masks")
     samples.add_argument("folder", type=Path, metavar="DIR", help="folder for the images")
     samples.set_defaults(run=_samples)
+
+    train = commands.add_parser("train", help="train the reader on the public set and write its weights and card")
+    train.add_argument("system", choices=["reader"], help="what to train")
+    train.add_argument("--data", type=Path, required=True, metavar="DIR", help="holds Original/ and groups.csv")
+    train.add_argument(
+        "--run", type=Path, required=True, dest="folder", metavar="DIR", help="checkpoints and logs; goes on"
+    )
+    train.add_argument("--others", type=Path, metavar="DIR", help="pictures that are no smears")
+    train.add_argument(
+        "--weights", type=Path, metavar="DIR", help="where to write the result (default: the run's folder)"
+    )
+    train.set_defaults(run=_train)
     return parser
 
 
@@ -164,6 +177,20 @@ def _samples(options: argparse.Namespace) -> int:
         written = write_samples(options.folder, tell)
     for path in written:
         print(path)
+    return READ
+
+
+def _train(options: argparse.Namespace) -> int:
+    from leuk.data.taleqani import load_fields
+    from leuk.training.reader import finish, fit, pictures_in
+
+    fields = load_fields(options.data)
+    tell = functools.partial(print, flush=True)
+    fit(fields, _folder(options.folder), others=pictures_in(options.others) if options.others else (), tell=tell)
+    card = finish(fields, options.folder, _folder(options.weights or options.folder), tell=tell)
+    for name in ("accuracy", "macro_f1", "benign_recall", "malignant_auroc"):
+        low, high = card.metrics[name]["interval"]
+        print(f"{name}: {card.metrics[name]['value']:.4f} ({low:.4f} to {high:.4f})")
     return READ
 
 

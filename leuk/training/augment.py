@@ -195,7 +195,7 @@ def augment(
     """
     x = _place(pixels, options, rng)
     if rng.random() < options.mild:
-        # Darkening is undone by the network's own normalization; what brightening clips is lost, so it is met more often.
+        # The network's own normalization undoes darkening; what brightening clips is lost, so it comes more often.
         gains = np.exp(rng.uniform(-0.3, 0.45) + rng.uniform(-0.12, 0.12, 3))
         x = cv2.LUT(x, np.clip(_LEVELS[:, None] * gains + 0.5, 0, 255).astype(np.uint8)[None])
     else:
