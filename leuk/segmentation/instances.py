@@ -18,6 +18,14 @@ def depth_of(mask: np.ndarray) -> np.ndarray:
     return cv2.distanceTransform(np.ascontiguousarray(mask, dtype=np.uint8), cv2.DIST_L2, 5)
 
 
+def greatest(values: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """Greatest value (0 or more) inside each label 1 … count: float, (count + 1,), 0 for label 0."""
+    most = np.zeros(count + 1)
+    inside = labels > 0
+    np.maximum.at(most, labels[inside], values[inside])
+    return most
+
+
 def drop_small(mask: np.ndarray, least_area: float) -> np.ndarray:
     """Remove the connected parts of a bool mask that have fewer than `least_area` pixels."""
     labels, stats = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)[1:3]
@@ -31,7 +39,7 @@ def typical_radius(mask: np.ndarray) -> float | None:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count < 2:
         return None
-    deepest = np.asarray(ndimage.maximum(depth_of(mask), labels, np.arange(1, count)))
+    deepest = greatest(depth_of(mask), labels, count - 1)[1:]
     area = stats[1:, cv2.CC_STAT_AREA]
     order = np.argsort(deepest, kind="stable")
     return float(deepest[order][np.searchsorted(np.cumsum(area[order]), area.sum() / 2)])
@@ -105,9 +113,7 @@ def join(regions: np.ndarray, nuclei: np.ndarray, nucleus_depth: np.ndarray, wid
     depth = depth_of(regions > 0)
     bodies = _saddles(regions, depth)
     waists = _saddles(nuclei, nucleus_depth)
-    index = np.arange(1, count + 1)
-    peak = np.concatenate([[0.0], ndimage.maximum(depth, regions, index)]) if count else np.zeros(1)
-    inner = np.concatenate([[0.0], ndimage.maximum(nucleus_depth, nuclei, index)]) if count else np.zeros(1)
+    peak, inner = greatest(depth, regions, count), greatest(nucleus_depth, nuclei, count)
     nucleus_area = np.bincount(nuclei.ravel(), minlength=count + 1).astype(float)
     area = np.maximum(np.bincount(regions.ravel(), minlength=count + 1), 1).astype(float)
     wide = widest.astype(float).copy()
@@ -173,10 +179,11 @@ def trace(evidence: np.ndarray, nuclei: np.ndarray, previous: np.ndarray | None 
     if not count:
         return np.zeros_like(nuclei)
     index = np.arange(1, count + 1)
-    center = np.asarray(ndimage.center_of_mass(shape > 0, shape, index))
-    round_radius = np.sqrt(np.bincount(shape.ravel(), minlength=count + 1)[1:] / np.pi)
     ys, xs = np.nonzero(shape)
     owner = shape[ys, xs] - 1
+    area = np.bincount(owner, minlength=count)
+    center = np.stack([np.bincount(owner, weights=along, minlength=count) / area for along in (ys, xs)], axis=1)
+    round_radius = np.sqrt(area / np.pi)
     extent = np.zeros(count)
     np.maximum.at(extent, owner, np.hypot(ys - center[owner, 0], xs - center[owner, 1]))
     reach = extent + (1.5 if previous is None else 1.0) * round_radius + 2

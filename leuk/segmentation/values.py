@@ -113,6 +113,8 @@ class Segmentation:
                 raise TypeError(f"{name}: expected an array of {np.dtype(dtype)}, got {got}")
             if array.ndim != 2 or array.size == 0:
                 raise ValueError(f"{name}: expected shape (H, W) of at least 1 x 1, got {array.shape}")
+        for name in ("nucleus", "cell", "instances"):
+            array = getattr(self, name)
             if array.shape != self.instances.shape:
                 raise ValueError(f"{name}: expected the shape of instances {self.instances.shape}, got {array.shape}")
             # A view, so that the caller's own array is left as it was.
