@@ -311,10 +311,11 @@ def enlarged(labels: np.ndarray, height: int, width: int) -> np.ndarray:
         x0, x1 = max(0, int(columns.start / fx) - 2), min(width, math.ceil(columns.stop / fx) + 2)
         soft = (labels[box] == label).astype(np.float32)
         # At the image's edge a cell goes on as it is; elsewhere it ends.
-        sides = (rows.start > 0, rows.stop < small_height, columns.start > 0, columns.stop < small_width)
-        soft = np.pad(np.pad(soft, [sides[:2], sides[2:]]), 1, mode="edge")
-        at_x = (0.5 + x0) * fx - 0.5 - (columns.start - sides[2] - 1)
-        at_y = (0.5 + y0) * fy - 0.5 - (rows.start - sides[0] - 1)
+        top, bottom = int(rows.start > 0), int(rows.stop < small_height)
+        left, right = int(columns.start > 0), int(columns.stop < small_width)
+        soft = np.pad(np.pad(soft, [(top, bottom), (left, right)]), 1, mode="edge")
+        at_x = (0.5 + x0) * fx - 0.5 - (columns.start - left - 1)
+        at_y = (0.5 + y0) * fy - 0.5 - (rows.start - top - 1)
         soft = cv2.GaussianBlur(soft, (3, 3), 0, borderType=cv2.BORDER_REPLICATE)
         large = cv2.warpAffine(
             soft,
