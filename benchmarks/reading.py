@@ -2,7 +2,7 @@
 
     python -m benchmarks.reading [--repeats 7] [--threads 2]
 
-Prints, for a 224 x 224 field and a 5-megapixel field (both synthetic), the median over the repeats of every stage and of
+Prints, for a 224 x 224 field and a 5-megapixel field (both synthetic), the median over the repeats of each stage and of
 the whole, also as a multiple of the DenseNet-201 pass. The ratios carry over to other machines; the seconds don't.
 """
 
