@@ -378,7 +378,7 @@ def finish(fields: Fields, folder: Path, weights: Path, recipe: Recipe = RECIPE,
     outcome = predict_out_of_fold(fields, folder, recipe, tell)
     tell("measuring cells and heat maps")
     card = make_card(fields, outcome, typical_diameter(fields), recipe)
-    card = replace(card, strong={key: float(f"{value:.4g}") for key, value in strengths(fields, folder, card).items()})
+    card = replace(card, strong={key: float(f"{value:.4g}") for key, value in strengths(fields, folder, card, recipe).items()})
     network = load_network(folder, ALL_FIELDS, recipe)
     _, known = run_network(network, [shrink(pixels) for pixels in fields.pixels])
     return save_model(weights, card, network, *familiarity(known, fields.labels))

@@ -1,0 +1,86 @@
+"""The whole way from a folder of fields to weights that `analyze` loads, in small."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from leuk.analysis import analyze
+from leuk.data.synthetic import generate
+from leuk.data.taleqani import CLASSES, FOLDERS, load_fields
+from leuk.explanation import EXPLAINERS
+from leuk.image import SmearImage
+from leuk.training import reader
+
+SMALL = replace(reader.RECIPE, epochs=1, batch=4, precision="float32", network={"widths": [8, 8, 16, 16]})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set like the public one: four classes, two folds, and a table of groups."""
+    root = tmp_path_factory.mktemp("set")
+    rows = []
+    for style, (name, _) in zip(("benign", "early", "pre", "pro"), FOLDERS.items(), strict=True):
+        (root / "Original" / name).mkdir(parents=True)
+        for number in range(4):
+            file = f"Original/{name}/{number}.png"
+            pixels = generate(number + 10 * len(rows), 224, 224, style=style, cells=4).image.pixels
+            cv2.imwrite(str(root / file), pixels[..., ::-1])
+            rows.append([file, name, len(rows), "red", number % 2, number % 2])
+    with (root / "groups.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["file", "class", "near_dup_group", "scale_bar", "session", "fold"])
+        writer.writerows(rows)
+    (root / "others").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (90, 200, 3), dtype=np.uint8)
+    cv2.imwrite(str(root / "others" / "noise.png"), noise)
+    return root
+
+
+def test_from_fields_to_weights_and_back(
+    folder: Path, field: SmearImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = load_fields(folder)
+    told: list[str] = []
+    others = reader.pictures_in(folder / "others")
+    assert len(others) == 1
+    reader.fit(fields, tmp_path / "run", others=others, recipe=SMALL, parts=("0", "1", "all"), tell=told.append)
+    assert sum("epoch 1" in line for line in told) == 3
+    # What is done is not done again.
+    told.clear()
+    reader.fit(fields, tmp_path / "run", others=others, recipe=SMALL, parts=("0", "1", "all"), tell=told.append)
+    assert told == []
+
+    card = reader.finish(fields, tmp_path / "run", tmp_path / "weights", SMALL, tell=told.append)
+    assert card.classes == CLASSES
+    assert set(card.strong) == set(EXPLAINERS)
+    assert min(card.strong.values()) > 0
+    assert card.metrics["fields"] == 16
+    assert np.sum(card.metrics["confusion"]) == 16
+    assert {"grey", "JPEG 40", "stain swap"} <= set(card.metrics["stress_accuracy"])
+    written = json.loads((tmp_path / "weights" / "reader.json").read_text("utf-8"))
+    assert written["training"]["data_sha256"] == reader.fingerprint(fields)
+
+    monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path / "weights"))
+    found = analyze(field, explain="gradcam", device="cpu")
+    assert found.prediction.classes == CLASSES
+    assert tuple(found.explanations) == CLASSES
+
+
+def test_out_of_fold_means_unseen(folder: Path, tmp_path: Path) -> None:
+    """A field's out-of-fold logits come from the network of its own fold, which was trained on the others."""
+    fields = load_fields(folder)
+    reader.fit(fields, tmp_path, recipe=SMALL, parts=("0", "1"), tell=lambda line: None)
+    found = reader.predict_out_of_fold(fields, tmp_path, SMALL, tell=lambda line: None)["logits"]["as photographed"]
+    for fold in (0, 1):
+        held = np.flatnonzero(fields.folds == fold)
+        expected, _ = reader.run_network(
+            reader.load_network(tmp_path, str(fold), SMALL), [reader.shrink(fields.pixels[i]) for i in held]
+        )
+        np.testing.assert_allclose(found[held], expected, atol=1e-5)
