@@ -111,7 +111,10 @@ def dye_channel(density: np.ndarray, red_share: float) -> np.ndarray:
         float32, (H, W).
     """
     red, green, blue = (density[:, :, i] for i in range(3))
-    return cv2.GaussianBlur((1 + red_share) * green - blue - red_share * red, (0, 0), 0.8)
+    dye = (1 + red_share) * green - blue - red_share * red
+    # What absorbs much green and nearly as much blue is haemoglobin or ink (a red scale bar), never dye.
+    dye[(green > 0.25) & (blue > 0.6 * green)] = 0
+    return cv2.GaussianBlur(dye, (0, 0), 0.8)
 
 
 def cytoplasm_evidence(density: np.ndarray, near: np.ndarray, far: np.ndarray) -> np.ndarray:

