@@ -60,6 +60,9 @@ STYLE = """
   .stMainBlockContainer { padding: 3.4rem .75rem 3.2rem; }
   .st-key-intake button, .st-key-start button { min-height: 44px; }
   .st-key-start { margin-top: 0; }
+  .st-key-intake [data-testid="stFileUploaderDropzoneInstructions"] { display: none; }
+  .st-key-intake [data-testid="stFileUploaderDropzone"] { padding: .3rem; min-height: 0; }
+  .st-key-intake [data-testid="stFileUploaderDropzone"] :is(span, button) { width: 100%; }
 }
 </style>
 """

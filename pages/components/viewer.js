@@ -70,6 +70,7 @@ class Viewer {
     this.root = root.querySelector(".leuk");
     this.canvas = this.$(".view");
     this.context = this.canvas.getContext("2d");
+    this.family = getComputedStyle(this.root).fontFamily || "sans-serif";
     this.probe = document.createElement("canvas").getContext("2d");
     this.pointers = new Map();
     this.view = { scale: 1, x: 0, y: 0 };
@@ -511,7 +512,7 @@ class Viewer {
     if (at.x > c.canvas.width || at.y > c.canvas.height || at.x < -40 * ratio || at.y < -20 * ratio) return;
     c.save();
     c.setTransform(ratio, 0, 0, ratio, 0, 0);
-    c.font = "600 11.5px ui-sans-serif, system-ui, sans-serif";
+    c.font = `600 12px ${this.family}`;
     c.textBaseline = "top";
     const width = c.measureText(text).width + 8;
     const left = Math.min(at.x / ratio, c.canvas.width / ratio - width);
@@ -661,7 +662,12 @@ class Viewer {
     let { scale } = this.view;
     if (side * scale < stage * 0.14) scale = Math.min((stage * 0.24) / side, MAX_SCALE);
     if (side * scale > stage * 0.8) scale = (stage * 0.6) / side;
-    this.glide({ scale, x: this.box[0] / 2 - ((x0 + x1) / 2) * scale, y: this.box[1] / 2 - ((y0 + y1) / 2) * scale });
+    // In the middle, unless that would leave much of the stage empty beyond the image's edge.
+    const place = (middle, size, box) => {
+      if (size * scale <= box) return (box - size * scale) / 2;
+      return Math.min(Math.max(box / 2 - middle * scale, box * 0.85 - size * scale), box * 0.15);
+    };
+    this.glide({ scale, x: place((x0 + x1) / 2, this.size[0], this.box[0]), y: place((y0 + y1) / 2, this.size[1], this.box[1]) });
   }
 
   step(by) {

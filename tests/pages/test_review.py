@@ -1,0 +1,130 @@
+import io
+import json
+import time
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from leuk.data.synthetic import samples
+from leuk.overlay import pack
+from pages._worklist import Item
+from tests.conftest import ROOT
+from tests.readings import make
+
+
+@pytest.fixture
+def app():
+    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+
+
+def finish(app: AppTest, seconds: float = 240) -> list[Item]:
+    """Run the page until nothing is left to read, as the browser does every second."""
+    end = time.monotonic() + seconds
+    while app.session_state.worklist.busy:
+        assert time.monotonic() < end, "reading took too long"
+        time.sleep(0.05)
+    app.run()
+    assert not app.exception
+    return app.session_state.worklist.items()
+
+
+def png() -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(make().image.pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_the_page_opens(app):
+    assert not app.exception
+    assert any("Read a smear" in text.value for text in app.markdown)
+    assert len([b for b in app.button if b.key and b.key.startswith("sample-")]) == len(samples())
+
+
+def test_a_sample_is_one_click_away_from_its_reading(app):
+    app.button(key=f"sample-{samples()[1].name}").click().run()
+    (item,) = finish(app)
+    assert item.state == "read", item.error
+    assert item.synthetic
+    record = item.pack.header["record"]
+    assert record["cells"]
+    assert set(item.pack.header["heat"]) == set(record["probabilities"])
+
+
+def test_a_refused_file_says_why_and_others_are_read(app):
+    app.file_uploader[0].set_value(
+        [("good.png", png(), "image/png"), ("text.png", b"hello", "image/png"), ("cut.png", png()[:400], "image/png")]
+    ).run()
+    items = finish(app)
+    assert [item.state for item in items] == ["read", "refused", "refused"]
+    assert all(item.name in item.error for item in items[1:])
+
+
+def test_uploads_are_taken_over_and_the_uploader_is_empty_again(app):
+    app.file_uploader[0].set_value([("good.png", png(), "image/png")]).run()
+    finish(app)
+    assert not app.file_uploader[0].value
+    app.file_uploader[0].set_value([("more.png", png(), "image/png")]).run()
+    assert [item.name for item in finish(app)] == ["good.png", "more.png"]
+
+
+def test_other_settings_read_the_files_anew(app):
+    app.file_uploader[0].set_value([("good.png", png(), "image/png")]).run()
+    (before,) = finish(app)
+    app.selectbox(key="explain").set_value("hirescam").run()
+    (after,) = finish(app)
+    assert before.pack.header["heat"]["pro_b"]["method"] == "gradcam"
+    assert after.pack.header["heat"]["pro_b"]["method"] == "hirescam"
+
+
+def test_two_visits_know_nothing_of_each_other():
+    one, other = (AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run() for _ in range(2))
+    one.file_uploader[0].set_value([("one.png", png(), "image/png")]).run()
+    assert [item.name for item in finish(one)] == ["one.png"]
+    other.run()
+    assert other.session_state.worklist.items() == []
+
+
+@pytest.fixture
+def page(monkeypatch):
+    """The page's own functions, without a page."""
+    import ast
+
+    tree = ast.parse((ROOT / "pages" / "review.py").read_text(encoding="utf-8"))
+    assert ast.unparse(tree.body[-1]) == "page()"
+    tree.body.pop()
+    names: dict[str, object] = {"__name__": "review"}
+    exec(compile(tree, "review.py", "exec"), names)  # noqa: S102 - our own file, less the call that draws it
+    return SimpleNamespace(**names)
+
+
+def read_item(name: str, **made) -> Item:
+    return Item("1", name, b"", state="read", pack=pack(make(**made), name))
+
+
+def test_all_files_go_into_one_download(page):
+    items = [
+        read_item("a.png"),
+        Item("2", "b.png", None, state="refused", error="b.png is empty; choose another file."),
+        Item("3", "c.png", b"", state="waiting"),
+        read_item("d.png", cells=0),
+    ]
+    records = json.loads(page.export(items, "json")["text"])
+    assert [(r["file"], r["status"]) for r in records] == [("a.png", "read"), ("b.png", "refused"), ("d.png", "read")]
+    lines = page.export(items, "csv")["text"].splitlines()
+    assert lines[0].startswith("file,cell,")
+    assert len(lines) == 1 + len(records[0]["cells"])
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ({}, "Pre-B · 4 cells"),
+        ({"suggestion": "cannot_tell"}, "Cannot tell"),
+        ({"outside": True}, "outside its experience"),
+        ({"cells": 0}, "0 cells"),
+    ],
+)
+def test_the_strip_says_how_a_file_stands(page, made, words):
+    assert words in page.in_words(read_item("a.png", **made))

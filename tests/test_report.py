@@ -1,0 +1,75 @@
+import csv
+import io
+import json
+
+import pytest
+
+from leuk import report
+from tests.readings import CLASSES, make
+
+KEYS = {
+    "file", "status", "error", "sha256", "width", "height", "model", "probabilities", "malignant_probability",
+    "suggestion", "cells",
+}  # fmt: skip
+CELL_KEYS = {
+    "box", "area", "nucleus_area", "nc_ratio", "eccentricity", "circularity", "solidity", "touches_border",
+}  # fmt: skip
+
+
+def test_a_record_has_exactly_the_keys_that_others_build_on():
+    analysis = make(heat=None)
+    record = report.record(analysis, "a/b.png")
+    assert set(record) == KEYS
+    assert record["file"] == "a/b.png"
+    assert record["status"] == "read"
+    assert record["error"] is None
+    assert (record["width"], record["height"]) == (160, 120)
+    assert list(record["probabilities"]) == list(CLASSES)
+    assert record["malignant_probability"] == pytest.approx(0.9)
+    assert len(record["cells"]) == len(analysis.segmentation.cells) > 0
+    assert all(set(cell) == CELL_KEYS for cell in record["cells"])
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+
+
+@pytest.mark.parametrize(
+    ("suggestion", "heat", "on_cells"),
+    [("pre_b", 0.8, 0.45), ("benign", 0.8, 0.25), ("cannot_tell", 0.8, 0.45), ("pre_b", 0.0, None)],
+)
+def test_heat_is_that_of_the_suggestion_or_else_of_the_likeliest_class(suggestion, heat, on_cells):
+    record = report.record(make(suggestion=suggestion, heat=heat), "x")
+    assert set(record) == KEYS | {"heat_on_cells", "cells_share"}
+    assert record["heat_on_cells"] == (None if on_cells is None else pytest.approx(on_cells))
+    assert record["cells_share"] == pytest.approx(0.2)
+
+
+def test_a_refused_file_has_the_same_keys_and_its_reason():
+    record = report.refused("x.jpg", "x.jpg is empty; choose another file.")
+    assert set(record) == KEYS
+    assert record["status"] == "refused"
+    assert record["error"] == "x.jpg is empty; choose another file."
+    assert record["cells"] == []
+    assert record["suggestion"] is None
+
+
+@pytest.mark.parametrize("cells", [0, 4])
+def test_the_table_has_a_row_for_every_cell(cells):
+    analysis = make(cells=cells)
+    rows = list(csv.DictReader(io.StringIO(report.to_csv(report.cell_rows(analysis, "x.png")), newline="")))
+    assert len(rows) == len(analysis.segmentation.cells)
+    for row, cell in zip(rows, analysis.segmentation.cells, strict=True):
+        assert row["file"] == "x.png"
+        assert int(row["cell"]) == cell.label
+        assert [int(row[k]) for k in ("x0", "y0", "x1", "y1")] == list(cell.box)
+        assert float(row["nc_ratio"]) == pytest.approx(cell.nc_ratio, abs=1e-4)
+        assert row["touches_border"] == ("yes" if cell.touches_border else "no")
+
+
+@pytest.mark.parametrize("name", ["=1+1.png", "+x.png", "-x.png", "@x.png"])
+def test_a_file_name_is_never_a_formula(name):
+    assert all(row[0] == "'" + name for row in report.cell_rows(make(), name))
+
+
+def test_a_file_name_with_commas_and_quotes_comes_back_whole():
+    name = 'a, "b".png'
+    rows = list(csv.DictReader(io.StringIO(report.to_csv(report.cell_rows(make(), name)), newline="")))
+    assert {row["file"] for row in rows} == {name}
