@@ -135,13 +135,13 @@ def test_a_scale_bar_is_not_a_cell(ink: tuple[int, int, int]) -> None:
 
 def test_a_large_field_gives_the_same_cells_as_a_small_one() -> None:
     cells = [(50, 60, 17, 12), (150, 80, 15, 11), (110, 170, 18, 10)]
-    large = [tuple(8 * v for v in cell) for cell in cells]
-    image, nucleus, cell = draw("dark", large, (8 * 224, 8 * 224), scale=8)  # type: ignore[arg-type]
+    large = [tuple(6 * v for v in cell) for cell in cells]
+    image, nucleus, cell = draw("dark", large, (6 * 224, 6 * 224), scale=6)  # type: ignore[arg-type]
     found = segment(image)
     assert len(found.cells) == 3
     assert dice(found.nucleus, nucleus) > 0.93
     assert dice(found.cell, cell) > 0.9
-    assert found.cell_diameter == pytest.approx(8 * 34, rel=0.15)
+    assert found.cell_diameter == pytest.approx(6 * 34, rel=0.15)
 
 
 def test_the_same_picture_gives_the_same_cells_in_any_thread() -> None:
