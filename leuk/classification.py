@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
+from torch import nn
 
 from leuk.image import SmearImage
 from leuk.models.cards import Card
@@ -211,12 +212,17 @@ def forward(model: Model, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     embeddings : numpy.ndarray
         float32, (T, D).
     """
+    return run_network(model.network, tiles, model.device)
+
+
+def run_network(network: nn.Module, tiles: np.ndarray, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
+    """Do what `forward` does with a network that is no model yet."""
     logits, embeddings = [], []
     with torch.inference_mode():
         for start in range(0, len(tiles), _BATCH):
-            embedded = model.network.embed(to_tensor(tiles[start : start + _BATCH], model.device))  # type: ignore[operator]
-            logits.append(model.network.head(embedded).cpu())  # type: ignore[operator]
-            embeddings.append(embedded.cpu())
+            features = network.features(to_tensor(tiles[start : start + _BATCH], device))  # type: ignore[operator]
+            logits.append(network.read(features).cpu())  # type: ignore[operator]
+            embeddings.append(network.describe(features).cpu())  # type: ignore[operator]
     return torch.cat(logits).numpy(), torch.cat(embeddings).numpy()
 
 
