@@ -86,19 +86,33 @@ def read(source: Source, name: str, settings: Settings, progress: Progress) -> P
 
 
 @st.cache_resource(show_spinner=False)
-def warm_up() -> None:
-    """Load libraries and model once for all visits, while the first one is still choosing a file."""
-    threading.Thread(target=_warm_up, name="leuk-warm-up", daemon=True).start()
+def warm_up() -> threading.Event:
+    """Load libraries and model once for all visits, while the first one is still choosing a file; tell when done."""
+    done = threading.Event()
+    threading.Thread(target=_warm_up, args=(done,), name="leuk-warm-up", daemon=True).start()
+    return done
 
 
-def _warm_up() -> None:
+def _warm_up(done: threading.Event) -> None:
     blank = SmearImage.from_array(np.full((96, 96, 3), 235, np.uint8), "blank")
-    with TURNS, contextlib.suppress(LeukError):  # a model that can't be used is said where a file is read with it
-        read(lambda: blank, "blank", Settings(), lambda fraction, stage: None)
-    # Streamlit collects garbage after every run of a page, and a page that shows progress runs every second: without
-    # this, each run would go through the libraries' half a million objects, and hold up whoever is reading meanwhile.
-    gc.collect()
-    gc.freeze()
+    try:
+        with TURNS, contextlib.suppress(LeukError):  # a model that can't be used is said where a file is read with it
+            read(lambda: blank, "blank", Settings(), lambda fraction, stage: None)
+    finally:
+        gc.collect()
+        gc.freeze()
+        done.set()
+
+
+def spare_the_collector() -> None:
+    """Keep each run of the page from going through every object of the libraries.
+
+    Streamlit collects garbage after every run, and a page that shows progress runs every second: among torch's half a
+    million objects that holds up whoever is reading, and most of all the loading of torch itself. What is loaded stays
+    anyway, so the collector may leave it out, while loading lasts and for good afterwards.
+    """
+    if not warm_up().is_set():
+        gc.freeze()
 
 
 def worklist() -> Worklist:
@@ -310,6 +324,7 @@ def model_names() -> list[str]:
 
 def progress_and_strip() -> None:
     """Show how far the batch is, and every file; runs by itself while files are being read."""
+    spare_the_collector()
     files = worklist()
     before = st.session_state.get("seen")
     if files.busy:
@@ -342,7 +357,7 @@ def progress_and_strip() -> None:
 def page() -> None:
     """Lay the page out."""
     st.html(STYLE)
-    warm_up()
+    spare_the_collector()
     files = worklist()
     _components.frame(key="frame")
     items = files.items()

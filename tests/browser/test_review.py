@@ -1,0 +1,266 @@
+import csv
+import hashlib
+import io
+import json
+import re
+
+import pytest
+from PIL import Image
+
+SUBTYPES = ("Early Pre-B", "Pre-B", "Pro-B")
+
+
+def upload(page, *paths):
+    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files([str(path) for path in paths])
+
+
+def shown(page, name):
+    """Wait until this file's reading, or why there is none, is on the screen."""
+    page.locator('.leuk[data-ready="true"] .name', has_text=re.compile(f"^{re.escape(name)}$")).wait_for()
+    page.locator('.leuk[data-ready="true"]:is([data-state="read"], [data-state="refused"])').wait_for()
+
+
+def picture(page):
+    """Fingerprint of what the canvas shows, once it has settled."""
+    page.wait_for_timeout(400)
+    return hashlib.sha256(page.locator("canvas.view").evaluate("c => c.toDataURL()").encode()).hexdigest()
+
+
+def read(page, *paths):
+    upload(page, *paths)
+    shown(page, paths[0].name)
+
+
+def choose(page, name):
+    page.locator(".file", has_text=name).click(position={"x": 90, "y": 30})
+    shown(page, name)
+
+
+def test_from_upload_to_reading(visit, smears):
+    page = visit()
+    assert page.get_by_text("Research use only, not a medical device").is_visible()
+    read(page, smears[0])
+    bars = page.locator(".bar")
+    assert bars.count() == 4
+    total = sum(
+        float(re.sub(r"[^\d.]", "", text)) for text in page.locator(".bar .v").all_text_contents() if "<" not in text
+    )
+    assert total == pytest.approx(100, abs=1.5)
+    for subtype in SUBTYPES:
+        assert "immunophenotype" in bars.filter(has_text=re.compile(f"^{subtype}")).text_content()
+    label = page.locator("canvas.view").get_attribute("aria-label")
+    assert "first.png" in label
+    assert f"{page.locator('.cell').count()} white cells" in label
+    assert page.get_by_text("Research use only, not a medical device").is_visible()
+
+
+def test_layers_act_in_the_browser_alone(visit, smears):
+    page = visit()
+    sent = []
+    page.on("websocket", lambda socket: None)
+    read(page, smears[0])
+    page.evaluate(
+        """() => {
+            window.sent = 0;
+            const send = WebSocket.prototype.send;
+            WebSocket.prototype.send = function (...data) { window.sent += 1; return send.apply(this, data); };
+        }"""
+    )
+    page.on("request", lambda request: sent.append(request.url))
+    seen = [picture(page)]
+    page.locator('[data-layer="cells"] .switch').click()
+    seen.append(picture(page))
+    page.locator('[data-layer="nuclei"] .switch').click()
+    seen.append(picture(page))
+    page.locator('[data-layer="heat"] input[type=range]').fill("100")
+    seen.append(picture(page))
+    page.locator('.classes [role="radio"]').nth(3).click()
+    seen.append(picture(page))
+    page.locator('.classes [role="radio"]').nth(0).click()
+    seen.append(picture(page))
+    page.keyboard.press("o")
+    seen.append(picture(page))
+    assert len(set(seen[:4])) == 4
+    assert seen[4] != seen[5] != seen[6]
+    page.keyboard.press("o")
+    assert picture(page) == seen[5]
+    assert page.evaluate("window.sent") == 0
+    assert [url for url in sent if not url.startswith(("data:", "blob:"))] == []
+
+
+def test_downloads_hold_what_is_on_the_screen(visit, smears):
+    page = visit()
+    read(page, smears[0])
+    cells = page.locator(".cell").count()
+
+    def download(kind):
+        page.locator(".menu summary").click()
+        with page.expect_download() as waiting:
+            page.locator(f'[data-do="save-{kind}"]').click()
+        return waiting.value.suggested_filename, waiting.value.path().read_bytes()
+
+    name, data = download("csv")
+    assert name == "first_cells.csv"
+    rows = list(csv.DictReader(io.StringIO(data.decode(), newline="")))
+    assert len(rows) == cells
+    assert {row["file"] for row in rows} <= {"first.png"}
+
+    name, data = download("json")
+    assert name == "first_reading.json"
+    (record,) = json.loads(data)
+    assert record["sha256"] == hashlib.sha256(smears[0].read_bytes()).hexdigest()
+    assert len(record["cells"]) == cells
+    assert {"heat_on_cells", "cells_share"} <= set(record)
+
+    name, data = download("png")
+    assert name == "first_overlay.png"
+    image, original = Image.open(io.BytesIO(data)).convert("RGB"), Image.open(smears[0])
+    assert image.size == original.size
+    assert image.tobytes() != original.tobytes()
+
+
+def test_a_corrupt_file_stands_beside_a_good_one(visit, smears, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(smears[1].read_bytes()[:2000])
+    page = visit()
+    upload(page, broken, smears[0])
+    shown(page, "broken.png")
+    message = page.locator(".leuk .message")
+    message.get_by_text("This file was not read").wait_for()
+    assert "broken.png" in message.text_content()
+    page.locator('.file[data-state="refused"]', has_text="broken.png").wait_for()
+    page.locator('.file[data-state="read"]', has_text="first.png").wait_for()
+    choose(page, "first.png")
+    assert page.locator(".bar").count() == 4
+    with page.expect_download() as waiting:
+        page.locator('[data-all="json"]').click()
+    records = json.loads(waiting.value.path().read_bytes())
+    assert [record["status"] for record in records] == ["refused", "read"]
+
+
+def test_two_users_each_see_only_their_own(visit, smears):
+    one, other = visit(), visit()
+    upload(one, smears[0])
+    upload(other, smears[1])
+    shown(one, "first.png")
+    shown(other, "second.png")
+    assert one.locator(".file .text b").all_text_contents() == ["first.png"]
+    assert other.locator(".file .text b").all_text_contents() == ["second.png"]
+    assert picture(one) != picture(other)
+
+
+def test_a_cell_chosen_in_the_list_is_marked_on_the_image_and_the_other_way_round(visit, smears):
+    page = visit()
+    read(page, smears[0])
+    before = picture(page)
+    page.locator(".cell").nth(1).click()
+    page.locator(".measures", has_text="Cell 2").wait_for()
+    assert picture(page) != before
+    box = page.locator("canvas.view").bounding_box()
+    page.keyboard.press("Escape")
+    page.locator(".measures").wait_for(state="hidden")
+    page.locator(".cell").nth(0).click()
+    page.wait_for_timeout(500)
+    page.keyboard.press("Escape")
+    # The chosen cell was brought to the middle: a click there chooses it again, this time from the image.
+    page.locator(".cell").nth(1).click()
+    page.wait_for_timeout(500)
+    page.keyboard.press("Escape")
+    for x, y in ((0.5, 0.5), (0.5, 0.45), (0.45, 0.5), (0.55, 0.5), (0.5, 0.55)):
+        page.mouse.click(box["x"] + box["width"] * x, box["y"] + box["height"] * y)
+        if page.locator('.cell[aria-selected="true"]').count():
+            break
+    assert page.locator('.cell[aria-selected="true"]').count() == 1
+
+
+def test_the_wheel_zooms_dragging_moves_and_a_double_click_restores(visit, smears):
+    page = visit()
+    read(page, smears[0])
+    zoom, view = page.locator(".zoom output"), page.locator("canvas.view")
+    start, at_rest = zoom.text_content(), picture(page)
+    box = view.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.wheel(0, -400)
+    page.wait_for_timeout(300)
+    assert int(zoom.text_content().split()[0]) > int(start.split()[0])
+    zoomed = picture(page)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2 + 90, box["y"] + box["height"] / 2 + 40, steps=4)
+    page.mouse.up()
+    assert picture(page) != zoomed
+    page.mouse.dblclick(box["x"] + 5, box["y"] + 5)
+    page.mouse.move(0, 0)
+    assert zoom.text_content() == start
+    assert picture(page) == at_rest
+
+
+def test_the_keyboard_is_enough(visit, smears):
+    page = visit()
+    read(page, *smears[:2])
+    page.locator('.file[data-state="read"]').nth(1).wait_for()
+    page.keyboard.press("n")
+    shown(page, "second.png")
+    page.keyboard.press("p")
+    shown(page, "first.png")
+    page.keyboard.press("j")
+    page.locator(".measures", has_text="Cell 1").wait_for()
+    page.keyboard.press("j")
+    page.locator(".measures", has_text="Cell 2").wait_for()
+    page.keyboard.press("k")
+    page.locator(".measures", has_text="Cell 1").wait_for()
+    page.keyboard.press("Shift+?")
+    page.locator("dialog.help[open]").wait_for()
+    page.keyboard.press("Escape")
+    page.locator("dialog.help").wait_for(state="hidden")
+    # Tab reaches everything, in the order of the page, and shows where it is.
+    page.locator('[data-do="help"]').focus()
+    names = []
+    for _ in range(14):
+        page.keyboard.press("Tab")
+        names.append(
+            page.evaluate(
+                """() => {
+                    let e = document.activeElement;
+                    while (e.shadowRoot?.activeElement) e = e.shadowRoot.activeElement;
+                    const seen = e.type === 'checkbox' ? e.nextElementSibling : e;
+                    const style = getComputedStyle(seen);
+                    const ring = style.outlineStyle !== 'none' && style.outlineWidth !== '0px';
+                    return [e.className || e.dataset.do || e.type, ring];
+                }"""
+            )
+        )
+    kinds = [kind for kind, _ in names]
+    assert kinds.index("view") < kinds.index("chip") < kinds.index("checkbox") < kinds.index("range")
+    assert all(visible for _, visible in names), names
+
+
+def test_a_phone_needs_no_sideways_scrolling_and_no_small_fingers(visit, smears):
+    page = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    read(page, smears[0])
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    small = page.locator(
+        ".leuk button:visible, .leuk .switch:visible, .leuk select:visible, .strip button:visible"
+    ).evaluate_all(
+        """all => all.map(e => [e.textContent.trim() || e.ariaLabel, e.getBoundingClientRect()])
+            .filter(([, b]) => b.height < 40 || b.width < 40 || b.right > 390.5)
+            .map(([name, b]) => [name, b.width, b.height])"""
+    )
+    assert small == []
+    assert page.get_by_text("Research use only, not a medical device").is_visible()
+
+
+def test_a_sample_is_one_click_and_says_that_it_is_synthetic(visit):
+    page = visit()
+    page.get_by_role("button", name="Red cells only, no white cell").click()
+    shown(page, "synthetic-red-cells-only.png")
+    assert "Synthetic" in page.locator(".facts").text_content()
+    assert page.locator(".cell").count() == 0
+    assert page.get_by_text("No white cell was found").is_visible()
+
+
+def test_removing_the_last_file_leads_back_to_the_start(visit, smears):
+    page = visit()
+    read(page, smears[0])
+    page.get_by_role("button", name="Remove first.png").click()
+    page.get_by_role("heading", name="Read a smear").wait_for()
+    assert page.locator("canvas.view").count() == 0
