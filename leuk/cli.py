@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import functools
 import json
 import sys
@@ -17,10 +16,6 @@ from leuk import __version__
 from leuk.errors import LeukError, OptionError
 from leuk.image import find_images, read_image
 
-# The columns of STEM_cells.csv; named here so that a field without cells still gets its header.
-CELL_COLUMNS = (
-    "label x0 y0 x1 y1 area nucleus_area nc_ratio eccentricity circularity solidity mean_r mean_g mean_b touches_border"
-).split()
 READ, REFUSED, MISUSED = 0, 1, 2
 """Exit status: all files were read, some were refused, the command itself can't be carried out."""
 
@@ -138,7 +133,8 @@ def _analyze(options: argparse.Namespace) -> int:
 def _segment(options: argparse.Namespace) -> int:
     import cv2
 
-    from leuk.segmentation import cells_table, segment, to_mask_image
+    from leuk.report import cell_rows, to_csv
+    from leuk.segmentation import segment, to_mask_image
 
     _check_method(options.method)
     names = _Names(_folder(options.out))
@@ -148,10 +144,7 @@ def _segment(options: argparse.Namespace) -> int:
         mask = names.claim(path, "_mask.png")
         mask.write_bytes(cv2.imencode(".png", to_mask_image(found))[1].tobytes())
         table = mask.with_name(mask.name.removesuffix("_mask.png") + "_cells.csv")
-        with table.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(CELL_COLUMNS)
-            writer.writerows([row[name] for name in CELL_COLUMNS] for row in cells_table(found))
+        table.write_text(to_csv(cell_rows(found, path.name)), encoding="utf-8", newline="")
         return str(path), f"{len(found.cells)} cells"
 
     failed: list[str] = []

@@ -86,7 +86,7 @@ def pack(analysis: Analysis, file: str) -> Pack:
         }
     header = {
         "record": report.record(analysis, file),
-        "csv": report.to_csv(report.cell_rows(analysis, file), header=False),
+        "csv": report.to_csv(report.cell_rows(analysis.segmentation, file), header=False),
         "notes": list(analysis.image.notes),
         "reasons": list(prediction.reasons),
         "outside": bool(prediction.outside),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # at run time they would bring the networks along, which nothing here needs
     from leuk.analysis import Analysis
-    from leuk.segmentation import Cell
+    from leuk.segmentation import Cell, Segmentation
 
 CSV_COLUMNS = (
     "file",
@@ -113,7 +113,7 @@ def main_class(analysis: Analysis) -> str:
     return prediction.classes[best]
 
 
-def cell_rows(analysis: Analysis, file: str) -> list[tuple[str | int | float, ...]]:
+def cell_rows(segmentation: Segmentation, file: str) -> list[tuple[str | int | float, ...]]:
     """List one row per cell in the order of `CSV_COLUMNS`."""
     name = _inert(file)
     return [
@@ -128,7 +128,7 @@ def cell_rows(analysis: Analysis, file: str) -> list[tuple[str | int | float, ..
             *(round(float(v), 1) for v in cell.mean_color),
             "yes" if cell.touches_border else "no",
         )
-        for cell in analysis.segmentation.cells
+        for cell in segmentation.cells
     ]
 
 

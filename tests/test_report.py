@@ -54,7 +54,8 @@ def test_a_refused_file_has_the_same_keys_and_its_reason():
 @pytest.mark.parametrize("cells", [0, 4])
 def test_the_table_has_a_row_for_every_cell(cells):
     analysis = make(cells=cells)
-    rows = list(csv.DictReader(io.StringIO(report.to_csv(report.cell_rows(analysis, "x.png")), newline="")))
+    text = report.to_csv(report.cell_rows(analysis.segmentation, "x.png"))
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert len(rows) == len(analysis.segmentation.cells)
     for row, cell in zip(rows, analysis.segmentation.cells, strict=True):
         assert row["file"] == "x.png"
@@ -66,10 +67,10 @@ def test_the_table_has_a_row_for_every_cell(cells):
 
 @pytest.mark.parametrize("name", ["=1+1.png", "+x.png", "-x.png", "@x.png"])
 def test_a_file_name_is_never_a_formula(name):
-    assert all(row[0] == "'" + name for row in report.cell_rows(make(), name))
+    assert all(row[0] == "'" + name for row in report.cell_rows(make().segmentation, name))
 
 
 def test_a_file_name_with_commas_and_quotes_comes_back_whole():
     name = 'a, "b".png'
-    rows = list(csv.DictReader(io.StringIO(report.to_csv(report.cell_rows(make(), name)), newline="")))
+    rows = list(csv.DictReader(io.StringIO(report.to_csv(report.cell_rows(make().segmentation, name)), newline="")))
     assert {row["file"] for row in rows} == {name}

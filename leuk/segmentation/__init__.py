@@ -1,6 +1,6 @@
 """White cells: where they are, one by one, and their measures."""
 
-from leuk.segmentation.masks import cells_table, nucleus_labels, outlines, to_mask_image
+from leuk.segmentation.masks import nucleus_labels, outlines, to_mask_image
 from leuk.segmentation.methods import DEFAULT_METHOD, METHODS, Method, segment
 from leuk.segmentation.values import Cell, Segmentation
 
@@ -10,7 +10,6 @@ __all__ = [
     "Cell",
     "Method",
     "Segmentation",
-    "cells_table",
     "nucleus_labels",
     "outlines",
     "segment",

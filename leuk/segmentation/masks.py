@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 from scipy import ndimage
@@ -27,41 +25,6 @@ def to_mask_image(segmentation: Segmentation) -> np.ndarray:
     drawn = np.where(segmentation.cell, np.uint8(CYTOPLASM), np.uint8(BACKGROUND))
     drawn[segmentation.nucleus] = NUCLEUS
     return drawn
-
-
-def cells_table(segmentation: Segmentation) -> list[dict[str, Any]]:
-    """List the cells as flat rows, ready for a CSV file: one a cell, in the order of the labels.
-
-    Returns
-    -------
-    list of dict
-        Keys label, x0, y0, x1, y1 (pixels, half-open), area, nucleus_area (pixels), nc_ratio, eccentricity,
-        circularity, solidity (0 … 1), mean_r, mean_g, mean_b (0 … 255), touches_border (bool).
-    """
-    rows = []
-    for cell in segmentation.cells:
-        x0, y0, x1, y1 = cell.box
-        red, green, blue = cell.mean_color
-        rows.append(
-            {
-                "label": cell.label,
-                "x0": x0,
-                "y0": y0,
-                "x1": x1,
-                "y1": y1,
-                "area": cell.area,
-                "nucleus_area": cell.nucleus_area,
-                "nc_ratio": cell.nc_ratio,
-                "eccentricity": cell.eccentricity,
-                "circularity": cell.circularity,
-                "solidity": cell.solidity,
-                "mean_r": red,
-                "mean_g": green,
-                "mean_b": blue,
-                "touches_border": cell.touches_border,
-            }
-        )
-    return rows
 
 
 def nucleus_labels(segmentation: Segmentation) -> np.ndarray:

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import csv
-import io
-
 import cv2
 import numpy as np
 import pytest
 
-from leuk.segmentation import Segmentation, cells_table, morphometry, nucleus_labels, outlines, to_mask_image
+from leuk.segmentation import Segmentation, morphometry, nucleus_labels, outlines, to_mask_image
 
 
 @pytest.fixture
@@ -30,21 +27,6 @@ def test_mask_image_has_three_levels(made: Segmentation) -> None:
     np.testing.assert_array_equal(drawn == 255, made.nucleus)
     np.testing.assert_array_equal(drawn == 128, made.cell & ~made.nucleus)
     np.testing.assert_array_equal(drawn == 0, ~made.cell)
-
-
-def test_rows_go_into_a_csv_file(made: Segmentation) -> None:
-    rows = cells_table(made)
-    file = io.StringIO()
-    csv.DictWriter(file, list(rows[0])).writerows(rows)
-    assert (
-        list(rows[0])
-        == (
-            "label x0 y0 x1 y1 area nucleus_area nc_ratio eccentricity circularity solidity mean_r mean_g mean_b "
-            "touches_border"
-        ).split()
-    )
-    assert [row["area"] for row in rows] == [int((made.instances == i).sum()) for i in (1, 2)]
-    assert len(file.getvalue().splitlines()) == 2
 
 
 @pytest.mark.parametrize("tolerance", [0, 0.5, 1.5])
