@@ -220,9 +220,9 @@ def run_network(network: nn.Module, tiles: np.ndarray, device: torch.device) -> 
     logits, embeddings = [], []
     with torch.inference_mode():
         for start in range(0, len(tiles), _BATCH):
-            features = network.features(to_tensor(tiles[start : start + _BATCH], device))  # type: ignore[operator]
-            logits.append(network.read(features).cpu())  # type: ignore[operator]
-            embeddings.append(network.describe(features).cpu())  # type: ignore[operator]
+            middle, last = network.activations(to_tensor(tiles[start : start + _BATCH], device))  # type: ignore[operator]
+            logits.append(network.read(last).cpu())  # type: ignore[operator]
+            embeddings.append(network.describe(middle).cpu())  # type: ignore[operator]
     return torch.cat(logits).numpy(), torch.cat(embeddings).numpy()
 
 

@@ -84,7 +84,7 @@ def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         strong=dict.fromkeys(EXPLAINERS, 0.5),
     )
     folder = tmp_path_factory.mktemp("weights")
-    save_model(folder, card, network, np.zeros((4, 32)), np.eye(32))
+    save_model(folder, card, network, np.zeros((4, 2 * widths[2])), np.eye(2 * widths[2]))
     return folder
 
 

@@ -83,13 +83,18 @@ class Reader(nn.Module):
                 layers.append(Block(inputs, outputs, 2 if index == 0 else 1))
                 inputs = outputs
         self.stages = nn.Sequential(*layers)
+        self.last = len(layers) - blocks[-1]
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(inputs, classes)
 
+    def activations(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the activations of the middle stage, (N, C', H / 8, W / 8), and the last, (N, C, H / 16, W / 16)."""
+        middle: Tensor = self.stages[: self.last](self.stem(self.normalize(x)))
+        return middle, self.stages[self.last :](middle)
+
     def features(self, x: Tensor) -> Tensor:
         """Return the last stage's activations, (N, C, H / 16, W / 16)."""
-        features: Tensor = self.stages(self.stem(self.normalize(x)))
-        return features
+        return self.activations(x)[1]
 
     def normalize(self, x: Tensor) -> Tensor:
         """Return the image as the first convolution sees it, float32 (N, 3, H, W)."""
@@ -98,13 +103,13 @@ class Reader(nn.Module):
         # The floor keeps an almost even picture from being blown up into noise.
         return (density - mean) / (density.var(dim=(2, 3), keepdim=True) + 1e-3).sqrt()
 
-    def describe(self, features: Tensor) -> Tensor:
-        """Return the mean and the spread of each channel of the last stage's activations, (N, 2 C).
+    def describe(self, middle: Tensor) -> Tensor:
+        """Return the mean and the spread of each channel of the middle stage's activations, (N, 2 C').
 
-        By these a field is compared with the training fields. The spread tells apart pictures that the mean alone
-        confuses: other laboratories' fields were recognized as such much more often with it.
+        By these a field is compared with the training fields. The middle stage still holds the look of stain and
+        camera, which the last stage has learnt to overlook; and the spread tells apart what the mean alone confuses.
         """
-        return torch.cat([features.mean(dim=(2, 3)), features.std(dim=(2, 3))], dim=1)
+        return torch.cat([middle.mean(dim=(2, 3)), middle.std(dim=(2, 3))], dim=1)
 
     def read(self, features: Tensor) -> Tensor:
         """Return logits, (N, classes), from the last stage's activations."""

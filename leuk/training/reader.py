@@ -157,8 +157,35 @@ def run_network(network: Reader, pictures: Sequence[np.ndarray] | np.ndarray) ->
     return classification.run_network(network, np.stack(list(pictures)), torch.device("cpu"))
 
 
-def familiarity(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return class means (C, D) and the inverse of the shrunken covariance within classes (D, D), float64.
+CAMERA = (
+    "brightness x0.6",
+    "brightness x1.4",
+    "gamma 0.7",
+    "gamma 1.4",
+    "white balance +10 %",
+    "white balance -10 %",
+    "JPEG 40",
+    "blur 1.5",
+    "noise 8",
+    "downscale 50 %",
+)
+"""Stresses that a camera or a file can bring to a known slide."""
+
+
+def familiarity(
+    network: Reader, pixels: np.ndarray, labels: np.ndarray, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Describe the training fields, as photographed and under a random change of `CAMERA` each.
+
+    What cameras do to a known slide thereby counts as known, while the look of another stain does not: without the
+    changed fields, either a brighter lamp was foreign or another laboratory familiar.
+
+    Returns
+    -------
+    means : numpy.ndarray
+        float64, (C, D): of each class.
+    precision : numpy.ndarray
+        float64, (D, D): inverse of the shrunken covariance within classes.
 
     References
     ----------
@@ -166,10 +193,13 @@ def familiarity(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray,
     """
     from sklearn.covariance import LedoitWolf
 
-    classes = int(labels.max()) + 1
-    means = np.stack([embeddings[labels == c].mean(0) for c in range(classes)]).astype(np.float64)
-    within = embeddings.astype(np.float64) - means[labels]
-    return means, np.asarray(LedoitWolf(assume_centered=True).fit(within).precision_)
+    rng = np.random.default_rng([seed, 11])
+    pictures = [shrink(field) for field in pixels]
+    pictures += [shrink(STRESSES[CAMERA[rng.integers(len(CAMERA))]](field, rng)) for field in pixels]
+    embeddings = run_network(network, pictures)[1].astype(np.float64)
+    both = np.concatenate([labels, labels])
+    means = np.stack([embeddings[both == c].mean(0) for c in range(int(labels.max()) + 1)])
+    return means, np.asarray(LedoitWolf(assume_centered=True).fit(embeddings - means[both]).precision_)
 
 
 def predict_out_of_fold(
@@ -195,8 +225,7 @@ def predict_out_of_fold(
     for fold in np.unique(fields.folds):
         network = load_network(folder, str(fold), recipe)
         seen, held = np.flatnonzero(fields.folds != fold), np.flatnonzero(fields.folds == fold)
-        _, known = run_network(network, [shrink(fields.pixels[i]) for i in seen])
-        means, precision = familiarity(known, fields.labels[seen])
+        means, precision = familiarity(network, fields.pixels[seen], fields.labels[seen])
         for name in conditions:
             rng = np.random.default_rng([int(fold), 7])
             if name == "cells erased":
@@ -287,9 +316,9 @@ def versions() -> dict[str, str]:
 def make_card(fields: Fields, outcome: Mapping[str, Any], cell_diameter: float, recipe: Recipe) -> Card:
     """Assemble the reader's card from a run, but for the strengths of its heat maps."""
     _, temperature = calibrate(fields, outcome["logits"]["as photographed"])
-    # Known is what 99 % of unseen fields are, as photographed and with what cameras and files do to them. Over-exposure
-    # is not counted as known, since it loses what it clips: better to say so than to read what is no longer there.
-    everyday = ("as photographed", "brightness x0.6", "JPEG 40", "blur 1.5", "noise 8", "downscale 50 %")
+    # Known is what 99 % of unseen fields are, as photographed and under what cameras do to them. Over-exposure is left
+    # out of the count, since it loses what it clips: such a field may be called unknown.
+    everyday = ["as photographed", *(name for name in CAMERA if name != "brightness x1.4")]
     familiar = float(np.quantile(np.concatenate([outcome["distances"][name] for name in everyday]), 0.99))
     return Card(
         name="reader",
@@ -375,8 +404,7 @@ def finish(fields: Fields, folder: Path, weights: Path, recipe: Recipe = RECIPE,
     measured = strengths(fields, folder, card, recipe)
     card = replace(card, strong={method: float(f"{value:.4g}") for method, value in measured.items()})
     network = load_network(folder, ALL_FIELDS, recipe)
-    _, known = run_network(network, [shrink(pixels) for pixels in fields.pixels])
-    return save_model(weights, card, network, *familiarity(known, fields.labels))
+    return save_model(weights, card, network, *familiarity(network, fields.pixels, fields.labels))
 
 
 def pictures_in(folder: Path) -> list[Path]:
