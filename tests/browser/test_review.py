@@ -231,7 +231,8 @@ def test_the_keyboard_is_enough(visit, smears):
         )
     kinds = [kind for kind, _ in names]
     assert kinds.index("view") < kinds.index("chip") < kinds.index("checkbox") < kinds.index("range")
-    assert all(visible for _, visible in names), names
+    # Past its last element the page hands the focus to the browser, which reads as an element without a name.
+    assert [kind for kind, visible in names if kind and not visible] == []
 
 
 def test_a_phone_needs_no_sideways_scrolling_and_no_small_fingers(visit, smears):
