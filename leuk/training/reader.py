@@ -345,7 +345,10 @@ def make_card(fields: Fields, outcome: Mapping[str, Any], cell_diameter: float, 
         },
         metrics=figures(fields, outcome),
         limits=(
-            "It has learnt from one hospital, one microscope and 504 patients' fields whose identities are not public.",
+            "It has learnt from one hospital; who its patients are is not public, so the figures hold out pseudo-sessions "
+            "and not patients.",
+            "On fields of other laboratories it is often wrong with high confidence: on ALL-IDB1, never trained on, it "
+            "takes leukaemic fields for benign; where the distance to the training fields shows it, it says nothing.",
             "Benign means hematogones here; by morphology alone these are often indistinguishable from lymphoblasts.",
             "Early pre-B, pre-B and pro-B are immunophenotypes, which an image can suggest and not establish.",
             "The data set's classes differ in stain and light; training recolours fields, but cannot undo that wholly.",
