@@ -345,8 +345,8 @@ def make_card(fields: Fields, outcome: Mapping[str, Any], cell_diameter: float, 
         },
         metrics=figures(fields, outcome),
         limits=(
-            "It has learnt from one hospital; who its patients are is not public, so the figures hold out pseudo-sessions "
-            "and not patients.",
+            "It has learnt from one hospital; who its patients are is not public, so that the figures hold out "
+            "pseudo-sessions and not patients.",
             "On fields of other laboratories it is often wrong with high confidence: on ALL-IDB1, never trained on, it "
             "takes leukaemic fields for benign; where the distance to the training fields shows it, it says nothing.",
             "Benign means hematogones here; by morphology alone these are often indistinguishable from lymphoblasts.",
