@@ -10,7 +10,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -188,6 +188,7 @@ def train(
     folder: Path,
     *,
     blanks: np.ndarray | None = None,
+    initial: Mapping[str, Tensor] | None = None,
     classes: int = 4,
     resume: bool = False,
     report: Report | None = None,
@@ -205,6 +206,8 @@ def train(
         For the checkpoint and the log, which is written an epoch at a time.
     blanks : numpy.ndarray, optional
         uint8, (M, H, W, 3): fields that show nothing to read.
+    initial : mapping of str to torch.Tensor, optional
+        Weights to begin with; random ones by default.
     classes : int
     resume : bool
         Go on from the folder's checkpoint if there is one; an interrupted epoch is begun again.
@@ -227,6 +230,8 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     network = Reader(classes=classes, **recipe.network)  # type: ignore[arg-type]
+    if initial is not None:
+        network.load_state_dict(initial)
     averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
     decayed = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]
