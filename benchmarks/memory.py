@@ -1,6 +1,6 @@
 """Memory of the server while files come and go: uploads and removes them in a real browser and reads its resident size.
 
-Run ``python benchmarks/memory.py [--files 50] [--side 224]``; needs Chromium and requirements-dev.txt. Prints
+Run ``python -m benchmarks.memory [--files 50] [--side 224]``; needs Chromium and requirements-dev.txt. Prints
 megabytes after five uploads were removed again, at the most, and after all were removed, and their ratio, which should
 stay below 1.15.
 """

@@ -1,0 +1,58 @@
+"""The bundled reader on real pictures: what it was trained on it reads, what is no smear it does not pretend to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from leuk.analysis import analyze
+from leuk.classification import CANNOT_TELL
+from leuk.data.taleqani import FOLDERS
+from leuk.image import find_images, read_image
+
+
+@pytest.fixture(autouse=True)
+def _bundled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LEUK_WEIGHTS", raising=False)
+
+
+@pytest.mark.parametrize(("folder", "expected"), FOLDERS.items())
+def test_fields_it_was_trained_on(folder: str, expected: str, data_dir: Path) -> None:
+    paths = find_images([data_dir / "taleqani" / "Original" / folder])
+    found = [analyze(read_image(path), device="cpu").prediction for path in paths[:: len(paths) // 15]]
+    assert all(len(reading.tiles) == 1 for reading in found), "a field of the training scale is read whole"
+    likeliest = [reading.classes[max(range(4), key=reading.probabilities.__getitem__)] for reading in found]
+    assert likeliest.count(expected) / len(found) > 0.85
+    assert sum(reading.outside for reading in found) / len(found) < 0.2
+
+
+@pytest.mark.parametrize("folder", ["photo", "xray"])
+def test_pictures_that_are_no_smears(folder: str, data_dir: Path) -> None:
+    paths = find_images([data_dir / "ood" / folder])
+    found = [analyze(read_image(path), device="cpu").prediction for path in paths[:: len(paths) // 15]]
+    assert sum(reading.suggestion == CANNOT_TELL for reading in found) / len(found) > 0.9
+
+
+def test_heat_maps_of_a_real_field_under_threads(data_dir: Path) -> None:
+    """Two hundred maps asked for by four threads on the bundled reader, each equal to its single-threaded twin."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import numpy as np
+
+    from leuk.classification import prepare
+    from leuk.explanation import raw_maps
+    from leuk.models.store import load_model
+    from leuk.segmentation import segment
+
+    model = load_model("reader", "cpu")
+    paths = find_images([data_dir / "taleqani" / "Original"])[::252]
+    images = [read_image(path) for path in paths[:10]]
+    tiles = [prepare(image, segment(image), model.card).tiles for image in images]
+    jobs = [(tile, target, method) for tile in tiles for target in range(4) for method in ("gradcam", "layercam")]
+    jobs = (jobs * 3)[:200]
+    alone = [raw_maps(model, tile, [target], method) for tile, target, method in jobs[:80]]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda job: raw_maps(model, job[0], [job[1]], job[2]), jobs))
+    for number, heat in enumerate(together):
+        np.testing.assert_array_equal(heat, alone[number % 80])
