@@ -62,7 +62,8 @@ STYLE = """
   .st-key-start { margin-top: 0; }
   .st-key-intake [data-testid="stFileUploaderDropzoneInstructions"] { display: none; }
   .st-key-intake [data-testid="stFileUploaderDropzone"] { padding: .3rem; min-height: 0; }
-  .st-key-intake [data-testid="stFileUploaderDropzone"] :is(span, button) { width: 100%; }
+  .st-key-intake [data-testid="stFileUploaderDropzone"] > span { width: 100%; }
+  .st-key-intake [data-testid="stFileUploaderDropzone"] button { width: 100%; justify-content: center; }
 }
 </style>
 """
