@@ -29,6 +29,8 @@ class Augmentation:
         Range of the scale factor, drawn uniformly in its logarithm.
     mild : float
         Probability of keeping the colours but for a slight change of light; the steps below apply to the rest.
+    bright : float
+        Probability that such a slight change of light is an over-exposure instead, which clips.
     grey : float
         Probability of losing all colour, through a random mixture of the channels.
     swap : float
@@ -44,6 +46,7 @@ class Augmentation:
     size: int = 192
     zoom: tuple[float, float] = (0.8, 1.25)
     mild: float = 0.4
+    bright: float = 0.0
     grey: float = 0.25
     swap: float = 0.5
     light: float = 0.7
@@ -196,7 +199,8 @@ def augment(
     x = _place(pixels, options, rng)
     if rng.random() < options.mild:
         # The network's own normalization undoes darkening; what brightening clips is lost, so it comes more often.
-        gains = np.exp(rng.uniform(-0.3, 0.45) + rng.uniform(-0.12, 0.12, 3))
+        light = rng.uniform(0.2, 0.5) if rng.random() < options.bright else rng.uniform(-0.3, 0.45)
+        gains = np.exp(light + rng.uniform(-0.12, 0.12, 3))
         x = cv2.LUT(x, np.clip(_LEVELS[:, None] * gains + 0.5, 0, 255).astype(np.uint8)[None])
     else:
         x = _restain(x, options, rng, pool)

@@ -1,0 +1,124 @@
+"""Commands on images: analyze, segment, samples."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from leuk.cli.common import READ, REFUSED, Names, check_method, each, make_folder, table, write_text
+from leuk.errors import OptionError
+from leuk.image import read_image
+
+
+def add(commands: Any) -> None:
+    """Add the commands to a parser's subparsers."""
+    analyze = commands.add_parser(
+        "analyze", help="find cells, suggest a class, map where its score depends on the image"
+    )
+    analyze.add_argument("paths", nargs="+", metavar="PATH", help="images, or folders searched through all subfolders")
+    analyze.add_argument("--model", default="reader", metavar="NAME", help="model (default: reader)")
+    analyze.add_argument("--method", default="default", metavar="NAME", help="segmentation method (default: default)")
+    analyze.add_argument("--json", type=Path, metavar="FILE", help="write all readings to this file, in input order")
+    analyze.add_argument(
+        "--explain", metavar="METHOD", help="heat maps by gradcam, gradcam++, hirescam, layercam or eigencam"
+    )
+    analyze.add_argument("--out", type=Path, metavar="DIR", help="write each image with its overlays into this folder")
+    analyze.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, … (default: auto)")
+    analyze.set_defaults(run=_analyze)
+
+    segment = commands.add_parser("segment", help="write masks and measures of white cells")
+    segment.add_argument("paths", nargs="+", metavar="PATH", help="images, or folders searched through all subfolders")
+    segment.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the masks and tables")
+    segment.add_argument("--method", default="default", metavar="NAME", help="segmentation method (default: default)")
+    segment.set_defaults(run=_segment)
+
+    samples = commands.add_parser("samples", help="write synthetic smears and their masks")
+    samples.add_argument("folder", type=Path, metavar="DIR", help="folder for the images")
+    samples.set_defaults(run=_samples)
+
+
+def _analyze(options: argparse.Namespace) -> int:
+    from leuk.analysis import analyze
+    from leuk.explanation import EXPLAINERS
+    from leuk.models.store import load_model
+    from leuk.overlay import burn_png
+    from leuk.report import main_class, record, refused
+
+    # What holds for every file is checked before the first, so that a slip of the pen is not reported file by file.
+    if options.explain is not None and options.explain not in EXPLAINERS:
+        raise OptionError(f"There is no heat-map method {options.explain!r}; choose one of: {', '.join(EXPLAINERS)}.")
+    check_method(options.method)
+    model = load_model(options.model, options.device)
+    names = Names(make_folder(options.out)) if options.out else None
+    if options.json:
+        make_folder(options.json.parent)
+
+    def read(path: Path) -> dict[str, Any]:
+        found = analyze(read_image(path), model=model, method=options.method, explain=options.explain)
+        if names is not None:
+            heat = main_class(found) if options.explain else None
+            names.claim(path, "_overlay.png").write_bytes(burn_png(found, heat=heat))
+        return record(found, str(path))
+
+    records = each(options.paths, read, refused)
+    if options.json:
+        write_text(options.json, json.dumps(records, indent=1, ensure_ascii=False) + "\n")
+    rows = [
+        (
+            row["file"],
+            "refused: " + row["error"]
+            if row["status"] == "refused"
+            else f"{row['suggestion']:<13} {max(row['probabilities'].values()):5.0%}   {len(row['cells'])} cells",
+        )
+        for row in records
+    ]
+    table(rows)
+    print("Suggestions, to be confirmed by immunophenotyping. Research use only, not a medical device.")
+    return REFUSED if any(row["status"] == "refused" for row in records) or not records else READ
+
+
+def _segment(options: argparse.Namespace) -> int:
+    import cv2
+
+    from leuk.report import cell_rows, to_csv
+    from leuk.segmentation import segment, to_mask_image
+
+    check_method(options.method)
+    names = Names(make_folder(options.out))
+
+    def find(path: Path) -> tuple[str, str]:
+        found = segment(read_image(path), options.method)
+        mask = names.claim(path, "_mask.png")
+        mask.write_bytes(cv2.imencode(".png", to_mask_image(found))[1].tobytes())
+        table = mask.with_name(mask.name.removesuffix("_mask.png") + "_cells.csv")
+        table.write_text(to_csv(cell_rows(found, path.name)), encoding="utf-8", newline="")
+        return str(path), f"{len(found.cells)} cells"
+
+    failed: list[str] = []
+
+    def refuse(file: str, error: str) -> tuple[str, str]:
+        failed.append(file)
+        return file, f"refused: {error}"
+
+    rows = each(options.paths, find, refuse)
+    table(rows)
+    return REFUSED if failed or not rows else READ
+
+
+def _samples(options: argparse.Namespace) -> int:
+    from leuk.data.synthetic import samples, write_samples
+
+    with tqdm(total=len(samples()), unit="smear", disable=None) as bar:
+
+        def tell(done: int, total: int, title: str) -> None:
+            bar.set_postfix_str(title, refresh=False)
+            bar.update()
+
+        written = write_samples(options.folder, tell)
+    for path in written:
+        print(path)
+    return READ
