@@ -4,5 +4,13 @@ from pathlib import Path
 
 import streamlit as st
 
-st.set_page_config(page_title="Leuk", page_icon=str(Path(__file__).parent / "pages/components/mark.svg"), layout="wide")
-st.navigation([st.Page("pages/review.py", title="Review", default=True)], position="top").run()
+_HERE = Path(__file__).parent
+_PAGES = {"review": "Review", "explorer": "Explorer", "models": "Models"}
+
+st.set_page_config(page_title="Leuk", page_icon=str(_HERE / "pages/components/mark.svg"), layout="wide")
+pages = [
+    st.Page(f"pages/{name}.py", title=title, default=name == "review")
+    for name, title in _PAGES.items()
+    if (_HERE / "pages" / f"{name}.py").is_file()
+]
+st.navigation(pages, position="top").run()
