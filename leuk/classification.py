@@ -12,7 +12,7 @@ from torch import nn
 
 from leuk.image import SmearImage
 from leuk.models.cards import Card
-from leuk.models.preprocessing import hide_corner
+from leuk.models.preprocessing import hide_corner, preprocess
 from leuk.models.store import Model
 from leuk.segmentation import Segmentation
 
@@ -191,8 +191,13 @@ def prepare(image: SmearImage, segmentation: Segmentation, card: Card) -> View:
     return View(scale, height, width, tiles, tuple(places[i] for i in kept), weights / weights.sum())
 
 
+def inputs(card: Card, tiles: np.ndarray) -> np.ndarray:
+    """Return tiles, uint8 (T, S, S, 3), as the card's network is given them, uint8 (T, size, size, C)."""
+    return preprocess(tiles, card.preprocessing, card.size)
+
+
 def to_tensor(tiles: np.ndarray, device: torch.device) -> torch.Tensor:
-    """Return uint8 tiles (T, S, S, 3) as float (T, 3, S, S), 0 … 1."""
+    """Return uint8 tiles (T, S, S, C) as float (T, C, S, S), 0 … 1."""
     return torch.from_numpy(np.ascontiguousarray(tiles)).to(device).permute(0, 3, 1, 2).float() / 255
 
 
@@ -212,11 +217,11 @@ def forward(model: Model, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     embeddings : numpy.ndarray
         float32, (T, D).
     """
-    return run_network(model.network, tiles, model.device)
+    return run_network(model.network, inputs(model.card, tiles), model.device)
 
 
 def run_network(network: nn.Module, tiles: np.ndarray, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
-    """Do what `forward` does with a network that is no model yet."""
+    """Do what `forward` does with a network that is no model yet and tiles that are preprocessed."""
     logits, embeddings = [], []
     with torch.inference_mode():
         for start in range(0, len(tiles), _BATCH):

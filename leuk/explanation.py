@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from leuk import _torchvision  # noqa: F401 - before pytorch_grad_cam, which imports torchvision
-from leuk.classification import View, to_tensor
+from leuk.classification import View, inputs, to_tensor
 from leuk.errors import OptionError
 from leuk.models.store import Model
 from leuk.segmentation import Segmentation
@@ -116,8 +116,9 @@ def raw_maps(model: Model, tiles: np.ndarray, targets: Sequence[int], method: st
     Returns
     -------
     numpy.ndarray
-        float32, (len(targets), T, S / 16, S / 16), ≥ 0. For Grad-CAM and HiResCAM the unit is the class's logit: the
-        mean over a tile, before negative values are cut, is the tile's logit less the bias.
+        float32, (len(targets), T, h, w), ≥ 0, at the size of the network's last maps (S / 16 for the reader). For the
+        reader's Grad-CAM and HiResCAM the unit is the class's logit: the mean over a tile, before negative values are
+        cut, is the tile's logit less the bias.
 
     Raises
     ------
@@ -134,14 +135,15 @@ def raw_maps(model: Model, tiles: np.ndarray, targets: Sequence[int], method: st
         raise OptionError(f"There is no heat-map method {method!r}; choose one of: {', '.join(EXPLAINERS)}.")
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
+    given = inputs(model.card, tiles)
     wanted = list(targets) if method != "eigencam" else list(targets)[:1]
     network, maps = model.network, []
     # Activations are computed once for all classes, by a forward pass that nobody else can disturb. The library hooks
     # and differentiates only the tail, so that its cost is a few milliseconds; one caller at a time all the same.
     with torch.inference_mode():
         batches = [
-            network.features(to_tensor(tiles[start : start + _BATCH], model.device))  # type: ignore[operator]
-            for start in range(0, len(tiles), _BATCH)
+            network.features(to_tensor(given[start : start + _BATCH], model.device))  # type: ignore[operator]
+            for start in range(0, len(given), _BATCH)
         ]
     with model.lock:
         tail = _Tail(network)
@@ -212,7 +214,7 @@ def _assemble(method: str, target: str, maps: np.ndarray, view: View, segmentati
     fine = max(1, step // 4)
     height, width = -(-view.height // fine), -(-view.width // fine)
     total, count = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
-    side = tile // fine
+    side = -(-tile // fine)
     for (x, y), coarse in zip(view.places, maps, strict=True):
         enlarged = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
         left, top = round(x / fine), round(y / fine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,15 +23,15 @@ class Card:
     title : str
         One line for people.
     architecture : str
-        Key of the architecture in `leuk.models.ARCHITECTURES`.
+        Key of the architecture in `leuk.models.systems.ARCHITECTURES`.
     arguments : mapping
         The architecture's arguments.
     classes : tuple of str
         Class keys in the order of the outputs, "benign" among them.
     sha256 : str
-        Of the weights file, 64 hexadecimal digits.
+        Of the weights file, 64 hexadecimal digits; of all files one after the other where there are several.
     tile : int
-        Side in pixels of the square that the network reads, at the training scale.
+        Side in pixels of the square that is read at a time, at the training scale.
     cell_diameter : float
         Median diameter in pixels of white cells at the training scale.
     photo_scale : float
@@ -48,6 +49,16 @@ class Card:
         Data, split, recipe, seed, versions; figures with intervals.
     limits : tuple of str
         What the model can't do, one sentence each.
+    preprocessing : str
+        What is done to a tile first, a key of `leuk.models.preprocessing.PREPROCESSINGS`.
+    size : int or None
+        Side in pixels of what the network is given; None for the tile's.
+    shards : int
+        Number of weights files: 1, or several where one would be large.
+    paper, claim : str
+        Where the network is described, and what its authors report.
+    changed : tuple of str
+        What is not as in the paper, and why, one sentence each.
     """
 
     name: str
@@ -66,6 +77,12 @@ class Card:
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
+    preprocessing: str = "rgb"
+    size: int | None = None
+    shards: int = 1
+    paper: str = ""
+    claim: str = ""
+    changed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes) or "benign" not in self.classes:
@@ -78,6 +95,35 @@ class Card:
             raise ModelError(
                 f"The card of {self.name!r} gives tiles of {self.tile} pixels; use a multiple of 16, at least 32."
             )
+        if self.size is not None and self.size < 16:
+            raise ModelError(f"The card of {self.name!r} gives inputs of {self.size} pixels; use at least 16.")
+
+    def files(self, folder: Path) -> tuple[Path, ...]:
+        """Return the weights files in a folder, in order."""
+        return weights_files(folder, self.name, self.shards)
+
+
+def weights_folder() -> Path:
+    """Return the folder of weights: ``LEUK_WEIGHTS`` if it is set, else ``weights`` beside the package."""
+    return Path(os.environ.get("LEUK_WEIGHTS") or Path(__file__).parents[2] / "weights")
+
+
+def weights_files(folder: Path, name: str, shards: int = 1) -> tuple[Path, ...]:
+    """Return the names of a model's weights files: ``NAME.safetensors``, or ``NAME-1-of-2.safetensors`` and so on."""
+    if shards == 1:
+        return (folder / f"{name}.safetensors",)
+    return tuple(folder / f"{name}-{i + 1}-of-{shards}.safetensors" for i in range(shards))
+
+
+def available() -> tuple[str, ...]:
+    """Return the names of the models whose card and weights are here, sorted; torch is not needed for it."""
+    found = []
+    for path in sorted(weights_folder().glob("*.json")):
+        # A card that can't be read is left for `read_card` to complain of, by whoever asks for the model.
+        whole = path.with_suffix(".safetensors").is_file() or any(path.parent.glob(f"{path.stem}-1-of-*.safetensors"))
+        if whole:
+            found.append(path.stem)
+    return tuple(found)
 
 
 def read_card(path: Path) -> Card:
@@ -100,7 +146,9 @@ def read_card(path: Path) -> Card:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         known = {name: content[name] for name in Card.__dataclass_fields__ if name in content}
-        known["classes"], known["limits"] = tuple(content["classes"]), tuple(content.get("limits", ()))
+        known["classes"] = tuple(content["classes"])
+        for name in ("limits", "changed"):
+            known[name] = tuple(content.get(name, ()))
         return Card(**known)
     except FileNotFoundError:
         raise ModelError(f"There is no card {path.name}; name a model that `python -m leuk models` lists.") from None

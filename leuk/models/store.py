@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +15,17 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from leuk.errors import ModelError, OptionError
-from leuk.models.cards import Card, read_card, write_card
-from leuk.models.reader import Reader
+from leuk.models.cards import Card, available, read_card, weights_files, weights_folder, write_card
+from leuk.models.preprocessing import PREPROCESSINGS
+from leuk.models.systems import ARCHITECTURES, build
 
-ARCHITECTURES: dict[str, type[nn.Module]] = {"reader": Reader}
+__all__ = ["DEFAULT_MODEL", "Model", "available", "choose_device", "load_model", "save_model", "weights_folder"]
+
 DEFAULT_MODEL = "reader"
+# Files of more than 100 MB can't be kept in a plain Git repository.
+LARGEST_FILE = 90_000_000
 # Statistics of the training fields' embeddings travel in the same file as the weights, under this prefix.
 _STATISTICS = "familiarity."
-
-
-def weights_folder() -> Path:
-    """Return the folder of weights: ``LEUK_WEIGHTS`` if it is set, else ``weights`` beside the package."""
-    return Path(os.environ.get("LEUK_WEIGHTS") or Path(__file__).parents[2] / "weights")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +72,6 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def available() -> tuple[str, ...]:
-    """Return the names of the models whose weights and card are here, sorted."""
-    cards = sorted(weights_folder().glob("*.json"))
-    return tuple(card.stem for card in cards if card.with_suffix(".safetensors").is_file())
-
-
 def load_model(name: str = DEFAULT_MODEL, device: str = "auto") -> Model:
     """Load a model, once a process for each name and device.
 
@@ -117,18 +109,28 @@ def _load(folder: Path, name: str, device: torch.device) -> Model:
     if name not in available():
         raise OptionError(f"There is no model {name!r} here; choose one of: {', '.join(available()) or 'none'}.")
     card = read_card(folder / f"{name}.json")
-    data = (folder / f"{name}.safetensors").read_bytes()
-    if hashlib.sha256(data).hexdigest() != card.sha256:
+    try:
+        parts = [path.read_bytes() for path in card.files(folder)]
+    except FileNotFoundError as error:
+        missing = Path(error.filename).name
+        raise ModelError(f"The weights of {name!r} lack the file {missing}; restore it beside its card.") from None
+    if hashlib.sha256(b"".join(parts)).hexdigest() != card.sha256:
         raise ModelError(f"The weights of {name!r} are not the ones its card describes; restore both files.")
     if card.architecture not in ARCHITECTURES:
         raise ModelError(f"The card of {name!r} names the unknown architecture {card.architecture!r}; update Leuk.")
+    if card.preprocessing not in PREPROCESSINGS:
+        raise ModelError(f"The card of {name!r} names the unknown preprocessing {card.preprocessing!r}; update Leuk.")
     try:
-        tensors = {key: value.float() for key, value in load_tensors(data).items()}
+        tensors = {
+            key: value.float() if value.is_floating_point() else value
+            for part in parts
+            for key, value in load_tensors(part).items()
+        }
         means = tensors.pop(_STATISTICS + "means").double().numpy()
         precision = tensors.pop(_STATISTICS + "precision").double().numpy()
-        network = ARCHITECTURES[card.architecture](classes=len(card.classes), **card.arguments)
+        network = build(card.architecture, len(card.classes), **card.arguments)
         network.load_state_dict(tensors)
-    except (SafetensorError, KeyError, RuntimeError, TypeError):
+    except (SafetensorError, KeyError, RuntimeError, TypeError, ValueError):
         raise ModelError(f"The weights of {name!r} don't fit the network on its card; restore both files.") from None
     network.eval().requires_grad_(False).to(device)
     return Model(card, network, device, means, precision)
@@ -141,7 +143,7 @@ def save_model(folder: Path, card: Card, network: nn.Module, means: np.ndarray, 
     ----------
     folder : pathlib.Path
     card : Card
-        Its ``sha256`` is replaced.
+        Its ``sha256`` and ``shards`` are replaced.
     network : torch.nn.Module
     means, precision : numpy.ndarray
         As in `Model`; kept in single precision.
@@ -151,14 +153,31 @@ def save_model(folder: Path, card: Card, network: nn.Module, means: np.ndarray, 
     Card
         As written.
     """
-    tensors = {key: value.detach().half().contiguous() for key, value in network.state_dict().items()}
+    tensors = {key: value.contiguous() for key, value in rounded(network).items()}
     tensors[_STATISTICS + "means"] = torch.from_numpy(means).float().contiguous()
     tensors[_STATISTICS + "precision"] = torch.from_numpy(precision).float().contiguous()
-    data = save_tensors(tensors)
-    content = {name: getattr(card, name) for name in Card.__dataclass_fields__}
-    content["sha256"] = hashlib.sha256(data).hexdigest()
+    shares: list[dict[str, torch.Tensor]] = [{}]
+    room = LARGEST_FILE
+    for key, value in tensors.items():
+        if value.nbytes > room and shares[-1]:
+            shares.append({})
+            room = LARGEST_FILE
+        shares[-1][key] = value
+        room -= value.nbytes
+    parts = [save_tensors(share) for share in shares]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{card.name}.safetensors").write_bytes(data)
-    written = Card(**content)
+    written = replace(card, sha256=hashlib.sha256(b"".join(parts)).hexdigest(), shards=len(parts))
+    for path, part in zip(weights_files(folder, card.name, len(parts)), parts, strict=True):
+        path.write_bytes(part)
     write_card(written, folder / f"{card.name}.json")
     return written
+
+
+def rounded(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return a network's weights as they are shipped: in half precision but for what it can't hold."""
+    kept = {}
+    for key, value in network.state_dict().items():
+        # Running variances pass what half precision holds, and counts are no fractions.
+        exact = not value.is_floating_point() or key.endswith(("running_mean", "running_var"))
+        kept[key] = value.detach().cpu() if exact else value.detach().cpu().half()
+    return kept

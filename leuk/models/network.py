@@ -1,0 +1,41 @@
+"""What every network of Leuk has in common, so that any of them can be read, explained and compared."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Network(nn.Module):
+    """A network in two halves: up to a middle stage, by which fields are known or foreign, and up to the last maps.
+
+    A network gives `activations` and `read`; the rest follows. Heat maps are drawn on the last maps, so `read` must
+    be a function of them alone.
+
+    Attributes
+    ----------
+    pretrained_on : str or None
+        What its published starting weights were trained on; None where there are none.
+    """
+
+    pretrained_on: str | None = None
+
+    def activations(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the activations of a middle stage, (N, C', h', w'), and the last, (N, C, h, w)."""
+        raise NotImplementedError
+
+    def read(self, features: Tensor) -> Tensor:
+        """Return logits, (N, classes), from the last activations."""
+        raise NotImplementedError
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the last activations, (N, C, h, w)."""
+        return self.activations(x)[1]
+
+    def describe(self, middle: Tensor) -> Tensor:
+        """Return the mean and the spread of each channel of the middle stage's activations, (N, 2 C')."""
+        return torch.cat([middle.mean(dim=(2, 3)), middle.std(dim=(2, 3))], dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits, (N, classes)."""
+        return self.read(self.features(x))

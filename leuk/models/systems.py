@@ -1,0 +1,414 @@
+"""The systems: five published ones, rebuilt from their descriptions, and Leuk's own reader.
+
+Nothing here imports torch until a network is built, so that lists of systems are quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from leuk.errors import ModelError, OptionError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SUBTYPES = ("benign", "early_pre_b", "pre_b", "pro_b")
+BINARY = ("benign", "malignant")
+
+ARCHITECTURES: Mapping[str, str] = MappingProxyType(
+    {
+        "reader": "leuk.models.reader:Reader",
+        "deep_leukemia_net": "leuk.models.deep_leukemia_net:DeepLeukemiaNet",
+        "backbone": "leuk.models.backbones:Backbone",
+        "two_branch": "leuk.models.two_branch:TwoBranch",
+        "resnet152_v2": "leuk.models.resnet152_v2:ResNet152V2",
+        "densenet201": "leuk.models.densenet201:DenseNet201",
+        "simple_cnn": "leuk.models.simple_cnn:SimpleCnn",
+    }
+)
+"""Where each architecture's network is defined."""
+
+
+@dataclass(frozen=True)
+class System:
+    """A system that Leuk trains and measures.
+
+    Attributes
+    ----------
+    name : str
+        What options and file names call it.
+    title : str
+        One line for people.
+    paper : str
+        Where it is described, with a DOI or arXiv number where there is one.
+    claim : str
+        What the authors report, and on what.
+    claimed_accuracy : float or None
+        Their accuracy on the Taleqani fields, 0 … 1; None where they report none there.
+    architecture : str
+        A key of `ARCHITECTURES`.
+    arguments : mapping
+        The architecture's arguments, but for classes and size.
+    sized : bool
+        Whether the network depends on the size of its input.
+    channels, size : int
+        Of the input as described, size in pixels of its side.
+    classes : tuple of str
+        Class keys in the order of the outputs.
+    preprocessing : str
+        A key of `leuk.models.preprocessing.PREPROCESSINGS`.
+    both : bool
+        Whether plain fields are training samples beside the preprocessed ones.
+    pretrained : bool
+        Whether published weights to begin with exist.
+    parameters, multiply_adds : int
+        Trainable parameters, and multiply-adds of one input of the described size.
+    changed : tuple of str
+        What is not as in the paper, and why, one sentence each.
+    limits : tuple of str
+        What it can't do by its construction, one sentence each.
+    """
+
+    name: str
+    title: str
+    paper: str
+    claim: str
+    claimed_accuracy: float | None
+    architecture: str
+    parameters: int
+    multiply_adds: int
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    sized: bool = False
+    channels: int = 3
+    size: int = 224
+    classes: tuple[str, ...] = SUBTYPES
+    preprocessing: str = "rgb"
+    both: bool = False
+    pretrained: bool = False
+    changed: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+
+    def network_arguments(self, size: int | None = None) -> dict[str, Any]:
+        """Return the architecture's arguments for inputs of a size (the described one by default), as a card has them.
+
+        Parameters
+        ----------
+        size : int, optional
+            Side in pixels.
+
+        Returns
+        -------
+        dict
+        """
+        return dict(self.arguments) | ({"size": size or self.size} if self.sized else {})
+
+
+_NOSHAD = (
+    "A. Noshad and S. Fallahi, DeepLeukemiaNet, Comput Methods Biomech Biomed Eng Imaging Vis 2022, "
+    "doi 10.1080/21681163.2022.2157748"
+)
+_GHADERZADEH = (
+    "Leukaemia Detection and Classification using Deep CNNs; its reference is M. Ghaderzadeh et al., Int J Intell Syst "
+    "2022;37:5113, doi 10.1002/int.22753"
+)
+_SPLIT = "The folds keep near-duplicates and twins of a field together, which the original protocol did not."
+_CORNER = "The corner with the burnt-in scale bar, whose style follows the class, is hidden."
+_HEAD = "The head is one linear layer after global average pooling, alike for all backbones, so that only these differ."
+_BACKBONE_CLAIM = "not reported for this backbone; the best of the comparison, DenseNet-201, is given as 99.85 %"
+_RECIPE = (
+    "Segmented images are made by the data set's own colour recipe from the field at hand, not read from its folder, "
+    "so that any field can be read."
+)
+_PALE = "The colour recipe keeps next to nothing of pale cells, so that many pro-B fields are almost black to it."
+
+
+def _backbone(name: str, title: str, parameters: int, multiply_adds: int) -> System:
+    return System(
+        name=name,
+        title=f"{title}, one of the compared backbones",
+        paper=_GHADERZADEH,
+        claim=(
+            "accuracy 99.85 %, sensitivity 99.52 %, specificity 99.89 % (two branches, random split)"
+            if name == "densenet201"
+            else _BACKBONE_CLAIM
+        ),
+        claimed_accuracy=0.9985 if name == "densenet201" else None,
+        architecture="backbone",
+        arguments={"name": name},
+        pretrained=True,
+        parameters=parameters,
+        multiply_adds=multiply_adds,
+        changed=(_HEAD, _SPLIT, _CORNER),
+    )
+
+
+SYSTEMS: Mapping[str, System] = MappingProxyType(
+    {
+        system.name: system
+        for system in (
+            System(
+                name="reader",
+                title="Leuk reader",
+                paper="Leuk",
+                claim="see the card",
+                claimed_accuracy=None,
+                architecture="reader",
+                parameters=685_796,
+                multiply_adds=176_333_568,
+                size=160,
+            ),
+            System(
+                name="deep_leukemia_net",
+                title="DeepLeukemiaNet, benign or malignant, on edge maps",
+                paper=_NOSHAD,
+                claim="accuracy 99.6 % on ALL-IDB, 98.9 % on C-NMC, augmented before the split",
+                claimed_accuracy=None,
+                architecture="deep_leukemia_net",
+                arguments={"channels": 1},
+                sized=True,
+                channels=1,
+                size=100,
+                classes=BINARY,
+                preprocessing="edges",
+                parameters=457_538,
+                multiply_adds=65_204_992,
+                changed=(
+                    "It is trained on the Taleqani fields, subtypes taken together as malignant; the paper's ALL-IDB "
+                    "may not be passed on.",
+                    "Augmentation comes after the split; the paper augments first, so that copies of test images are "
+                    "trained on.",
+                    "PCA and feature selection with a support vector machine are options, fitted on training folds "
+                    "only; the paper fits both on the test data too, and these weights go without.",
+                    "The paper gives no wavelength or width for its Gabor filters; ours were chosen by eye.",
+                    _CORNER,
+                ),
+                limits=("It sees edges and no colour.", "It knows benign and malignant, and no subtype."),
+            ),
+            System(
+                name="deep_leukemia_net_four",
+                title="DeepLeukemiaNet, four classes, on colour",
+                paper=_NOSHAD,
+                claim="not reported for four classes",
+                claimed_accuracy=None,
+                architecture="deep_leukemia_net",
+                arguments={"channels": 3},
+                sized=True,
+                parameters=509_380,
+                multiply_adds=425_472_000,
+                changed=(
+                    "The network is given colour and four outputs, so that it can stand in one table with the others.",
+                    _SPLIT,
+                    _CORNER,
+                ),
+            ),
+            _backbone("densenet201", "DenseNet-201", 18_100_612, 4_289_453_568),
+            _backbone("resnet50", "ResNet-50", 23_516_228, 4_087_144_448),
+            _backbone("vgg19", "VGG-19", 20_026_436, 19_508_430_848),
+            _backbone("efficientnet_b0", "EfficientNet-B0", 4_012_672, 384_539_872),
+            _backbone("mobilenet_v3_small", "MobileNetV3-Small", 929_316, 54_898_880),
+            System(
+                name="two_branch",
+                title="Two branches of DenseNet-201, on the field and its segmented twin",
+                paper=_GHADERZADEH,
+                claim="accuracy 99.85 %, sensitivity 99.52 %, specificity 99.89 % (random split)",
+                claimed_accuracy=0.9985,
+                architecture="two_branch",
+                arguments={"name": "densenet201"},
+                preprocessing="pair",
+                channels=6,
+                pretrained=True,
+                parameters=37_170_180,
+                multiply_adds=8_579_875_840,
+                changed=(
+                    _RECIPE,
+                    "The paper gives no widths for the classifier; it has 256 units here.",
+                    _SPLIT,
+                    _CORNER,
+                ),
+                limits=(_PALE,),
+            ),
+            System(
+                name="resnet152_v2",
+                title="Resnet152v2ALL, on fields masked by a* k-means",
+                paper="Maruf et al., arXiv 2508.17216",
+                claim="accuracy 99.69 % (its notebook runs VGG-19 and gets 97.75 %, recall of pre-B 0.91)",
+                claimed_accuracy=0.9969,
+                architecture="resnet152_v2",
+                sized=True,
+                preprocessing="a_kmeans",
+                both=True,
+                parameters=71_054_408,
+                multiply_adds=10_917_515_376,
+                changed=(
+                    "A field and its masked twin are never in different folds; in the original a validation image's "
+                    "twin is in training.",
+                    "Figures are of masked fields only; the original counts plain and masked ones together.",
+                    "The k-means on one channel is solved exactly, so that it depends on no seed.",
+                    _CORNER,
+                ),
+                limits=("What the mask leaves out, pale cells too, is black to it.",),
+            ),
+            System(
+                name="densenet201_ball",
+                title="DenseNet-201 with two dense layers, for B-ALL",
+                paper="DenseNet-201 B-ALL (PyTorch code, Taleqani set)",
+                claim="accuracy 99.6 %, specificity 99.9 %, precision 98.0 %, recall 97.8 %, F1 97.8 % (random split)",
+                claimed_accuracy=0.996,
+                architecture="densenet201",
+                pretrained=True,
+                parameters=18_360_196,
+                multiply_adds=4_289_708_544,
+                changed=(
+                    "Dropout is off when fields are read; the original left it on at evaluation.",
+                    "Precision, recall and F1 are of all fields; the original averages them over batches of 16.",
+                    "The second dense layer has the text's 128 units, not the code's 64.",
+                    _SPLIT,
+                    _CORNER,
+                ),
+            ),
+            System(
+                name="simple_cnn",
+                title="Simple CNN on original fields",
+                paper="Simple CNN (Keras code, Taleqani set)",
+                claim="accuracy 77.45 % (random split, Original)",
+                claimed_accuracy=0.7745,
+                architecture="simple_cnn",
+                sized=True,
+                parameters=3_024_788,
+                multiply_adds=526_129_984,
+                changed=(_SPLIT, _CORNER),
+                limits=(
+                    "It has no pooling over the field, so that it reads where things lie as well as what they are.",
+                ),
+            ),
+            System(
+                name="simple_cnn_segmented",
+                title="Simple CNN on segmented fields",
+                paper="Simple CNN (Keras code, Taleqani set)",
+                claim="accuracy 81.59 % (random split, Segmented); F1 of benign 0.45, its recall 0.34",
+                claimed_accuracy=0.8159,
+                architecture="simple_cnn",
+                sized=True,
+                preprocessing="segmented",
+                parameters=3_024_788,
+                multiply_adds=526_129_984,
+                changed=(_RECIPE, _SPLIT, _CORNER),
+                limits=(
+                    "It has no pooling over the field, so that it reads where things lie as well as what they are.",
+                    _PALE,
+                ),
+            ),
+        )
+    }
+)
+"""All systems by name, Leuk's reader first."""
+
+
+def find_system(name: str) -> System:
+    """Return a system.
+
+    Raises
+    ------
+    OptionError
+        If there is none of this name.
+    """
+    if name not in SYSTEMS:
+        raise OptionError(f"There is no system {name!r}; choose one of: {', '.join(SYSTEMS)}.")
+    return SYSTEMS[name]
+
+
+def build(architecture: str, classes: int, **arguments: Any) -> nn.Module:
+    """Build an architecture's network, with random weights unless the arguments say otherwise.
+
+    Parameters
+    ----------
+    architecture : str
+        A key of `ARCHITECTURES`.
+    classes : int
+    **arguments
+        The architecture's own.
+
+    Returns
+    -------
+    torch.nn.Module
+
+    Raises
+    ------
+    ModelError
+        If the architecture is unknown, or pretrained weights can't be had.
+    TypeError
+        If an argument is none of the architecture's.
+    """
+    if architecture not in ARCHITECTURES:
+        raise ModelError(f"There is no architecture {architecture!r}; update Leuk.")
+    module, kind = ARCHITECTURES[architecture].split(":")
+    network: nn.Module = getattr(importlib.import_module(module), kind)(classes=classes, **arguments)
+    return network
+
+
+def build_network(system: System, size: int | None = None, pretrained: bool = False) -> nn.Module:
+    """Build a system's network.
+
+    Parameters
+    ----------
+    system : System
+    size : int, optional
+        Side of the input in pixels; as described by default.
+    pretrained : bool
+        Begin with published weights.
+
+    Returns
+    -------
+    torch.nn.Module
+
+    Raises
+    ------
+    ModelError
+        If pretrained weights are wanted and don't exist, or can't be had.
+    """
+    arguments = system.network_arguments(size)
+    if pretrained:
+        if not system.pretrained:
+            raise ModelError(f"There are no pretrained weights for {system.name}; train it without --pretrained.")
+        arguments["pretrained"] = True
+    return build(system.architecture, len(system.classes), **arguments)
+
+
+def cost(system: System, size: int | None = None) -> tuple[int, int]:
+    """Count a system's trainable parameters and the multiply-adds of one input.
+
+    Counted are convolutions and linear layers, on shapes alone, without memory for weights.
+
+    Parameters
+    ----------
+    system : System
+    size : int, optional
+        Side of the input in pixels; as described by default.
+
+    Returns
+    -------
+    parameters, multiply_adds : int
+    """
+    import torch
+    from torch import nn
+
+    side, counted = size or system.size, 0
+
+    def count(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        nonlocal counted
+        if isinstance(layer, nn.Conv2d):
+            counted += output.numel() * layer.weight[0].numel()
+        elif isinstance(layer, nn.Linear):
+            counted += output.numel() * layer.in_features
+
+    with torch.device("meta"):
+        network = build_network(system, side).eval()
+        for layer in network.modules():
+            layer.register_forward_hook(count)
+        with torch.no_grad():
+            network(torch.zeros(1, system.channels, side, side))
+    return sum(p.numel() for p in network.parameters() if p.requires_grad), counted
