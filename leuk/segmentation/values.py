@@ -73,6 +73,16 @@ class Cell:
         if len(self.mean_color) != 3 or not all(0 <= c <= 255 for c in self.mean_color):
             raise ValueError(f"mean_color: expected R, G, B of 0 to 255 each, got {self.mean_color}")
 
+    @property
+    def diameter(self) -> float:
+        """Diameter, in pixels, of the disk of the cell's area."""
+        return 2 * math.sqrt(self.area / math.pi)
+
+    @property
+    def nucleus_diameter(self) -> float:
+        """Diameter, in pixels, of the disk of the nucleus's area; 0 without a nucleus."""
+        return 2 * math.sqrt(self.nucleus_area / math.pi)
+
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:

@@ -1,0 +1,25 @@
+"""Single white cells: what type each may be, and how many there are of each."""
+
+from leuk.cells.values import (
+    NOT_COUNTED,
+    TITLES,
+    TYPES,
+    UNIDENTIFIED,
+    CellType,
+    Differential,
+    Share,
+    differential,
+    interval,
+)
+
+__all__ = [
+    "NOT_COUNTED",
+    "TITLES",
+    "TYPES",
+    "UNIDENTIFIED",
+    "CellType",
+    "Differential",
+    "Share",
+    "differential",
+    "interval",
+]
