@@ -1,0 +1,118 @@
+import math
+import sqlite3
+import threading
+
+import pytest
+from sklearn.metrics import cohen_kappa_score
+
+from leuk.data import triage
+from leuk.data.triage import DECISIONS, Decision, Triage, agreement, from_csv, to_csv
+from leuk.errors import DataError
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Triage(tmp_path / "deep" / "decisions.sqlite")
+
+
+def test_a_decision_is_found_again_by_another_process(store):
+    store.decide(Decision("set", "a.png", "label_error", "looks like a blast", "Ada"))
+    (again,) = Triage(store.path).all("set")
+    assert (again.file, again.decision, again.comment, again.reviewer) == (
+        "a.png",
+        "label_error",
+        "looks like a blast",
+        "Ada",
+    )
+    assert again.time.endswith("+00:00")
+
+
+def test_a_reviewer_who_decides_again_replaces_the_first_word_and_nobody_elses(store):
+    store.decide(Decision("set", "a.png", "unusable", "", "Ada"), Decision("set", "a.png", "unusable", "", "Ben"))
+    store.decide(Decision("set", "a.png", "model_error", "", "Ada"))
+    assert store.decisions("set", "Ada")["a.png"].decision == "model_error"
+    assert store.decisions("set", "Ben")["a.png"].decision == "unusable"
+    assert store.reviewers("set") == ["Ada", "Ben"]
+
+
+def test_sets_are_kept_apart_and_a_decision_can_be_taken_back(store):
+    store.decide(Decision("one", "a.png", "unusable"), Decision("other", "a.png", "model_error"))
+    store.forget("one", "a.png")
+    store.forget("one", "never.png")
+    assert store.all("one") == []
+    assert store.decisions("other")["a.png"].decision == "model_error"
+
+
+def test_export_and_reading_back_lose_nothing_and_start_no_formula():
+    given = [
+        Decision("set", "=cmd|x.png", "model_error", '-1, "quoted"\nline', "@Ada", "2026-01-02T03:04:05+00:00"),
+        Decision("set", "b.png", "unusable", "'quoted'", "", "2026-01-02T03:04:06+00:00"),
+    ]
+    text = to_csv(given)
+    assert not any(field.startswith(("=", "@")) for line in text.splitlines() for field in line.split(","))
+    assert from_csv(text, "set") == given
+    assert from_csv("\ufeff" + text, "elsewhere")[0].dataset == "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("", "lacks the column decision"),
+        ("file,comment\na.png,x\n", "lacks the column decision"),
+        ("file,decision\na.png,fine\n", "line 2: There is no decision 'fine'"),
+        ("file,decision\n,unusable\n", "line 2: A decision must name its file"),
+    ],
+)
+def test_a_table_that_is_none_is_refused_in_one_sentence(text, match):
+    with pytest.raises(DataError, match=match):
+        from_csv(text, "set")
+
+
+def test_kappa_is_the_known_one():
+    ours = ["model_error"] * 20 + ["label_error"] * 10 + ["unusable"] * 5
+    theirs = ["model_error"] * 15 + ["label_error"] * 5 + ["label_error"] * 8 + ["unusable"] * 7
+    one = [Decision("s", f"{i}.png", d) for i, d in enumerate(ours)]
+    other = [Decision("s", f"{i}.png", d) for i, d in enumerate(theirs)] + [Decision("s", "alone.png", "unusable")]
+    found = agreement(one, other)
+    assert found.kappa == pytest.approx(cohen_kappa_score(ours, theirs))
+    assert (found.shared, found.agreed) == (35, sum(a == b for a, b in zip(ours, theirs, strict=True)))
+    assert found.table.sum() == 35
+    assert len(found.differing) == 35 - found.agreed
+    assert "alone.png" not in found.differing
+
+
+def test_no_kappa_where_nothing_is_shared_or_nothing_could_differ():
+    assert math.isnan(agreement([], [Decision("s", "a", "unusable")]).kappa)
+    same = [Decision("s", "a", "unusable")]
+    assert math.isnan(agreement(same, same).kappa)
+    assert agreement(same, same).agreed == 1
+
+
+def test_what_can_not_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(DataError, match="LEUK_DECISIONS"):
+        Triage(tmp_path / "file" / "decisions.sqlite")
+    (tmp_path / "text.sqlite").write_text("this is no database, however long it may be" * 50)
+    with pytest.raises(DataError, match=r"text\.sqlite"):
+        Triage(tmp_path / "text.sqlite")
+
+
+def test_threads_do_not_lose_decisions(store):
+    def work(reviewer):
+        for i in range(20):
+            store.decide(Decision("set", f"{i}.png", DECISIONS[i % 3], "", reviewer))
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(store.all("set")) == 60
+
+
+def test_where_decisions_are_kept_can_be_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("LEUK_DECISIONS", str(tmp_path / "mine.sqlite"))
+    Triage().decide(Decision("set", "a.png", "unusable"))
+    assert sqlite3.connect(tmp_path / "mine.sqlite").execute("SELECT count(*) FROM decision").fetchone() == (1,)
+    monkeypatch.delenv("LEUK_DECISIONS")
+    assert triage.decisions_file().name == "decisions.sqlite"
