@@ -130,7 +130,7 @@ class Triage:
                     found += connection.execute(statement, tuple(row)).fetchall()
         except (OSError, sqlite3.Error) as error:
             raise DataError(
-                f"Decisions can't be kept in {self.path.name} ({error}); free it, or name another file in LEUK_DECISIONS."
+                f"Decisions can't be kept in {self.path.name} ({error}); free it, or name another in LEUK_DECISIONS."
             ) from error
         return found
 
