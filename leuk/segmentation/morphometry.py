@@ -8,7 +8,13 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from leuk.segmentation.stain import optical_density, white_point
 from leuk.segmentation.values import Cell
+
+LEAST_CYTOPLASM = 0.03
+"""Share of the cell that must be cytoplasm for its colour to be measured: less is the edge of the nucleus."""
+LEAST_LOBE = 0.08
+"""Share of the nucleus that a separate part must have to count as a lobe."""
 
 
 def perimeter(mask: np.ndarray) -> float:
@@ -73,6 +79,126 @@ def solidity(mask: np.ndarray) -> float:
     return int(np.count_nonzero(drawn)) / int(np.count_nonzero(hull | drawn))
 
 
+def indentation(mask: np.ndarray) -> float:
+    """Measure how deep the deepest cleft of a shape is, over its diameter.
+
+    The depth is the way from the convex hull to the farthest point of the outline behind it; the diameter is that of
+    the disk of the shape's area.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        bool or 0/1, (H, W); of several parts, the largest counts.
+
+    Returns
+    -------
+    float
+        0 (convex: round or oval) … about 0.5 (a horseshoe), cut to 1; 0 if empty. Clefts of less than a pixel and a
+        half are the staircase of the outline and count as none.
+
+    Examples
+    --------
+    >>> y, x = np.mgrid[-40:41, -40:41]
+    >>> indentation(x**2 + y**2 <= 30**2)
+    0.0
+    """
+    drawn = np.ascontiguousarray(mask, dtype=np.uint8)
+    contours, _ = cv2.findContours(drawn, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not contours:
+        return 0.0
+    outline = max(contours, key=cv2.contourArea)[:, 0].astype(np.float64)
+    if len(outline) < 4:
+        return 0.0
+    # Signed areas tell how far each point lies within each side of the hull; the hull is convex, so the least counts.
+    corners = cv2.convexHull(outline.astype(np.float32))[:, 0].astype(np.float64)
+    along = np.roll(corners, -1, axis=0) - corners
+    length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)
+    offset = outline[:, None] - corners[None]
+    away = np.abs(along[None, :, 0] * offset[..., 1] - along[None, :, 1] * offset[..., 0]) / length
+    deepest = float(away.min(axis=1).max())
+    diameter = 2 * math.sqrt(np.count_nonzero(drawn) / math.pi)
+    return min(1.0, deepest / diameter) if deepest > 1.5 else 0.0
+
+
+def lobes(mask: np.ndarray) -> int:
+    """Count the parts of a nucleus that lie apart, each at least `LEAST_LOBE` of it; 0 if empty.
+
+    Segments joined by a thread that is wide enough to be seen count as one.
+    """
+    drawn = np.ascontiguousarray(mask, dtype=np.uint8)
+    whole = int(np.count_nonzero(drawn))
+    if not whole:
+        return 0
+    stats = cv2.connectedComponentsWithStats(drawn, connectivity=8)[2]
+    return max(1, int(np.count_nonzero(stats[1:, cv2.CC_STAT_AREA] >= LEAST_LOBE * whole)))
+
+
+def texture(density: np.ndarray, mask: np.ndarray) -> float | None:
+    """Measure how coarse chromatin is: the spread of its optical density over the mean.
+
+    Parameters
+    ----------
+    density : numpy.ndarray
+        Optical density in green, float, (H, W): where nuclear dye absorbs most.
+    mask : numpy.ndarray
+        bool, (H, W): the nucleus. Its outermost pixels, half covered by it, are left out.
+
+    Returns
+    -------
+    float or None
+        Coefficient of variation, without unit, from 0 (even, as in blasts) upwards (clumped); None for a nucleus of
+        fewer than 12 inner pixels or without dye. Coarse photographs lower it: compare cells of one field.
+    """
+    inner = cv2.erode(np.pad(mask, 1).astype(np.uint8), np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0
+    values = density[inner]
+    mean = float(values.mean()) if values.size >= 12 else 0.0
+    return float(values.std()) / mean if mean > 0.02 else None
+
+
+def basophilia(density: np.ndarray, mask: np.ndarray) -> float | None:
+    """Measure how blue cytoplasm is: its mean optical density in red less that in blue.
+
+    Methylene blue and azure B, bound by the ribosomes of young cells, absorb red light; eosin and haemoglobin absorb
+    green and blue. Exposure and white balance cancel out, since densities are relative to the background.
+
+    Parameters
+    ----------
+    density : numpy.ndarray
+        Optical density, R, G, B, float, (H, W, 3).
+    mask : numpy.ndarray
+        bool, (H, W): the cytoplasm.
+
+    Returns
+    -------
+    float or None
+        Optical density: above 0 blue (basophilic), about 0 grey or lilac, below 0 pink (eosinophilic); None for fewer
+        than 12 pixels.
+    """
+    if np.count_nonzero(mask) < 12:
+        return None
+    return float((density[..., 0] - density[..., 2])[mask].mean())
+
+
+def nucleus_offset(mask: np.ndarray, nucleus: np.ndarray) -> float | None:
+    """Measure how far off the middle a nucleus lies: the way between both centroids over the cell's radius.
+
+    Parameters
+    ----------
+    mask, nucleus : numpy.ndarray
+        bool, (H, W): the whole cell and its nucleus.
+
+    Returns
+    -------
+    float or None
+        0 (central) … 1 (at the edge, as in plasma cells; cut to 1); None without a nucleus. The radius is that of the
+        disk of the cell's area.
+    """
+    if not nucleus.any():
+        return None
+    (y, x), (v, u) = (np.argwhere(m).mean(axis=0) for m in (mask, nucleus))
+    return min(1.0, math.hypot(x - u, y - v) / math.sqrt(np.count_nonzero(mask) / math.pi))
+
+
 def measure(pixels: np.ndarray, nucleus: np.ndarray, instances: np.ndarray) -> tuple[Cell, ...]:
     """Measure every labelled cell, each inside its own box.
 
@@ -92,13 +218,20 @@ def measure(pixels: np.ndarray, nucleus: np.ndarray, instances: np.ndarray) -> t
     """
     height, width = instances.shape
     cells = []
+    white = white_point(pixels) if instances.any() else np.zeros(3, np.float32)
     for label, found in enumerate(ndimage.find_objects(instances), start=1):
         if found is None:
             raise ValueError(f"instances: expected labels without gaps, got none of {label}")
         rows, columns = found
         mask = instances[found] == label
         area = int(np.count_nonzero(mask))
-        inner = int(np.count_nonzero(mask & nucleus[found]))
+        own = mask & nucleus[found]
+        inner = int(np.count_nonzero(own))
+        density = optical_density(np.ascontiguousarray(pixels[found]), white)
+        # The nucleus's blurred rim is no cytoplasm, nor is the cell's own rim.
+        rim = cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        cytoplasm = mask & ~rim
+        enough = np.count_nonzero(cytoplasm) >= LEAST_CYTOPLASM * area
         red, green, blue, _ = cv2.mean(np.ascontiguousarray(pixels[found]), mask.astype(np.uint8))
         cells.append(
             Cell(
@@ -111,6 +244,13 @@ def measure(pixels: np.ndarray, nucleus: np.ndarray, instances: np.ndarray) -> t
                 circularity=circularity(mask),
                 solidity=solidity(mask),
                 mean_color=(red, green, blue),
+                nucleus_eccentricity=eccentricity(own) if inner else None,
+                nucleus_circularity=circularity(own) if inner else None,
+                indentation=indentation(own) if inner else None,
+                lobes=lobes(own),
+                chromatin_texture=texture(density[..., 1], own),
+                basophilia=basophilia(density, cytoplasm) if enough else None,
+                nucleus_offset=nucleus_offset(mask, own),
                 touches_border=bool(
                     rows.start == 0 or columns.start == 0 or rows.stop == height or columns.stop == width
                 ),

@@ -34,6 +34,22 @@ class Cell:
         Mean R, G, B over the whole cell, 0 … 255.
     touches_border : bool
         Whether the cell is cut by the image's edge, so that its measures are of a part only.
+    nucleus_eccentricity, nucleus_circularity : float or None
+        As of the cell, of its nucleus (all lobes together), 0 … 1; None without a nucleus.
+    indentation : float or None
+        Depth of the nucleus's deepest cleft over its diameter, 0 (round or oval) … 1; None without a nucleus. See
+        `leuk.segmentation.morphometry.indentation`.
+    lobes : int
+        Parts of the nucleus that lie apart; 0 without a nucleus.
+    chromatin_texture : float or None
+        Spread of the nucleus's optical density in green over its mean, no unit, from 0 (even); None for a nucleus too
+        small to tell.
+    basophilia : float or None
+        Mean optical density of the cytoplasm in red less that in blue: above 0 blue, below 0 pink; None where there is
+        too little cytoplasm.
+    nucleus_offset : float or None
+        Way from the cell's centroid to the nucleus's over the cell's radius, 0 (central) … 1 (at the edge); None
+        without a nucleus.
 
     Raises
     ------
@@ -51,6 +67,13 @@ class Cell:
     solidity: float
     mean_color: tuple[float, float, float]
     touches_border: bool
+    nucleus_eccentricity: float | None = None
+    nucleus_circularity: float | None = None
+    indentation: float | None = None
+    lobes: int = 0
+    chromatin_texture: float | None = None
+    basophilia: float | None = None
+    nucleus_offset: float | None = None
 
     def __post_init__(self) -> None:
         if self.label < 1:
@@ -68,6 +91,16 @@ class Cell:
             value = getattr(self, name)
             if not 0 <= value <= 1:  # also refuses NaN
                 raise ValueError(f"{name}: expected 0 to 1, got {value}")
+        for name in ("nucleus_eccentricity", "nucleus_circularity", "indentation", "nucleus_offset"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{name}: expected 0 to 1, got {value}")
+        for name in ("lobes", "chromatin_texture"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ValueError(f"{name}: expected 0 or more, got {value}")
+        if self.basophilia is not None and not math.isfinite(self.basophilia):
+            raise ValueError(f"basophilia: expected an optical density, got {self.basophilia}")
         if not math.isclose(self.nc_ratio, self.nucleus_area / self.area, abs_tol=1e-6):
             raise ValueError(f"nc_ratio: expected {self.nucleus_area} / {self.area}, got {self.nc_ratio}")
         if len(self.mean_color) != 3 or not all(0 <= c <= 255 for c in self.mean_color):

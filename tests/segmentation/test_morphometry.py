@@ -53,6 +53,72 @@ def test_a_single_pixel_and_none_at_all_have_measures_in_range(measure: object) 
     assert measure(np.zeros((3, 3), bool)) == 0  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("angle", [0, 0.5, 1.1])
+def test_the_cleft_of_a_kidney_is_as_deep_as_it_was_cut(angle: float) -> None:
+    kidney = ellipse(50, 50)
+    y, x = np.mgrid[:141, :141] - 70
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    kidney[(along > 20) & (np.abs(across) < 8)] = False  # from the edge at 50 down to 20
+    diameter = 2 * (np.count_nonzero(kidney) / np.pi) ** 0.5
+    # The hull closes the mouth with a chord, a little nearer than the circle was.
+    assert morphometry.indentation(kidney) == pytest.approx((np.hypot(50, 0) - 0.65 - 20) / diameter, abs=0.02)
+
+
+@pytest.mark.parametrize(("a", "b"), [(30, 30), (40, 25), (9, 9)])
+def test_a_round_or_oval_nucleus_has_no_cleft(a: float, b: float) -> None:
+    assert morphometry.indentation(ellipse(a, b, 0.4)) == 0
+
+
+@pytest.mark.parametrize(("centers", "count"), [([0], 1), ([-20, 20], 2), ([-45, 0, 45], 3)])
+def test_lobes_apart_are_counted_and_specks_are_not(centers: list[int], count: int) -> None:
+    y, x = np.mgrid[:141, :141] - 70
+    nucleus = np.zeros((141, 141), bool)
+    for at in centers:
+        nucleus |= (x - at) ** 2 + y**2 < 15**2
+    nucleus[2:5, 2:5] = True
+    assert morphometry.lobes(nucleus) == count
+
+
+def test_texture_is_the_spread_of_density_over_its_mean() -> None:
+    mask = np.zeros((40, 42), bool)
+    mask[5:35, 5:37] = True
+    density = np.where(np.arange(42) < 21, 0.4, 0.6) * np.ones((40, 1))
+    assert morphometry.texture(np.full((40, 42), 0.5), mask) == pytest.approx(0, abs=1e-6)
+    assert morphometry.texture(density, mask) == pytest.approx(0.2, abs=1e-6)
+    assert morphometry.texture(density, mask & (density < 0)) is None
+
+
+@pytest.mark.parametrize(("density", "expected"), [((0.5, 0.3, 0.1), 0.4), ((0.1, 0.5, 0.4), -0.3), ((0.3,) * 3, 0)])
+def test_blue_cytoplasm_is_above_and_pink_below_zero(density: tuple[float, ...], expected: float) -> None:
+    field = np.ones((20, 20, 3)) * density
+    assert morphometry.basophilia(field, np.ones((20, 20), bool)) == pytest.approx(expected)
+    assert morphometry.basophilia(field, np.zeros((20, 20), bool)) is None
+
+
+def test_a_nucleus_off_the_middle_is_told_in_radii() -> None:
+    y, x = np.mgrid[:141, :141] - 70
+    cell, nucleus = x**2 + y**2 <= 50**2, (x - 20) ** 2 + (y - 15) ** 2 <= 20**2
+    assert morphometry.nucleus_offset(cell, nucleus) == pytest.approx(0.5, abs=0.01)
+    assert morphometry.nucleus_offset(cell, ellipse(20, 20)) == pytest.approx(0, abs=0.01)
+    assert morphometry.nucleus_offset(cell, nucleus & ~cell) is None
+
+
+@pytest.mark.parametrize(("gain", "cast"), [(1.0, (1, 1, 1)), (0.7, (1, 1, 1)), (1.0, (1.0, 0.9, 0.8))])
+def test_colour_measures_do_not_depend_on_exposure_or_white_balance(gain: float, cast: tuple[float, ...]) -> None:
+    cell, nucleus = ellipse(45, 45), ellipse(25, 25)
+    density = np.zeros((141, 141, 3))
+    density[cell] = (0.35, 0.3, 0.1)
+    density[nucleus] = (0.5, 0.8, 0.2)
+    density[nucleus & (np.arange(141) < 70)] *= 0.8
+    pixels = np.round(240 * gain * np.array(cast) * 10**-density).astype(np.uint8)
+    (found,) = morphometry.measure(pixels, nucleus, cell.astype(np.int32))
+    assert found.basophilia == pytest.approx(0.25, abs=0.02)
+    assert found.chromatin_texture == pytest.approx(0.11, abs=0.02)
+    assert found.diameter == pytest.approx(90, rel=0.01)
+    assert found.nucleus_diameter == pytest.approx(50, rel=0.01)
+    assert (found.lobes, found.indentation) == (1, 0)
+
+
 def test_cells_are_measured_apart() -> None:
     pixels = np.zeros((60, 80, 3), np.uint8)
     instances = np.zeros((60, 80), np.int32)

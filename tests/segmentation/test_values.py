@@ -56,6 +56,10 @@ def test_arrays_are_read_only_and_the_callers_own_stay_writable() -> None:
         ({"circularity": 1.2}, ValueError, "circularity: expected 0 to 1, got 1.2"),
         ({"solidity": float("nan")}, ValueError, "solidity: expected 0 to 1, got nan"),
         ({"mean_color": (0.0, 0.0, 256.0)}, ValueError, "mean_color: expected R, G, B"),
+        ({"indentation": 1.5}, ValueError, "indentation: expected 0 to 1, got 1.5"),
+        ({"lobes": -1}, ValueError, "lobes: expected 0 or more"),
+        ({"chromatin_texture": float("nan")}, ValueError, "chromatin_texture: expected 0 or more"),
+        ({"basophilia": float("inf")}, ValueError, "basophilia: expected an optical density"),
     ],
 )
 def test_a_cell_checks_itself(change: dict[str, Any], error: type[Exception], message: str) -> None:

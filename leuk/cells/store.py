@@ -1,0 +1,262 @@
+"""The weights of the classifier of cells, and the one call that suggests a type for every cell of an image."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+from torch.nn import functional
+
+from leuk.cells import crops as cutting
+from leuk.cells.network import CellNetwork
+from leuk.cells.values import TYPES, UNIDENTIFIED, CellType
+from leuk.errors import ModelError
+from leuk.image import SmearImage
+from leuk.models.store import weights_folder
+from leuk.segmentation.values import Segmentation
+
+NAME = "cells"
+KINDS = tuple(key for key in TYPES if key != "blast")
+"""Types that the first network tells apart."""
+BLASTS = "blasts"
+SIDES = {"types": 80, BLASTS: 48}
+"""Side in pixels of what each network is given."""
+COARSE = 1.5
+"""Blur, in pixels of a crop, that brings every cell down to the detail in which blasts were learnt."""
+_BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class CellCard:
+    """What stands beside the weights of the classifier of cells.
+
+    Attributes
+    ----------
+    name, title, kind : str
+        Name of the two files, one line for people, and "cells", which sets the card apart from those of models that
+        read fields.
+    types : tuple of str
+        As `leuk.cells.TYPES`.
+    arguments : mapping
+        Of the two networks, by "types" and "blasts".
+    temperatures : mapping of str to float
+        By which the logits of each are divided.
+    sha256 : str
+        Of the weights file.
+    confident : float
+        Least probability for a suggestion, 0 … 1; below it a cell is unidentified.
+    training, metrics : mapping
+    limits : tuple of str
+    """
+
+    name: str
+    title: str
+    kind: str
+    types: tuple[str, ...]
+    arguments: Mapping[str, Any]
+    temperatures: Mapping[str, float]
+    sha256: str
+    confident: float
+    training: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if tuple(self.types) != TYPES:
+            raise ModelError(f"The card of {self.name!r} names other cell types than this Leuk; restore both files.")
+        if not all(self.temperatures.get(key, 0) > 0 for key in SIDES):
+            raise ModelError(f"The card of {self.name!r} must give a temperature above 0 for each network; mend it.")
+
+
+@dataclass(frozen=True, eq=False)
+class CellModel:
+    """The two networks ready to read, shared by threads.
+
+    Attributes
+    ----------
+    card : CellCard
+    networks : mapping of str to CellNetwork
+        By "types" and "blasts"; in evaluation mode, frozen.
+    """
+
+    card: CellCard
+    networks: Mapping[str, CellNetwork]
+
+
+def coarse(density: Tensor, blur: float = COARSE) -> Tensor:
+    """Return crops, float (N, 3, SIDE, SIDE), without fine detail and at the side that the blast network takes."""
+    radius = math.ceil(2.5 * blur)
+    at = torch.arange(-radius, radius + 1, dtype=density.dtype)
+    kernel = torch.exp(-0.5 * (at / blur) ** 2)
+    kernel = kernel / kernel.sum()
+    count, channels, height, width = density.shape
+    soft = density.reshape(count * channels, 1, height, width)
+    soft = functional.conv2d(soft, kernel[None, None, :, None], padding=(radius, 0))
+    soft = functional.conv2d(soft, kernel[None, None, None, :], padding=(0, radius)).reshape(density.shape)
+    side = (SIDES[BLASTS],) * 2
+    return functional.interpolate(soft, side, mode="bilinear", antialias=True, align_corners=False)
+
+
+def run(networks: Mapping[str, CellNetwork], crops: cutting.Crops | Any) -> dict[str, np.ndarray]:
+    """Return the logits of both networks, float32 (N, 8) and (N, 2), by "types" and "blasts".
+
+    Parameters
+    ----------
+    networks : mapping of str to CellNetwork
+    crops : Crops
+        Whose ``white`` may also be one colour for each, (N, 3).
+    """
+    count = len(crops.pixels)
+    out = {"types": np.zeros((count, len(KINDS)), np.float32), BLASTS: np.zeros((count, 2), np.float32)}
+    white = np.broadcast_to(crops.white, (count, 3))
+    for start in range(0, count, _BATCH):
+        part = slice(start, start + _BATCH)
+        density = torch.from_numpy(
+            np.stack(
+                [
+                    cutting.to_density(p, m, w)
+                    for p, m, w in zip(crops.pixels[part], crops.masks[part], white[part], strict=True)
+                ]
+            )
+        )
+        sizes = torch.from_numpy(np.ascontiguousarray(crops.sizes[part], dtype=np.float32))
+        fine = functional.interpolate(
+            density, (SIDES["types"],) * 2, mode="bilinear", antialias=True, align_corners=False
+        )
+        with torch.inference_mode():
+            out["types"][part] = networks["types"](fine, sizes).numpy()
+            out[BLASTS][part] = networks[BLASTS](coarse(density), sizes).numpy()
+    return out
+
+
+def combine(logits: Mapping[str, np.ndarray], temperatures: Mapping[str, float]) -> np.ndarray:
+    """Join both networks' logits: probabilities, float64 (N, len(TYPES)), of a blast and of each type if it is none."""
+
+    def softmax(x: np.ndarray, temperature: float) -> np.ndarray:
+        x = x.astype(np.float64) / temperature
+        e = np.exp(x - x.max(axis=1, keepdims=True, initial=-np.inf))
+        return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+    blast = softmax(logits[BLASTS], temperatures[BLASTS])[:, 1:]
+    kinds = softmax(logits["types"], temperatures["types"]) * (1 - blast)
+    at = TYPES.index("blast")
+    return np.hstack([kinds[:, :at], blast, kinds[:, at:]])
+
+
+_loading = threading.Lock()
+_loaded: dict[str, CellModel] = {}
+
+
+def load_cells() -> CellModel:
+    """Load the classifier, once a process.
+
+    Raises
+    ------
+    ModelError
+        If the weights are missing, are not the ones that the card describes, or do not fit the networks.
+    """
+    folder = weights_folder()
+    with _loading:
+        if str(folder) not in _loaded:
+            _loaded[str(folder)] = _load(folder)
+        return _loaded[str(folder)]
+
+
+def has_cells() -> bool:
+    """Tell whether the classifier's weights and card are here."""
+    return all((weights_folder() / f"{NAME}.{suffix}").is_file() for suffix in ("json", "safetensors"))
+
+
+def _load(folder: Path) -> CellModel:
+    try:
+        content = json.loads((folder / f"{NAME}.json").read_text(encoding="utf-8"))
+        data = (folder / f"{NAME}.safetensors").read_bytes()
+        known = {f.name: content[f.name] for f in dataclasses.fields(CellCard) if f.name in content}
+        known["types"], known["limits"] = tuple(content["types"]), tuple(content.get("limits", ()))
+        card = CellCard(**known)
+    except FileNotFoundError:
+        raise ModelError("The weights that tell cell types are not here; restore weights/cells.*.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"The card cells.json can't be used ({error}); restore it beside its weights.") from error
+    if hashlib.sha256(data).hexdigest() != card.sha256:
+        raise ModelError("The weights that tell cell types are not the ones their card describes; restore both files.")
+    try:
+        tensors = {key: value.float() for key, value in load_tensors(data).items()}
+        networks = {}
+        for which in SIDES:
+            network = CellNetwork(**card.arguments[which])
+            prefix = which + "."
+            network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+            networks[which] = network.eval().requires_grad_(False)
+    except (SafetensorError, KeyError, RuntimeError, TypeError):
+        raise ModelError("The weights that tell cell types don't fit their card; restore both files.") from None
+    return CellModel(card, networks)
+
+
+def save_cells(folder: Path, card: CellCard, networks: Mapping[str, CellNetwork]) -> CellCard:
+    """Write weights in half precision and their card, whose SHA-256 is filled in; return the card as written."""
+    tensors = {
+        f"{which}.{name}": value.detach().half().contiguous()
+        for which, network in networks.items()
+        for name, value in network.state_dict().items()
+    }
+    data = save_tensors(tensors)
+    written = dataclasses.replace(card, sha256=hashlib.sha256(data).hexdigest())
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{NAME}.safetensors").write_bytes(data)
+    content = {f.name: getattr(written, f.name) for f in dataclasses.fields(written)}
+    text = json.dumps(content, indent=1, ensure_ascii=False, default=list) + "\n"
+    (folder / f"{NAME}.json").write_text(text, encoding="utf-8")
+    return written
+
+
+def classify_cells(
+    image: SmearImage, segmentation: Segmentation, model: CellModel | None = None
+) -> tuple[CellType, ...]:
+    """Suggest a type for every cell.
+
+    Parameters
+    ----------
+    image : SmearImage
+    segmentation : Segmentation
+        Of the same image.
+    model : CellModel, optional
+        The one in the folder of weights by default.
+
+    Returns
+    -------
+    tuple of CellType
+        In the order of `Segmentation.cells`.
+
+    Raises
+    ------
+    ModelError
+        If the weights can't be used.
+    """
+    model = model or load_cells()
+    if not segmentation.cells:
+        return ()
+    crops = cutting.cut(image.pixels, segmentation)
+    probabilities = combine(run(model.networks, crops), model.card.temperatures)
+    return tuple(
+        CellType(cell.label, TYPES[int(p.argmax())] if p.max() >= model.card.confident else UNIDENTIFIED, _tuple(p))
+        for cell, p in zip(segmentation.cells, probabilities, strict=True)
+    )
+
+
+def _tuple(probabilities: np.ndarray) -> tuple[float, ...]:
+    p = np.clip(probabilities, 0, 1)
+    return tuple(float(v) for v in p / p.sum())

@@ -1,0 +1,470 @@
+"""From pictures of single cells and whole fields to the classifier of cell types.
+
+Two networks share the work. One tells the eight types of the PBC set apart, at full detail. The other says whether a
+cell is a blast, and looks at a coarse picture only: the blasts to learn from lie in small, soft photographs of one
+hospital, and at full detail sharpness alone would give them away. Both see nothing around the cell.
+
+Each step writes its result into the run's folder and is skipped when that is there, so that a stopped run goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from leuk import __version__
+from leuk.cells import crops as cutting
+from leuk.cells.network import CellNetwork
+from leuk.cells.store import BLASTS, KINDS, SIDES, CellCard, CellModel, coarse, combine, run, save_cells
+from leuk.cells.values import TYPES
+from leuk.errors import DataError
+from leuk.image import SmearImage, find_images, read_image
+from leuk.segmentation import Cell, Segmentation, segment
+from leuk.training import metrics
+
+log = logging.getLogger(__name__)
+Tell = Callable[[str], None]
+
+SOURCES = ("pbc", "taleqani malignant", "taleqani benign", "bccd", "zheng", "nothing")
+FOLDS = 5
+HELD_OUT = 0
+"""The fold that is measured and never trained on."""
+PER_FIELD = 5
+"""Cells taken from a field of the Taleqani set: more would only repeat its patient."""
+BLAST_TARGETS = {
+    "pbc": 0.02,
+    "bccd": 0.03,
+    "zheng": 0.05,
+    # Not every cell of a malignant field is a blast, and hematogones look like blasts: both labels are weak.
+    "taleqani malignant": 0.9,
+    "taleqani benign": 0.35,
+    "nothing": 0.3,
+}
+"""Probability of a blast that each source is taken for."""
+DRAWN = {
+    "pbc": 0.25,
+    "taleqani malignant": 0.42,
+    "taleqani benign": 0.13,
+    "bccd": 0.08,
+    "zheng": 0.06,
+    "nothing": 0.06,
+}
+"""Share of each source among the cells that the blast network is shown."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Cells cut out of all sources.
+
+    Attributes
+    ----------
+    pixels, masks : numpy.ndarray
+        As in `leuk.cells.crops.Crops`, of all images together.
+    white : numpy.ndarray
+        float32, (N, 3): colour of each one's background.
+    sizes, native : numpy.ndarray
+        float32, (N,): in red cells' diameters (NaN: unknown), and in pixels of the photograph.
+    source, kind : numpy.ndarray
+        int64, (N,): index into `SOURCES`; index into `leuk.cells.store.KINDS`, -1 where no type is known.
+    fold : numpy.ndarray
+        int64, (N,): 0 … 4.
+    file : numpy.ndarray
+        str, (N,).
+    missed : int
+        PBC pictures in which no cell was found, of the held-out fold.
+    """
+
+    pixels: np.ndarray
+    masks: np.ndarray
+    white: np.ndarray
+    sizes: np.ndarray
+    native: np.ndarray
+    source: np.ndarray
+    kind: np.ndarray
+    fold: np.ndarray
+    file: np.ndarray
+    missed: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def of(self, *names: str) -> np.ndarray:
+        """Return which cells are of these sources, bool (N,)."""
+        return np.isin(self.source, [SOURCES.index(name) for name in names])
+
+
+def fold_of(name: str) -> int:
+    """Deal a file out to a fold by the hash of its name."""
+    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % FOLDS
+
+
+def central_cell(segmentation: Segmentation) -> Cell | None:
+    """Return the cell in the middle of a picture of one cell: the one there, else the nearest; None if there is none."""
+    if not segmentation.cells:
+        return None
+    height, width = segmentation.instances.shape
+    label = int(segmentation.instances[height // 2, width // 2])
+    if label:
+        return segmentation.cells[label - 1]
+
+    def away(cell: Cell) -> float:
+        x0, y0, x1, y1 = cell.box
+        return math.hypot((x0 + x1 - width) / 2, (y0 + y1 - height) / 2)
+
+    return min(segmentation.cells, key=away)
+
+
+def gather(data: Path, tell: Tell) -> Cells:
+    """Find and cut out the cells of all sources under a folder laid out as the shared data is.
+
+    Parameters
+    ----------
+    data : pathlib.Path
+        Holds ``pbc/TYPE/``, ``taleqani/Original/CLASS/`` and, if they are there, ``bccd/images``, ``zheng/*`` and
+        ``ood/*``.
+    tell : callable
+        Given a line for each source.
+
+    Raises
+    ------
+    DataError
+        If there are no PBC or Taleqani pictures.
+    """
+    parts: dict[str, list[Any]] = {f.name: [] for f in dataclasses.fields(Cells)}
+
+    def add(crops: cutting.Crops, cells: Sequence[Cell], source: str, kind: int, file: str, fold: int) -> None:
+        parts["pixels"].append(crops.pixels)
+        parts["masks"].append(crops.masks)
+        parts["white"].append(np.repeat(crops.white[None], len(cells), axis=0))
+        parts["sizes"].append(crops.sizes)
+        parts["native"].append(np.array([cell.diameter for cell in cells], np.float32))
+        parts["source"].append(np.full(len(cells), SOURCES.index(source)))
+        parts["kind"].append(np.full(len(cells), kind))
+        parts["fold"].append(np.full(len(cells), fold))
+        parts["file"].append(np.full(len(cells), file, dtype="U80"))
+
+    def single(path: Path, source: str, kind: int, file: str, image: SmearImage | None = None) -> None:
+        image = image or read_image(path)
+        found = segment(image, "default")
+        cell = central_cell(found)
+        if cell is None:
+            parts["missed"].append(file)
+            return
+        add(cutting.cut(image.pixels, found, (cell,)), (cell,), source, kind, file, fold_of(file))
+
+    for kind, name in enumerate(KINDS):
+        for path in sorted((data / "pbc" / name).glob("*")):
+            single(path, "pbc", kind, f"{name}/{path.name}")
+        tell(f"pbc {name}: {len(parts['source'])}")
+    for name in ("Benign", "Early", "Pre", "Pro"):
+        for path in sorted((data / "taleqani" / "Original" / name).glob("*")):
+            image = read_image(path)
+            found = segment(image, "default")
+            rng = np.random.default_rng(fold_of(path.name) + len(found.cells))
+            malignant = name != "Benign"
+            fit = [
+                c
+                for c in found.cells
+                if not c.touches_border and c.solidity > 0.88 and c.diameter > 14 and c.nc_ratio > 0.45 * malignant
+            ]
+            keep = tuple(fit[i] for i in np.sort(rng.permutation(len(fit))[:PER_FIELD]))
+            if keep:
+                source = "taleqani malignant" if malignant else "taleqani benign"
+                add(cutting.cut(image.pixels, found, keep), keep, source, -1, path.name, fold_of(path.name))
+        tell(f"taleqani {name}: {len(parts['source'])}")
+    for path in sorted((data / "bccd" / "images").glob("*")):
+        image = read_image(path)
+        found = segment(image, "default")
+        keep = tuple(c for c in found.cells if not c.touches_border and c.solidity > 0.85 and c.diameter > 70)
+        if keep:
+            add(cutting.cut(image.pixels, found, keep), keep, "bccd", -1, path.name, fold_of(path.name))
+    for path in sorted((data / "zheng").glob("*/*")):
+        if path.suffix.lower() in (".bmp", ".jpg", ".jpeg"):
+            single(path, "zheng", -1, path.name)
+    for path in find_images([str(data / "ood")]) if (data / "ood").is_dir() else []:
+        for number in range(3):
+            made = _nothing(read_image(path).pixels, np.random.default_rng([number, fold_of(path.name), 3]))
+            add(made, (), "nothing", -1, path.name, fold_of(path.name))
+            for name, value in (("native", 60.0), ("source", SOURCES.index("nothing")), ("kind", -1)):
+                parts[name].append(np.array([value]))
+            parts["white"].append(made.white[None])
+            parts["fold"].append(np.array([fold_of(path.name)]))
+            parts["file"].append(np.array([path.name], dtype="U80"))
+    missed = np.array(parts.pop("missed"), dtype="U80")
+    if not parts["source"]:
+        raise DataError(f"The folder {data} holds no cells to learn from; it needs pbc/ and taleqani/Original/.")
+    whole = {name: np.concatenate(values) for name, values in parts.items()}
+    for name in ("source", "kind", "fold"):
+        whole[name] = whole[name].astype(np.int64)
+    cells = Cells(**whole, missed=missed)
+    if not (cells.of("pbc").any() and cells.of("taleqani malignant").any()):
+        raise DataError(f"The folder {data} lacks pbc/ or taleqani/Original/; both are needed.")
+    tell(", ".join(f"{name} {int(cells.of(name).sum())}" for name in SOURCES) + f"; missed {len(missed)}")
+    return cells
+
+
+def _nothing(pixels: np.ndarray, rng: np.random.Generator) -> cutting.Crops:
+    """Cut a round piece out of a picture that is no smear."""
+    height, width = pixels.shape[:2]
+    side = int(min(height, width) * rng.uniform(0.15, 0.9))
+    top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+    part = np.ascontiguousarray(pixels[top : top + side, left : left + side])
+    image = cv2.resize(part, (cutting.SIDE, cutting.SIDE), interpolation=cv2.INTER_AREA)
+    mask = np.zeros((cutting.SIDE, cutting.SIDE), np.uint8)
+    axes = tuple(int(v) for v in cutting.DIAMETER / 2 * np.exp(rng.uniform(-0.2, 0.2, 2)))
+    cv2.ellipse(mask, (cutting.SIDE // 2, cutting.SIDE // 2), axes, float(rng.uniform(0, 180)), 0, 360, 1, -1)
+    white = np.percentile(image.reshape(-1, 3), 98, axis=0).astype(np.float32)
+    size = np.array([rng.uniform(0.5, 3) if rng.random() < 0.5 else np.nan], np.float32)
+    return cutting.Crops(image[None], mask[None], np.maximum(white, 8), size)
+
+
+# ---- training -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one of the two networks is trained.
+
+    Attributes
+    ----------
+    epochs, steps : int
+        And batches an epoch.
+    batch : int
+    rate, decay : float
+        Highest learning rate (AdamW, warmed up, then a cosine to zero) and weight decay.
+    average : float
+        Decay of the running average of the weights, a step; the averaged weights are the result.
+    smoothing : float
+        Label smoothing.
+    grey : float
+        Probability of losing all colour.
+    color : float
+        How strongly the channels' densities are mixed with one another.
+    unknown : float
+        Probability of not being told the size.
+    blank : float
+        Share of pictures that are no cell, whose target is the uniform distribution.
+    widths : tuple of int
+        Of `CellNetwork`.
+    seed : int
+    """
+
+    epochs: int
+    steps: int = 50
+    batch: int = 64
+    rate: float = 2e-3
+    decay: float = 0.05
+    average: float = 0.995
+    smoothing: float = 0.05
+    grey: float = 0.1
+    color: float = 0.12
+    unknown: float = 0.3
+    blank: float = 0.06
+    widths: tuple[int, int, int, int] = (32, 48, 96, 160)
+    seed: int = 0
+
+
+RECIPES = {
+    "types": Recipe(epochs=36),
+    "blasts": Recipe(
+        epochs=16,
+        steps=100,
+        rate=1.5e-3,
+        smoothing=0.0,
+        grey=0.4,
+        color=0.25,
+        unknown=0.4,
+        widths=(32, 48, 96, 128),
+    ),
+}
+
+
+def change(cells: Cells, index: int, recipe: Recipe, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Return a changed copy of a cell, as optical density (3, SIDE, SIDE), and its changed size."""
+    image, mask = cells.pixels[index], cells.masks[index]
+    side = cutting.SIDE
+    if rng.random() < 0.3:
+        factor = rng.uniform(0.35, 0.9)
+        small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        if rng.random() < 0.5:
+            _, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))])
+            small = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        image = cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR)
+    angle, zoom = rng.uniform(0, 2 * math.pi), math.exp(rng.uniform(-0.17, 0.17))
+    stretch = math.exp(rng.uniform(-0.06, 0.06))
+    c, s = math.cos(angle) * zoom, math.sin(angle) * zoom
+    flip = -1 if rng.random() < 0.5 else 1
+    linear = np.array([[c * stretch * flip, -s], [s * stretch * flip, c]])
+    middle = np.full(2, (side - 1) / 2)
+    matrix = np.column_stack([linear, middle - linear @ middle + rng.uniform(-3, 3, 2)])
+    border = tuple(float(v) for v in cells.white[index])
+    image = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=border)
+    mask = cv2.warpAffine(mask, matrix, (side, side), flags=cv2.INTER_NEAREST)
+    if rng.random() < 0.3:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.8))
+    white = cells.white[index] * np.exp(rng.uniform(-0.05, 0.05, 3))
+    density = cutting.to_density(image, mask, white.astype(np.float32), rng.uniform(-0.06, 0.14))
+    if rng.random() < 0.1:  # cut by the edge of a photograph
+        angle, reach = rng.uniform(0, 2 * math.pi), rng.uniform(0, 24)
+        y, x = np.mgrid[:side, :side] - side / 2
+        density = density * (x * math.cos(angle) + y * math.sin(angle) < reach)
+    mix = np.eye(3) + rng.uniform(-recipe.color, recipe.color, (3, 3))
+    if rng.random() < recipe.grey:
+        mix = np.repeat(rng.dirichlet(np.full(3, 2.0))[None], 3, axis=0)
+    mix *= np.exp(rng.uniform(-0.25, 0.25, (3, 1)))
+    density = (mix @ density.reshape(3, -1)).reshape(3, side, side)
+    power = math.exp(rng.uniform(-0.25, 0.25))
+    density = np.sign(density) * np.abs(density) ** power
+    if rng.random() < 0.3:
+        density = density + rng.normal(0, rng.uniform(0.005, 0.04), density.shape) * (density != 0)
+    size = float(cells.sizes[index]) * math.exp(rng.normal(0, 0.08))
+    return density.astype(np.float32), float("nan") if rng.random() < recipe.unknown else size
+
+
+def _batches(
+    cells: Cells, which: str, pool: np.ndarray, recipe: Recipe, epoch: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield augmented densities, sizes and target distributions; all randomness hangs on the seed and the epoch."""
+    rng = np.random.default_rng([recipe.seed, epoch, len(which)])
+    weight = np.zeros(len(pool))
+    if which == "types":
+        known = cells.kind[pool] >= 0
+        counts = np.bincount(cells.kind[pool][known], minlength=len(KINDS))
+        weight[known] = (1 - recipe.blank) / np.count_nonzero(counts) / counts[cells.kind[pool][known]]
+        blank = cells.of("nothing")[pool]
+        weight[blank] = recipe.blank / max(1, np.count_nonzero(blank))
+    else:
+        for name, share in DRAWN.items():
+            mine = cells.of(name)[pool]
+            weight[mine] = share / max(1, np.count_nonzero(mine))
+    order = rng.choice(pool, size=recipe.steps * recipe.batch, p=weight / weight.sum())
+    classes = len(KINDS) if which == "types" else 2
+    for start in range(0, len(order), recipe.batch):
+        chosen = order[start : start + recipe.batch]
+        made = [change(cells, int(i), recipe, np.random.default_rng(rng.integers(2**63))) for i in chosen]
+        density = torch.from_numpy(np.stack([d for d, _ in made]))
+        target = np.full((len(chosen), classes), recipe.smoothing / classes, np.float32)
+        for row, i in enumerate(chosen):
+            if which == "types":
+                if cells.kind[i] >= 0:
+                    target[row, cells.kind[i]] += 1 - recipe.smoothing
+                else:
+                    target[row] = 1 / classes
+            else:
+                p = BLAST_TARGETS[SOURCES[cells.source[i]]]
+                target[row] = (1 - p, p)
+        blur = float(rng.uniform(1.0, 2.2))
+        density = coarse(density, blur) if which == BLASTS else functional.interpolate(
+            density, (SIDES[which],) * 2, mode="bilinear", antialias=True, align_corners=False
+        )
+        yield density, torch.tensor([s for _, s in made], dtype=torch.float32), torch.from_numpy(target)
+
+
+def _ahead(batches: Iterator[tuple[Tensor, Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Prepare the next batch in a thread while the network works on this one."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
+
+
+def train(cells: Cells, which: str, recipe: Recipe, folder: Path, tell: Tell) -> CellNetwork:
+    """Train one of the two networks on all folds but the held-out one.
+
+    Parameters
+    ----------
+    cells : Cells
+    which : str
+        "types" or "blasts".
+    recipe : Recipe
+    folder : pathlib.Path
+        For the checkpoint; goes on from it if there is one.
+    tell : callable
+        Given each epoch's figures.
+
+    Returns
+    -------
+    CellNetwork
+        With its averaged weights, in evaluation mode.
+
+    Raises
+    ------
+    DataError
+        If the checkpoint belongs to another recipe.
+    """
+    pool = np.flatnonzero(cells.fold != HELD_OUT)
+    torch.manual_seed(recipe.seed)
+    network = CellNetwork(len(KINDS) if which == "types" else 2, recipe.widths)
+    averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    plain = [p for p in network.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": recipe.decay}, {"params": plain, "weight_decay": 0.0}], lr=recipe.rate
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint, first, step = folder / f"{which}.pt", 0, 0
+    described = json.dumps(dataclasses.asdict(recipe))
+    if checkpoint.is_file():
+        state = torch.load(checkpoint, weights_only=True)
+        if state["recipe"] != described:
+            raise DataError(f"The checkpoint in {folder.name} was made by another recipe; start anew in another folder.")
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        averaged, first, step = state["averaged"], state["epoch"], state["step"]
+    total = recipe.epochs * recipe.steps
+    for epoch in range(first, recipe.epochs):
+        began, sum_loss, right, seen = time.perf_counter(), 0.0, 0, 0
+        torch.manual_seed(recipe.seed * 100_003 + epoch)
+        network.train()
+        for density, sizes, target in _ahead(_batches(cells, which, pool, recipe, epoch)):
+            warm = min(1.0, (step + 1) / max(1, total // 20))
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.rate * warm * 0.5 * (1 + math.cos(math.pi * step / total))
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = network(density, sizes)
+            loss = functional.cross_entropy(logits.float(), target)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+            optimizer.step()
+            step += 1
+            keep = min(recipe.average, step / (step + 10))
+            with torch.no_grad():
+                for name, value in network.state_dict().items():
+                    averaged[name].lerp_(value, 1 - keep)
+            sum_loss += float(loss.detach()) * len(density)
+            right += int((logits.argmax(1) == target.argmax(1)).sum())
+            seen += len(density)
+        state = {
+            "recipe": described,
+            "network": network.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "averaged": averaged,
+            "epoch": epoch + 1,
+            "step": step,
+        }
+        # Written beside and moved into place: a kill leaves the old checkpoint or the new one, never half of one.
+        torch.save(state, checkpoint.with_suffix(".part"))
+        checkpoint.with_suffix(".part").replace(checkpoint)
+        took = time.perf_counter() - began
+        tell(f"{which} {epoch + 1}: loss {sum_loss / seen:.4f}, accuracy {right / seen:.4f}, {took:.1f} s")
+    network.load_state_dict(averaged)
+    return network.eval()
