@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -144,3 +145,229 @@ def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> float:
         else:
             low = left
     return float(np.exp((low + high) / 2))
+
+
+# ---- all figures at once, with intervals --------------------------------------------------------------------------
+
+
+def cross_temperatures(labels: np.ndarray, logits: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Return logits divided by temperatures that were fitted on the other folds.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        int, (N,).
+    logits : numpy.ndarray
+        (N, C).
+    folds : numpy.ndarray
+        int, (N,); with one fold alone nothing can be fitted elsewhere, and the logits come back as they are.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, (N, C).
+    """
+    scaled = logits.astype(np.float64)
+    for fold in np.unique(folds):
+        others = folds != fold
+        if others.any():
+            scaled[~others] /= fit_temperature(labels[others], logits[others])
+    return scaled
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> np.ndarray:
+    """Return the reliability curve of the likeliest class.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, (bins, 3): number of fields, mean confidence and accuracy of each bin of equal width; nan where empty.
+    """
+    sums = _calibration_sums(labels, probabilities, bins)
+    with np.errstate(invalid="ignore"):
+        return np.stack([sums[:, 2], sums[:, 1] / sums[:, 2], sums[:, 0] / sums[:, 2]], axis=1)
+
+
+def _calibration_sums(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> np.ndarray:
+    """Return by bin the sums of right, confidence and one: (bins, 3)."""
+    sums = np.zeros((bins, 3))
+    np.add.at(sums, *_calibration_parts(labels, probabilities, bins))
+    return sums
+
+
+def _calibration_parts(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    confidence = probabilities.max(1)
+    right = probabilities.argmax(1) == labels
+    return np.minimum((confidence * bins).astype(int), bins - 1), np.stack(
+        [right, confidence, np.ones(len(labels))], axis=1
+    )
+
+
+def sensitivity_at_specificity(labels: np.ndarray, score: np.ndarray, specificity: float = 0.95) -> float:
+    """Return the greatest sensitivity of a threshold on a score that keeps a specificity.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        bool, (N,): positive.
+    score : numpy.ndarray
+        float, (N,): higher for positive.
+    specificity : float
+        At least, 0 … 1.
+
+    Returns
+    -------
+    float
+        nan if one of both kinds is missing.
+    """
+    return float(_ranked(np.ones((1, len(labels))), labels, score, specificity)[1][0])
+
+
+def _ranked(
+    weights: np.ndarray, positive: np.ndarray, score: np.ndarray, specificity: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return AUROC and sensitivity at a specificity for each row of the fields' weights, (D, N)."""
+    order = np.argsort(-score, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(score[order]) != 0])
+    # Fields of one score are called together: counts run over distinct scores, from the highest.
+    ups = np.add.reduceat(weights[:, order] * positive[order], starts, axis=1)
+    downs = np.add.reduceat(weights[:, order] * ~positive[order], starts, axis=1)
+    up, down = ups.sum(1), downs.sum(1)
+    above = np.cumsum(ups, 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        area = (downs * (above - ups / 2)).sum(1) / (up * down)
+        kept = np.cumsum(downs, 1) <= (1 - specificity) * down[:, None] + 1e-9
+        caught = np.where(kept, above, 0).max(1) / up
+        return area, np.where(down > 0, caught, np.nan)
+
+
+def all_figures(
+    labels: np.ndarray,
+    logits: np.ndarray,
+    classes: Sequence[str],
+    folds: np.ndarray,
+    groups: np.ndarray,
+    draws: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return every figure of merit of out-of-fold predictions, with 95 % intervals by bootstrap over whole groups.
+
+    Sums over fields are taken by group once; a draw is then a vector of how often each group was drawn.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        int, (N,).
+    logits : numpy.ndarray
+        (N, C), or logarithms of probabilities.
+    classes : sequence of str
+        C keys; benign is found by its name, all others are malignant.
+    folds, groups : numpy.ndarray
+        int, (N,).
+    draws, seed : int
+
+    Returns
+    -------
+    dict
+        ``{"value", "interval"}`` for accuracy, balanced_accuracy, macro_f1, benign_recall, malignant_sensitivity,
+        malignant_specificity, malignant_auroc, sensitivity_at_95_specificity, ece_before, ece, brier_before, brier and,
+        under ``per_class`` and a class's key, precision, recall and f1; also ``confusion``, ``temperature`` and
+        ``reliability`` before and after scaling. A figure that the fields can't give is None.
+    """
+    count, benign = len(classes), list(classes).index("benign")
+    rng = np.random.default_rng(seed)
+    names, group = np.unique(groups, return_inverse=True)
+    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws).astype(np.float64)
+    weights = np.concatenate([np.ones((1, len(names))), drawn])  # the first row is the fields as they are
+    before, after = _softmax(logits), _softmax(cross_temperatures(labels, logits, folds))
+
+    by_group = np.zeros((len(names), count, count))
+    np.add.at(by_group, (group, labels, before.argmax(1)), 1)
+    counts = np.tensordot(weights, by_group, 1)
+    figures = _count_figures(counts, classes, benign)
+
+    positive = labels != benign
+    figures["malignant_auroc"], figures["sensitivity_at_95_specificity"] = _ranked(
+        weights[:, group], positive, 1 - after[:, benign], 0.95
+    )
+    total = counts.sum((1, 2))
+    for suffix, probabilities in (("_before", before), ("", after)):
+        distance = ((probabilities - np.eye(count)[labels]) ** 2).sum(1)
+        figures[f"brier{suffix}"] = weights @ np.bincount(group, distance, len(names)) / total
+        which, parts = _calibration_parts(labels, probabilities, 15)
+        sums = np.zeros((len(names), 15, 3))
+        np.add.at(sums, (group, which), parts)
+        binned = np.tensordot(weights, sums, 1)
+        figures[f"ece{suffix}"] = np.abs(binned[..., 0] - binned[..., 1]).sum(1) / total
+
+    told: dict[str, Any] = {"fields": len(labels)}
+    for name, values in figures.items():
+        place = told
+        if ":" in name:
+            kind, figure = name.split(":")
+            place, name = told.setdefault("per_class", {}).setdefault(kind, {}), figure
+        place[name] = _told(values)
+    told["confusion"] = by_group.sum(0).astype(int).tolist()
+    told["temperature"] = round(fit_temperature(labels, logits), 4)
+    told["reliability"] = {
+        key: [[None if np.isnan(v) else round(float(v), 4) for v in row] for row in reliability(labels, p)]
+        for key, p in (("before", before), ("after", after))
+    }
+    return told
+
+
+def share(right: np.ndarray, groups: np.ndarray, draws: int = 1000, seed: int = 0) -> dict[str, Any]:
+    """Return a share of fields, with its interval by bootstrap over whole groups.
+
+    Parameters
+    ----------
+    right : numpy.ndarray
+        bool, (N,).
+    groups : numpy.ndarray
+        int, (N,).
+    draws, seed : int
+
+    Returns
+    -------
+    dict
+        ``value`` and ``interval``.
+    """
+    rng = np.random.default_rng(seed)
+    names, group = np.unique(groups, return_inverse=True)
+    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+    weights = np.concatenate([np.ones((1, len(names))), drawn])
+    sums, total = np.bincount(group, right, len(names)), np.bincount(group, minlength=len(names))
+    return _told(weights @ sums / (weights @ total)) or {}
+
+
+def _count_figures(counts: np.ndarray, classes: Sequence[str], benign: int) -> dict[str, np.ndarray]:
+    """Return figures of confusion counts, (D, C, C), rows true: arrays (D,)."""
+    hits, true, said = np.diagonal(counts, axis1=1, axis2=2), counts.sum(2), counts.sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall, precision, f1 = hits / true, hits / said, 2 * hits / (true + said)
+        occurs = true > 0
+        figures = {
+            "accuracy": hits.sum(1) / true.sum(1),
+            "balanced_accuracy": np.where(occurs, recall, 0).sum(1) / occurs.sum(1),
+            "macro_f1": np.where(occurs, f1, 0).sum(1) / occurs.sum(1),
+            "benign_recall": recall[:, benign],
+        }
+        bad = [i for i in range(len(classes)) if i != benign]
+        figures["malignant_sensitivity"] = counts[:, bad][:, :, bad].sum((1, 2)) / true[:, bad].sum(1)
+        figures["malignant_specificity"] = recall[:, benign]
+    for i, name in enumerate(classes):
+        figures |= {f"{name}:precision": precision[:, i], f"{name}:recall": recall[:, i], f"{name}:f1": f1[:, i]}
+    return figures
+
+
+def _told(values: np.ndarray) -> dict[str, Any] | None:
+    """Return the first of the values and the interval of the rest."""
+    if np.isnan(values[0]):
+        return None
+    low, high = np.nanpercentile(values[1:], [2.5, 97.5])
+    return {"value": round(float(values[0]), 4), "interval": [round(float(low), 4), round(float(high), 4)]}
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = np.exp(logits - logits.max(1, keepdims=True))
+    return shifted / shifted.sum(1, keepdims=True)

@@ -56,3 +56,77 @@ def test_interval_widens_when_fields_of_a_group_agree() -> None:
     grouped = metrics.group_interval(metrics.accuracy, labels, p, np.repeat(np.arange(20), 20))
     single = metrics.group_interval(metrics.accuracy, labels, p, np.arange(400))
     assert grouped[0] < single[0] < metrics.accuracy(labels, p) < single[1] < grouped[1]
+
+
+def test_sensitivity_at_a_specificity_against_scikit_learn(scored: tuple[np.ndarray, np.ndarray]) -> None:
+    labels, p = scored
+    fpr, tpr, _ = reference.roc_curve(labels > 0, 1 - p[:, 0], drop_intermediate=False)
+    found = metrics.sensitivity_at_specificity(labels > 0, 1 - p[:, 0], 0.95)
+    assert found == pytest.approx(tpr[fpr <= 0.05].max())
+
+
+@pytest.mark.parametrize(
+    ("score", "expected"),
+    [([0.1, 0.2, 0.8, 0.9], 1.0), ([0.8, 0.9, 0.1, 0.2], 0.0), ([0.5] * 4, 0.0), ([0.1, 0.5, 0.4, 0.6], 0.5)],
+)
+def test_sensitivity_at_full_specificity(score: list[float], expected: float) -> None:
+    positive = np.array([False, False, True, True])
+    assert metrics.sensitivity_at_specificity(positive, np.array(score), 1.0) == expected
+
+
+def test_all_figures_against_scikit_learn(scored: tuple[np.ndarray, np.ndarray]) -> None:
+    labels, p = scored
+    folds, groups = np.arange(300) % 5, np.arange(300) // 10
+    classes = ("benign", "early_pre_b", "pre_b", "pro_b")
+    told = metrics.all_figures(labels, np.log(p), classes, folds, groups, draws=50)
+    predicted = p.argmax(1)
+    precision, recall, f1, _ = reference.precision_recall_fscore_support(labels, predicted)
+    for i, name in enumerate(classes):
+        row = told["per_class"][name]
+        assert [row[key]["value"] for key in ("precision", "recall", "f1")] == pytest.approx(
+            [precision[i], recall[i], f1[i]], abs=1e-4
+        )
+    assert told["accuracy"]["value"] == pytest.approx(metrics.accuracy(labels, p), abs=1e-4)
+    assert told["macro_f1"]["value"] == pytest.approx(f1.mean(), abs=1e-4)
+    assert told["brier_before"]["value"] == pytest.approx(metrics.brier(labels, p), abs=1e-4)
+    assert told["ece_before"]["value"] == pytest.approx(metrics.calibration_error(labels, p), abs=1e-4)
+    caught = reference.recall_score(labels > 0, predicted > 0)
+    assert told["malignant_sensitivity"]["value"] == pytest.approx(caught, abs=1e-4)
+    assert told["malignant_specificity"]["value"] == pytest.approx(recall[0], abs=1e-4)
+    # each fold's scores are scaled by a temperature of its own, so that the area differs a little from the plain one
+    assert told["malignant_auroc"]["value"] == pytest.approx(metrics.malignant_auroc(labels, p), abs=0.01)
+    assert told["confusion"] == reference.confusion_matrix(labels, predicted).tolist()
+    assert sum(row[0] for row in told["reliability"]["before"]) == 300
+
+
+def test_the_fast_interval_is_that_of_drawing_groups(scored: tuple[np.ndarray, np.ndarray]) -> None:
+    labels, p = scored
+    groups = np.arange(300) // 15
+    told = metrics.all_figures(labels, np.log(p), ("benign", "a", "b", "c"), np.arange(300) % 5, groups, draws=4000)
+    for name, metric in (("accuracy", metrics.accuracy), ("macro_f1", metrics.macro_f1)):
+        slow = metrics.group_interval(metric, labels, p, groups, draws=1000)
+        assert told[name]["interval"] == pytest.approx(slow, abs=0.008)
+    right = metrics.share(p.argmax(1) == labels, groups, draws=4000)
+    assert right["interval"] == pytest.approx(told["accuracy"]["interval"], abs=0.008)
+
+
+def test_scaling_mends_overconfidence_with_what_other_folds_say() -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.normal(size=(4000, 3)) * 1.5
+    p = np.exp(truth) / np.exp(truth).sum(1, keepdims=True)
+    labels = np.array([rng.choice(3, p=row) for row in p])
+    told = metrics.all_figures(
+        labels, truth * 4, ("benign", "a", "b"), np.arange(4000) % 5, np.arange(4000) // 4, draws=20
+    )
+    assert told["temperature"] == pytest.approx(4, rel=0.1)
+    assert told["ece_before"]["value"] > 0.1 > 0.03 > told["ece"]["value"]
+    assert told["brier"]["value"] < told["brier_before"]["value"]
+
+
+def test_figures_that_fields_cannot_give_are_none() -> None:
+    told = metrics.all_figures(
+        np.ones(6, int), np.tile([0.0, 1.0], (6, 1)), ("benign", "malignant"), np.zeros(6, int), np.arange(6), draws=10
+    )
+    assert told["malignant_auroc"] is None
+    assert told["benign_recall"] is None
+    assert told["accuracy"] == {"value": 1.0, "interval": [1.0, 1.0]}
