@@ -4,28 +4,64 @@ from __future__ import annotations
 
 import argparse
 import functools
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
 
 from leuk.cli.common import READ, make_folder
+from leuk.errors import OptionError
+
+if TYPE_CHECKING:
+    from leuk.training.systems import Step
 
 
 def add(commands: Any) -> None:
     """Add the commands to a parser's subparsers."""
-    train = commands.add_parser("train", help="train the reader on the public set and write its weights and card")
-    train.add_argument("system", choices=["reader"], help="what to train")
-    train.add_argument("--data", type=Path, required=True, metavar="DIR", help="holds Original/ and groups.csv")
+    from leuk.models.systems import SYSTEMS
+
+    train = commands.add_parser("train", help="train a system on labelled fields and write its weights and card")
+    train.add_argument("system", choices=list(SYSTEMS), metavar="SYSTEM", help=f"what to train: {', '.join(SYSTEMS)}")
     train.add_argument(
-        "--run", type=Path, required=True, dest="folder", metavar="DIR", help="checkpoints and logs; goes on"
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="class folders, Original/Segmented, ALL-IDB's names, or a CSV of path and label",
     )
-    train.add_argument("--others", type=Path, metavar="DIR", help="pictures that are no smears")
+    train.add_argument(
+        "--run",
+        type=Path,
+        dest="folder",
+        metavar="DIR",
+        help="checkpoints, logs and curves (default: runs/SYSTEM.PARTITION)",
+    )
     train.add_argument(
         "--weights", type=Path, metavar="DIR", help="where to write the result (default: the run's folder)"
     )
+    train.add_argument("--resume", action="store_true", help="go on where a stopped run was; what is done stays")
+    train.add_argument(
+        "--partition", default="grouped", choices=["grouped", "random"], help="what is held out (default: grouped)"
+    )
+    train.add_argument("--folds", metavar="N,N", help="folds to train, from 0 (default: all)")
+    train.add_argument("--epochs", type=int, metavar="N", help="instead of the preset's")
+    train.add_argument("--size", type=int, metavar="N", help="side of the input in pixels, instead of the preset's")
+    train.add_argument("--reduced", action="store_true", help="the shorter preset, for a few processor cores")
+    train.add_argument("--pretrained", action="store_true", help="begin with ImageNet weights, downloaded once")
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="of all randomness (default: 0)")
+    train.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, … (default: auto)")
+    train.add_argument("--skip-broken", action="store_true", help="leave images out that can't be read, and name them")
+    train.add_argument("--others", type=Path, metavar="DIR", help="for the reader: pictures that are no smears")
     train.set_defaults(run=_train)
 
 
 def _train(options: argparse.Namespace) -> int:
+    options.folder = options.folder or Path("runs") / f"{options.system}.{options.partition}"
+    return _train_reader(options) if options.system == "reader" else _train_system(options)
+
+
+def _train_reader(options: argparse.Namespace) -> int:
     from leuk.data.taleqani import load_fields
     from leuk.training.reader import finish, fit, pictures_in
 
@@ -33,7 +69,93 @@ def _train(options: argparse.Namespace) -> int:
     tell = functools.partial(print, flush=True)
     fit(fields, make_folder(options.folder), others=pictures_in(options.others) if options.others else (), tell=tell)
     card = finish(fields, options.folder, make_folder(options.weights or options.folder), tell=tell)
-    for name in ("accuracy", "macro_f1", "benign_recall", "malignant_auroc"):
-        low, high = card.metrics[name]["interval"]
-        print(f"{name}: {card.metrics[name]['value']:.4f} ({low:.4f} to {high:.4f})")
+    _print_figures(card.metrics)
     return READ
+
+
+def _train_system(options: argparse.Namespace) -> int:
+    from leuk.models.store import choose_device
+    from leuk.models.systems import find_system
+    from leuk.training.fields import gather
+    from leuk.training.finish import finish
+    from leuk.training.presets import PRESETS, REDUCED
+    from leuk.training.systems import fit
+
+    system = find_system(options.system)
+    preset = (REDUCED if options.reduced else PRESETS)[options.system]
+    if options.epochs is not None:
+        preset = replace(preset, epochs=_at_least(1, options.epochs, "--epochs"))
+    if options.size is not None:
+        preset = replace(preset, size=_at_least(32, options.size, "--size"))
+    choose_device(options.device)
+    data = gather(options.data, system, options.partition, skip_broken=options.skip_broken)
+    for problem in data.problems:
+        print(problem)
+    with _Bar() as bar:
+        run = fit(
+            system,
+            data,
+            make_folder(options.folder),
+            preset,
+            partition=options.partition,
+            folds=_numbers(options.folds),
+            seed=options.seed,
+            pretrained=options.pretrained,
+            device=options.device,
+            resume=options.resume,
+            report=bar.show,
+        )
+    tell = functools.partial(print, flush=True)
+    weights = make_folder(options.weights or options.folder)
+    card = finish(run, data, options.folder, weights, device=options.device, tell=tell)
+    _print_figures(card.metrics["random"] if card.training["partition"] != options.partition else card.metrics)
+    return READ
+
+
+class _Bar:
+    """A bar a fold: steps, loss, accuracy and the time left."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+        self._fold = -1
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, step: Step) -> None:
+        """Show where training stands."""
+        if step.fold != self._fold:
+            self.__exit__()
+            # What a stopped run had done counts as done, but not as done now: the time left stays true.
+            self._bar = tqdm(total=step.steps, initial=step.step - 1, unit="step", desc=f"fold {step.fold}")
+            self._fold = step.fold
+        if self._bar is not None:
+            self._bar.set_postfix_str(
+                f"epoch {step.epoch}/{step.epochs}, loss {step.loss:.4f}, accuracy {step.accuracy:.4f}", refresh=False
+            )
+            self._bar.update()
+
+
+def _at_least(least: int, value: int, option: str) -> int:
+    if value < least:
+        raise OptionError(f"{option} {value} is too small; use at least {least}.")
+    return value
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise OptionError(f"--folds {text} is no list of numbers; write for example --folds 0,1.") from None
+
+
+def _print_figures(metrics: Any) -> None:
+    for name in ("accuracy", "macro_f1", "benign_recall", "malignant_auroc"):
+        low, high = metrics[name]["interval"]
+        print(f"{name}: {metrics[name]['value']:.4f} ({low:.4f} to {high:.4f})")

@@ -6,23 +6,33 @@ once done, the network of fold N, which has seen the other folds only.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from dataclasses import asdict, dataclass
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
-from safetensors.torch import load_file
-from torch import nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
 
-from leuk.classification import run_network
+from leuk.classification import run_network, to_tensor
 from leuk.errors import DataError
 from leuk.models.preprocessing import hide_corner, preprocess
+from leuk.models.store import choose_device, rounded
 from leuk.models.systems import System, build_network, find_system
+from leuk.training.fields import FIELD, TrainingSet
+from leuk.training.presets import Preset, Warp
 
-FIELD = 224
-"""Side in pixels of the fields that systems are trained on; other fields are brought to it."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,9 +45,8 @@ class Run:
         Name of the system.
     partition : str
         "grouped" or "random".
-    size : int
-        Side in pixels of the network's input.
-    epochs : int
+    preset : dict
+        The training, as `leuk.training.presets.Preset` has it, size filled in.
     seed : int
     pretrained : bool
     classes : tuple of str
@@ -51,8 +60,7 @@ class Run:
 
     system: str
     partition: str
-    size: int
-    epochs: int
+    preset: dict[str, Any]
     seed: int
     pretrained: bool
     classes: tuple[str, ...]
@@ -60,6 +68,16 @@ class Run:
     files: tuple[str, ...]
     labels: tuple[int, ...]
     folds: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Side in pixels of the network's input."""
+        return int(self.preset["size"])
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of training."""
+        return int(self.preset["epochs"])
 
 
 def read_run(folder: Path) -> Run:
@@ -84,6 +102,11 @@ def write_run(run: Run, folder: Path) -> None:
     part = folder / "run.json.part"
     part.write_text(json.dumps(asdict(run), indent=1) + "\n", encoding="utf-8")
     part.replace(folder / "run.json")
+
+
+def system_of(run: Run) -> System:
+    """Return a run's system, with the classes of the run's data."""
+    return replace(find_system(run.system), classes=run.classes)
 
 
 def fold_folder(run: Path, fold: int) -> Path:
@@ -121,7 +144,7 @@ def load_fold_network(run: Path, fold: int, device: str = "cpu") -> nn.Module:
     path = fold_folder(run, fold) / "network.safetensors"
     if not path.is_file():
         raise DataError(f"The run {run.name} has no network of fold {fold} yet; finish its training with --resume.")
-    network = build_network(find_system(described.system), described.size)
+    network = build_network(system_of(described), described.size)
     network.load_state_dict({key: v.float() if v.is_floating_point() else v for key, v in load_file(path).items()})
     return network.eval().requires_grad_(False).to(torch.device(device))
 
@@ -174,3 +197,511 @@ def predict(network: nn.Module, system: System, pixels: np.ndarray, size: int | 
         for start in range(0, len(pixels), 64)
     ]
     return np.concatenate(found)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where training stands.
+
+    Attributes
+    ----------
+    fold, epoch, epochs : int
+        Epochs count from 1.
+    step, steps : int
+        Done, and in all, of this fold.
+    loss, accuracy : float
+        Means over this epoch's samples so far.
+    """
+
+    fold: int
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    accuracy: float
+
+
+Report = Callable[[Step], None]
+
+
+def warp(sample: np.ndarray, options: Warp, rng: np.random.Generator) -> np.ndarray:
+    """Return a changed copy of a sample.
+
+    Parameters
+    ----------
+    sample : numpy.ndarray
+        uint8, (S, S, C).
+    options : Warp
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, same shape.
+    """
+    side = sample.shape[0]
+    angle = rng.uniform(-options.rotation, options.rotation)
+    zoom = rng.uniform(1 - options.zoom, 1 + options.zoom)
+    shift = rng.uniform(-options.shift, options.shift, 2) * side
+    mirror, flip = options.mirror and rng.random() < 0.5, options.flip and rng.random() < 0.5
+    brightness = rng.uniform(1 - options.brightness, 1 + options.brightness)
+    contrast = rng.uniform(1 - options.contrast, 1 + options.contrast)
+    changed = sample
+    if options.rotation or options.zoom or options.shift:
+        matrix = cv2.getRotationMatrix2D((side / 2 - 0.5, side / 2 - 0.5), angle, zoom)
+        matrix[:, 2] += shift
+        parts = [
+            cv2.warpAffine(
+                np.ascontiguousarray(sample[..., i : i + 3]), matrix, (side, side), borderMode=cv2.BORDER_REFLECT_101
+            ).reshape(side, side, -1)
+            for i in range(0, sample.shape[2], 3)
+        ]
+        changed = np.concatenate(parts, axis=2) if len(parts) > 1 else parts[0]
+    if mirror:
+        changed = changed[:, ::-1]
+    if flip:
+        changed = changed[::-1]
+    if options.brightness or options.contrast:
+        levels = np.arange(256, dtype=np.float64) * brightness
+        # Contrast turns about the sample's own mean, as torchvision's does.
+        mean = float(changed.mean()) * brightness
+        table = np.clip((levels - mean) * contrast + mean + 0.5, 0, 255).astype(np.uint8)
+        changed = table[changed]
+    return np.ascontiguousarray(changed)
+
+
+def batches(
+    samples: np.ndarray, labels: np.ndarray, preset: Preset, seed: int, epoch: int, first: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield an epoch's batches from one on; all their randomness hangs on the seed, the epoch and the batch.
+
+    A last batch of one sample is left out: batch normalization can't read it.
+
+    Parameters
+    ----------
+    samples : numpy.ndarray
+        uint8, (N, S, S, C).
+    labels : numpy.ndarray
+        int64, (N,).
+    preset : Preset
+    seed, epoch, first : int
+
+    Yields
+    ------
+    images : torch.Tensor
+        float32, (B, C, S, S), 0 … 1.
+    labels : torch.Tensor
+        int64, (B,).
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(len(samples))
+    for number in range(first, steps_of(len(samples), preset.batch)):
+        chosen = order[number * preset.batch : (number + 1) * preset.batch]
+        rng = np.random.default_rng([seed, epoch, number])
+        images = np.stack([warp(samples[i], preset.warp, rng) for i in chosen])
+        yield to_tensor(images, torch.device("cpu")), torch.from_numpy(labels[chosen])
+
+
+def steps_of(samples: int, batch: int) -> int:
+    """Return the steps of an epoch."""
+    return samples // batch + (samples % batch > 1)
+
+
+def rate_at(preset: Preset, step: int, steps: int) -> float:
+    """Return the learning rate of a step, counted from 0."""
+    if preset.schedule == "steps":
+        return preset.rate * 0.96 ** (step // 40)
+    if preset.schedule == "cosine":
+        return preset.rate * min(1.0, (step + 1) / max(1, steps // 20)) * 0.5 * (1 + math.cos(math.pi * step / steps))
+    return preset.rate
+
+
+@dataclass
+class _State:
+    """All that training goes on from, whenever it is stopped."""
+
+    step: int = 0
+    loss: float = 0.0
+    right: float = 0.0
+    seen: float = 0.0
+    seconds: float = 0.0
+
+
+def _save(path: Path, content: dict[str, Any]) -> None:
+    """Write beside and move into place: a kill leaves the old checkpoint or the new one, never half of one."""
+    torch.save(content, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
+
+
+def _write_log(path: Path, rows: Sequence[dict[str, float]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=["epoch", "loss", "accuracy", "held_accuracy", "seconds"])
+    writer.writeheader()
+    writer.writerows(rows)
+    path.with_suffix(".part").write_text(text.getvalue(), encoding="utf-8")
+    path.with_suffix(".part").replace(path)
+
+
+def train_one_epoch(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    data: Iterator[tuple[Tensor, Tensor]],
+    preset: Preset,
+    state: _State,
+    steps: int,
+    *,
+    seed: int = 0,
+    precision: str = "auto",
+    after: Callable[[_State], None] | None = None,
+) -> None:
+    """Train until the data end; the state counts steps and sums up loss and accuracy.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    optimizer : torch.optim.Optimizer
+    data : iterator
+        As `batches` yields.
+    preset : Preset
+    state : _State
+        Changed in place.
+    steps : int
+        Of the whole training, for the learning rate.
+    seed : int
+    precision : str
+        "bfloat16", "float32", or "auto": bfloat16 where the processor computes in it.
+    after : callable, optional
+        Called after each step.
+    """
+    device = next(network.parameters()).device
+    half = precision == "bfloat16" or (precision == "auto" and gains_from_half(device))
+    network.train()
+    for images, labels in data:
+        images = images.to(device).contiguous(memory_format=torch.channels_last)
+        labels = labels.to(device)
+        # Dropout draws from torch's generator: seeded by the step, so that a resumed run repeats the same draws.
+        torch.manual_seed(seed * 1_000_003 + state.step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate_at(preset, state.step, steps)
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            logits = network(images)
+        loss = functional.cross_entropy(logits.float(), labels)
+        total = loss + network.penalty() if hasattr(network, "penalty") else loss  # type: ignore[operator]
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        optimizer.step()
+        state.step += 1
+        state.loss += float(loss.detach()) * len(labels)
+        state.right += float((logits.argmax(1) == labels).sum())
+        state.seen += len(labels)
+        if after is not None:
+            after(state)
+
+
+def gains_from_half(device: torch.device) -> bool:
+    """Tell whether a device computes faster in bfloat16."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def held_accuracy(network: nn.Module, samples: np.ndarray, labels: np.ndarray) -> float:
+    """Return the accuracy on held samples; nan where there are none."""
+    if not len(samples):
+        return float("nan")
+    logits, _ = run_network(network.eval(), samples, next(network.parameters()).device)
+    return float((logits.argmax(1) == labels).mean())
+
+
+def recount(network: nn.Module, samples: np.ndarray, batch: int = 32, most: int = 1024) -> None:
+    """Count the statistics of batch normalization anew, as a mean over training samples as they are."""
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    if not layers:
+        return
+    device, momenta = next(network.parameters()).device, [layer.momentum for layer in layers]
+    chosen = np.random.default_rng(0).permutation(len(samples))[:most]
+    network.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None
+        layer.train()
+    with torch.no_grad():
+        for start in range(0, len(chosen) - 1, batch):
+            network(to_tensor(samples[chosen[start : start + batch]], device))
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    network.eval()
+
+
+def train(
+    system: System,
+    samples: np.ndarray,
+    labels: np.ndarray,
+    preset: Preset,
+    folder: Path,
+    *,
+    held: tuple[np.ndarray, np.ndarray] | None = None,
+    fold: int = 0,
+    seed: int = 0,
+    pretrained: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+    resume: bool = False,
+    interval: float = 60.0,
+    report: Report | None = None,
+) -> nn.Module:
+    """Train a system's network on samples that are preprocessed.
+
+    Parameters
+    ----------
+    system : System
+    samples : numpy.ndarray
+        uint8, (N, S, S, C), as `present` gives them.
+    labels : numpy.ndarray
+        int64, (N,).
+    preset : Preset
+        Its size is S.
+    folder : pathlib.Path
+        For ``checkpoint.pt``, ``log.csv`` and, at the end, ``network.safetensors``.
+    held : tuple of numpy.ndarray, optional
+        Held samples and labels, for the log alone: nothing is chosen by them.
+    fold, seed : int
+    pretrained : bool
+        Begin with published weights.
+    device, precision : str
+    resume : bool
+        Go on from the folder's checkpoint if there is one.
+    interval : float
+        Seconds between checkpoints; one is written at each epoch's end too.
+    report : callable, optional
+        Told each step.
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode.
+
+    Raises
+    ------
+    DataError
+        If a class has no sample, or the checkpoint belongs to another training.
+    ModelError
+        If pretrained weights are wanted and can't be had.
+    """
+    counts = np.bincount(labels, minlength=len(system.classes))
+    if not counts.all():
+        lacking = ", ".join(system.classes[i] for i in np.flatnonzero(counts == 0))
+        raise DataError(
+            f"There is no field of {lacking} to train fold {fold} on; add some or choose another partition."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint, done = folder / "checkpoint.pt", folder / "network.safetensors"
+    described = json.dumps([system.name, system.classes, asdict(preset), seed, pretrained, len(samples)])
+    content = torch.load(checkpoint, weights_only=True) if resume and checkpoint.is_file() else None
+    if content is not None and content["training"] != described:
+        raise DataError(
+            f"The checkpoint in {folder.parent.name}/{folder.name} belongs to another training; name another run, or "
+            "the same options."
+        )
+    torch.manual_seed(seed)
+    # A resumed run needs no download: its weights are in the checkpoint.
+    network = build_network(system, samples.shape[1], pretrained and content is None)
+    network = network.to(choose_device(device)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(network.parameters(), lr=preset.rate, weight_decay=preset.decay)
+    state, rows = _State(), []
+    if content is not None:
+        network.load_state_dict(content["network"])
+        optimizer.load_state_dict(content["optimizer"])
+        state, rows = _State(**content["state"]), content["rows"]
+    else:
+        done.unlink(missing_ok=True)
+    each = steps_of(len(samples), preset.batch)
+    steps = each * preset.epochs
+    last = time.monotonic()
+
+    def keep() -> None:
+        _save(
+            checkpoint,
+            {
+                "training": described,
+                "network": network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "state": asdict(state),
+                "rows": rows,
+            },
+        )
+
+    for epoch in range(state.step // each, preset.epochs):
+        began, before = time.monotonic(), state.seconds
+
+        def after(state: _State, epoch: int = epoch, began: float = began, before: float = before) -> None:
+            nonlocal last
+            state.seconds = before + time.monotonic() - began
+            if report is not None:
+                shown = state.loss / state.seen, state.right / state.seen
+                report(Step(fold, epoch + 1, preset.epochs, state.step, steps, *shown))
+            if time.monotonic() - last > interval and state.step % each:
+                keep()
+                last = time.monotonic()
+
+        data = ahead(batches(samples, labels, preset, seed, epoch, state.step - epoch * each))
+        train_one_epoch(network, optimizer, data, preset, state, steps, seed=seed, precision=precision, after=after)
+        row = {"epoch": epoch + 1, "loss": state.loss / state.seen, "accuracy": state.right / state.seen}
+        row["held_accuracy"] = held_accuracy(network, *held) if held is not None else float("nan")
+        rows.append(row | {"seconds": round(state.seconds, 1)})
+        state = _State(step=state.step)
+        keep()
+        last = time.monotonic()
+        _write_log(folder / "log.csv", rows)
+    _write_log(folder / "log.csv", rows)
+    if preset.recount:
+        recount(network, samples)
+    weights = {key: value.contiguous() for key, value in rounded(network).items()}
+    save_file(weights, done.with_suffix(".part"))
+    done.with_suffix(".part").replace(done)
+    network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+    return network.eval()
+
+
+def ahead(data: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Prepare batches in a thread while the network works."""
+    from leuk.training.train import _ahead
+
+    return _ahead(data)
+
+
+def describe_run(
+    system: System, data: TrainingSet, partition: str, preset: Preset, seed: int, pretrained: bool
+) -> tuple[Run, Preset]:
+    """Return what a run is, and its preset with the size filled in."""
+    whole = replace(preset, size=preset.size or system.size)
+    run = Run(
+        system=system.name,
+        partition=partition,
+        preset=json.loads(json.dumps(asdict(whole))),
+        seed=seed,
+        pretrained=pretrained,
+        classes=data.classes,
+        data=data.name,
+        files=data.files,
+        labels=tuple(map(int, data.labels)),
+        folds=tuple(map(int, data.folds)),
+    )
+    return run, whole
+
+
+def fit(
+    system: System,
+    data: TrainingSet,
+    folder: Path,
+    preset: Preset,
+    *,
+    partition: str = "grouped",
+    folds: Sequence[int] | None = None,
+    seed: int = 0,
+    pretrained: bool = False,
+    device: str = "auto",
+    resume: bool = False,
+    interval: float = 60.0,
+    report: Report | None = None,
+) -> Run:
+    """Train a run's networks, one for each fold, on the other folds.
+
+    Parameters
+    ----------
+    system : System
+    data : TrainingSet
+    folder : pathlib.Path
+        Of the run.
+    preset : Preset
+    partition : str
+        What the data's folds are: "grouped" or "random".
+    folds : sequence of int, optional
+        All by default.
+    seed : int
+    pretrained : bool
+    device : str
+    resume : bool
+        Leave trained folds as they are and go on with the one that was stopped.
+    interval : float
+        Seconds between checkpoints.
+    report : callable, optional
+        Told each step.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    DataError
+        If the folder holds another run, a fold does not exist, or a class has no field to train on.
+    ModelError
+        If pretrained weights are wanted and can't be had.
+    """
+    run, preset = describe_run(system, data, partition, preset, seed, pretrained)
+    chosen = sorted(set(run.folds)) if folds is None else list(folds)
+    unknown = set(chosen) - set(run.folds)
+    if unknown:
+        raise DataError(f"There is no fold {min(unknown)}; choose among {', '.join(map(str, sorted(set(run.folds))))}.")
+    if (folder / "run.json").is_file() and read_run(folder) != run:
+        raise DataError(f"The folder {folder.name} holds another run; name another folder, or the same options.")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_run(run, folder)
+    left = [n for n in chosen if not (resume and n in folds_done(folder))]
+    if not left:
+        return run
+    system = system_of(run)
+    shown = present(data.pixels, system, run.size)
+    # Where plain fields are samples beside the preprocessed ones, a field's two samples share its fold.
+    plain = present(data.pixels, replace(system, preprocessing="rgb"), run.size) if system.both else None
+    for fold in left:
+        seen, held = data.folds != fold, data.folds == fold
+        samples, labels = shown[seen], data.labels[seen]
+        if plain is not None:
+            samples, labels = np.concatenate([samples, plain[seen]]), np.concatenate([labels, labels])
+        train(
+            system,
+            samples,
+            labels,
+            preset,
+            fold_folder(folder, fold),
+            held=(shown[held], data.labels[held]),
+            fold=fold,
+            seed=seed,
+            pretrained=pretrained,
+            device=device,
+            resume=resume,
+            interval=interval,
+            report=report,
+        )
+    write_curves(folder)
+    return run
+
+
+def read_log(folder: Path) -> list[dict[str, float]]:
+    """Return the rows of a fold's log, an epoch each."""
+    with (folder / "log.csv").open(newline="", encoding="utf-8") as stream:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
+
+
+def write_curves(folder: Path) -> Path:
+    """Draw a run's training curves, all folds in one page: ``curves.html`` in the run's folder."""
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    run = read_run(folder)
+    figure = make_subplots(rows=1, cols=2, subplot_titles=("Loss", "Accuracy"))
+    for log_file in sorted(folder.glob("fold-*/log.csv")):
+        rows, name = read_log(log_file.parent), log_file.parent.name.replace("-", " ")
+        epochs = [row["epoch"] for row in rows]
+        for column, key, dash in ((1, "loss", "solid"), (2, "accuracy", "solid"), (2, "held_accuracy", "dot")):
+            title = {"loss": "loss", "accuracy": "training", "held_accuracy": "held out"}[key]
+            line = {"dash": dash}
+            trace = go.Scatter(x=epochs, y=[row[key] for row in rows], name=f"{name}, {title}", line=line)
+            figure.add_trace(trace, row=1, col=column)
+    figure.update_xaxes(title="Epoch")
+    figure.update_layout(title=f"{find_system(run.system).title}: {run.partition} partition", template="plotly_white")
+    path = folder / "curves.html"
+    figure.write_html(path, include_plotlyjs=True)
+    return path

@@ -1,0 +1,194 @@
+"""The fields that a system is trained on: read, labelled for it, and dealt out to folds."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from leuk.data.datasets import DataSet, load_dataset
+from leuk.errors import DataError, ImageError
+from leuk.image import IMAGE_SUFFIXES, read_image
+from leuk.models.preprocessing import shrink
+from leuk.models.systems import BINARY, System
+from leuk.training.predictions import PARTITIONS, random_folds
+
+log = logging.getLogger(__name__)
+
+FIELD = 224
+"""Side in pixels of the fields that systems are trained on; other fields are brought to it."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """Fields in memory, as photographed.
+
+    Attributes
+    ----------
+    name : str
+    files : tuple of str
+        (N,) names relative to the data folder, with forward slashes. A field's twins are made from it when it is
+        trained on, and so never leave its fold.
+    pixels : numpy.ndarray
+        uint8, (N, FIELD, FIELD, 3), RGB.
+    classes : tuple of str
+    labels, folds, groups : numpy.ndarray
+        int64, (N,): class, fold, and what the bootstrap keeps together (the pseudo-session where it is known).
+    problems : tuple of str
+        One sentence for each file that was left out.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    pixels: np.ndarray
+    classes: tuple[str, ...]
+    labels: np.ndarray
+    folds: np.ndarray
+    groups: np.ndarray
+    problems: tuple[str, ...] = ()
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 over the names and pixels of the fields, in order."""
+        digest = hashlib.sha256()
+        for name, pixels in zip(self.files, self.pixels, strict=True):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(pixels).data)
+        return digest.hexdigest()
+
+
+def gather(
+    data: Path, system: System, partition: str = "grouped", *, skip_broken: bool = False, folds: int = 5
+) -> TrainingSet:
+    """Read a data set for a system.
+
+    Parameters
+    ----------
+    data : pathlib.Path
+        As `leuk.data.datasets.load_dataset` takes it.
+    system : System
+        One of two classes takes all but the benign one together as malignant.
+    partition : str
+        "random" deals fields out one by one; "grouped" keeps pseudo-sessions and near-duplicates together.
+    skip_broken : bool
+        Leave images out that can't be read, and name them; else the first is refused.
+    folds : int
+        Where the data bring none of their own.
+
+    Returns
+    -------
+    TrainingSet
+
+    Raises
+    ------
+    DataError
+        If there are no classes, a class has no image, an image can't be read, or nothing says what belongs together.
+    """
+    if partition not in PARTITIONS:
+        raise DataError(f"There is no partition {partition!r}; choose one of: {', '.join(PARTITIONS)}.")
+    dataset = load_dataset(data)
+    _refuse_empty_folders(dataset)
+    classes, labels = _classes(dataset, system)
+    found, kept, problems = [], [], list(dataset.problems)
+    for row in range(len(dataset)):
+        try:
+            found.append(shrink(_square(read_image(dataset.path(row)).pixels), FIELD))
+            kept.append(row)
+        except ImageError as error:
+            # A reader's message ends in a sentence about the one image; here it is one of thousands.
+            reason = str(error).rstrip(".")
+            if not skip_broken:
+                raise DataError(
+                    f"{dataset.files[row]} in the data set can't be read ({reason}); mend it, or leave such files out "
+                    "with --skip-broken."
+                ) from error
+            problems.append(f"{dataset.files[row]} was left out: {reason}.")
+    for problem in problems:
+        log.warning("%s", problem)
+    lacking = sorted(set(range(len(classes))) - set(labels[kept].tolist()))
+    if lacking:
+        raise DataError(f"The class {classes[lacking[0]]} has no image that can be read; add some.")
+    # Dealt out before broken files are left out, so that one of them does not move all others.
+    dealt = random_folds(dataset.labels, folds=folds) if partition == "random" else _grouped(dataset, folds)
+    groups = _groups(dataset)
+    return TrainingSet(
+        name=dataset.name,
+        files=tuple(dataset.files[row] for row in kept),
+        pixels=np.stack(found),
+        classes=classes,
+        labels=labels[kept],
+        folds=dealt[kept],
+        groups=groups[kept],
+        problems=tuple(problems),
+    )
+
+
+def _square(pixels: np.ndarray) -> np.ndarray:
+    """Return the middle square of an image."""
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return np.ascontiguousarray(pixels[top : top + side, left : left + side])
+
+
+def _refuse_empty_folders(dataset: DataSet) -> None:
+    """Refuse a class folder without images: it would vanish silently, and its class with it."""
+    if dataset.root is None or not dataset.root.is_dir():
+        return
+    holders = {PurePosixPath(name).parent.parent for name in dataset.files if len(PurePosixPath(name).parts) > 1}
+    for holder in sorted(holders):
+        for folder in sorted((dataset.root / holder).iterdir()):
+            if not folder.is_dir() or folder.name.startswith("."):
+                continue
+            if not any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.rglob("*")):
+                raise DataError(f"The class folder {folder.name} is empty; put images into it, or remove it.")
+
+
+def _classes(dataset: DataSet, system: System) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the classes that a system learns from a data set, a benign one first, and the labels."""
+    benign = dataset.benign
+    if benign is None or len(dataset.classes) < 2:
+        raise DataError(
+            f"The data set {dataset.name} has the classes {', '.join(dataset.classes)}; give it a benign one and at "
+            "least one other."
+        )
+    if system.classes == BINARY:
+        return BINARY, (dataset.labels != benign).astype(np.int64)
+    order = [benign, *(i for i in range(len(dataset.classes)) if i != benign)]
+    classes = ("benign", *(dataset.classes[i] for i in order[1:]))
+    return classes, np.argsort(order)[dataset.labels].astype(np.int64)
+
+
+def _groups(dataset: DataSet) -> np.ndarray:
+    """Return what belongs together: the session, else the near-duplicate group, else the field alone."""
+    alone = np.arange(len(dataset))
+    groups = alone.copy()
+    for column, offset in ((dataset.near_duplicate, 1_000_000), (dataset.session, 2_000_000)):
+        if column is not None:
+            groups = np.where(column >= 0, column + offset, groups)
+    return np.unique(groups, return_inverse=True)[1].astype(np.int64)
+
+
+def _grouped(dataset: DataSet, folds: int) -> np.ndarray:
+    """Return folds that keep groups whole: the data's own, else dealt out here."""
+    known = dataset.fold is not None and (dataset.fold >= 0).any()
+    if dataset.session is None and not known:
+        raise DataError(
+            f"Nothing says which fields of {dataset.name} belong together; name a CSV with a column session or fold, "
+            "or train with --partition random."
+        )
+    groups = _groups(dataset)
+    own = np.full(len(dataset), -1) if dataset.fold is None else dataset.fold.copy()
+    if not known:
+        from sklearn.model_selection import StratifiedGroupKFold
+
+        count = min(folds, len(np.unique(groups)))
+        splitter = StratifiedGroupKFold(count, shuffle=True, random_state=0)
+        for number, (_, held) in enumerate(splitter.split(groups, dataset.labels, groups)):
+            own[held] = number
+    for row in np.flatnonzero(own < 0):
+        digest = hashlib.sha256(PurePosixPath(dataset.files[row]).stem.encode()).hexdigest()
+        own[row] = int(digest, 16) % (int(own.max()) + 1)
+    return own.astype(np.int64)

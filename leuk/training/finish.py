@@ -1,0 +1,281 @@
+"""From a run's networks to weights and a card: figures out of fold, what is familiar, how strong heat maps are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from leuk.classification import distance, run_network, softmax
+from leuk.errors import ModelError
+from leuk.explanation import EXPLAINERS, raw_maps
+from leuk.image import SmearImage
+from leuk.models.cards import Card, read_card, write_card
+from leuk.models.preprocessing import hide_corner
+from leuk.models.store import Model, save_model
+from leuk.models.systems import System
+from leuk.segmentation import segment
+from leuk.training import metrics
+from leuk.training.fields import FIELD, TrainingSet
+from leuk.training.reader import CAMERA, versions
+from leuk.training.stress import STRESSES
+from leuk.training.systems import Run, folds_done, load_fold_network, predict, present, read_log, system_of
+
+MOST = 600
+"""Training fields by which the familiar is described, each as photographed and under one change of the camera."""
+
+
+def familiarity(
+    network: nn.Module, system: System, size: int, pixels: np.ndarray, labels: np.ndarray, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Describe training fields, as photographed and under a random change of the camera each.
+
+    Returns
+    -------
+    means : numpy.ndarray
+        float64, (C, D): of each class.
+    precision : numpy.ndarray
+        float64, (D, D): inverse of the shrunken covariance within classes.
+    """
+    from sklearn.covariance import LedoitWolf
+
+    rng = np.random.default_rng([seed, 11])
+    chosen = rng.permutation(len(pixels))[:MOST]
+    embeddings = np.concatenate(
+        [
+            _embed(network, system, size, pixels[chosen]),
+            _embed(network, system, size, _changed(pixels[chosen], rng)),
+        ]
+    )
+    both = np.concatenate([labels[chosen], labels[chosen]])
+    present_classes = np.unique(both)
+    means = np.stack([embeddings[both == c].mean(0) for c in present_classes])
+    residual = embeddings - means[np.searchsorted(present_classes, both)]
+    return means, np.asarray(LedoitWolf(assume_centered=True).fit(residual).precision_)
+
+
+def _changed(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.stack([STRESSES[CAMERA[rng.integers(len(CAMERA))]](field, rng) for field in pixels])
+
+
+def _embed(network: nn.Module, system: System, size: int, pixels: np.ndarray) -> np.ndarray:
+    device = next(network.parameters()).device
+    return run_network(network, present(pixels, system, size), device)[1].astype(np.float64)
+
+
+def _figures(
+    labels: np.ndarray, logits: np.ndarray, folds: np.ndarray, groups: np.ndarray, classes: Sequence[str]
+) -> tuple[dict[str, Any], float]:
+    """Return figures of out-of-fold predictions, and the temperature of all of them.
+
+    Each fold's own temperature is fitted on the other folds; with one fold only there is none, and calibrated figures
+    are left out.
+    """
+    several = len(np.unique(folds)) > 1
+    temperature = metrics.fit_temperature(labels, logits)
+    plain = softmax(logits, 1.0)
+    probabilities = plain.copy()
+    if several:
+        for fold in np.unique(folds):
+            held = folds == fold
+            probabilities[held] = softmax(logits[held], metrics.fit_temperature(labels[~held], logits[~held]))
+
+    def told(metric: metrics.Metric) -> dict[str, Any]:
+        low, high = metrics.group_interval(metric, labels, probabilities, groups)
+        return {"value": round(metric(labels, probabilities), 4), "interval": [round(low, 4), round(high, 4)]}
+
+    found: dict[str, Any] = {
+        "fields": len(labels),
+        "folds": [int(fold) for fold in np.unique(folds)],
+        "accuracy": told(metrics.accuracy),
+        "balanced_accuracy": told(metrics.balanced_accuracy),
+        "macro_f1": told(metrics.macro_f1),
+        "benign_recall": told(metrics.benign_recall),
+        "malignant_sensitivity": told(metrics.malignant_sensitivity),
+        "malignant_auroc": told(metrics.malignant_auroc),
+        "recall": {
+            name: round(float(value), 4)
+            for name, value in zip(classes, metrics.recalls(labels, probabilities), strict=True)
+        },
+        "confusion": metrics.confusion(labels, probabilities.argmax(1), len(classes)).tolist(),
+        "ece_before": round(metrics.calibration_error(labels, plain), 4),
+        "brier_before": round(metrics.brier(labels, plain), 4),
+    }
+    if several:
+        found["ece"] = round(metrics.calibration_error(labels, probabilities), 4)
+        found["brier"] = round(metrics.brier(labels, probabilities), 4)
+    return found, temperature
+
+
+def finish(
+    run: Run, data: TrainingSet, folder: Path, weights: Path, *, device: str = "auto", tell: Callable[[str], None]
+) -> Card:
+    """Measure a run's networks out of fold and write the first fold's as the system's weights, with its card.
+
+    The card's figures are those of all trained folds; ``metrics.weights`` are those that the weights themselves
+    reproduce, on the fold they have not seen. Where weights of the grouped partition are there already, a run on the
+    random one only adds its figures to their card, as ``metrics.random``.
+
+    Parameters
+    ----------
+    run : Run
+    data : TrainingSet
+        The run's own.
+    folder : pathlib.Path
+        Of the run.
+    weights : pathlib.Path
+        Where ``SYSTEM.safetensors`` and ``SYSTEM.json`` go.
+    device : str
+    tell : callable
+        Given a line of progress.
+
+    Returns
+    -------
+    Card
+    """
+    system, done = system_of(run), folds_done(folder)
+    where = "cpu" if device == "auto" and not torch.cuda.is_available() else device.replace("auto", "cuda")
+    logits = np.zeros((len(data.labels), len(run.classes)), np.float32)
+    for fold in done:
+        held = data.folds == fold
+        logits[held] = predict(load_fold_network(folder, fold, where), system, data.pixels[held], run.size)
+        tell(f"fold {fold}: accuracy {metrics.accuracy(data.labels[held], logits[held]):.4f}")
+    rows = np.isin(data.folds, done)
+    figures, temperature = _figures(data.labels[rows], logits[rows], data.folds[rows], data.groups[rows], run.classes)
+    unit = "groups are pseudo-sessions, not patients" if run.partition == "grouped" else "as in the papers"
+    figures = {"unit": "field", "partition": f"{run.partition}, out of fold; {unit}"} | figures
+    path = weights / f"{system.name}.json"
+    old = _card_there(path)
+    if run.partition == "random" and old is not None and old.training.get("partition") == "grouped":
+        written = replace(old, metrics=dict(old.metrics) | {"random": figures})
+        write_card(written, path)
+        return written
+    tell("measuring what is familiar and how strong heat maps are")
+    first = done[0]
+    network = load_fold_network(folder, first, where)
+    seen, held = np.flatnonzero(data.folds != first), np.flatnonzero(data.folds == first)
+    means, precision = familiarity(network, system, run.size, data.pixels[seen], data.labels[seen])
+    some = held[:: max(1, len(held) // 200)]
+    shots = np.concatenate([data.pixels[some], _changed(data.pixels[some], np.random.default_rng(7))])
+    familiar = float(np.quantile(distance(_embed(network, system, run.size, shots), means, precision), 0.99))
+    figures["weights"] = {
+        "fold": first,
+        "fields": len(held),
+        "accuracy": round(metrics.accuracy(data.labels[held], logits[held]), 4),
+        "macro_f1": round(metrics.macro_f1(data.labels[held], logits[held]), 4),
+    }
+    if old is not None and "random" in old.metrics and old.training.get("partition") == run.partition:
+        figures["random"] = old.metrics["random"]
+    log_rows = read_log(folder / f"fold-{first}")
+    card = Card(
+        name=system.name,
+        title=system.title,
+        architecture=system.architecture,
+        arguments=system.network_arguments(run.size),
+        classes=run.classes,
+        sha256="",
+        tile=FIELD,
+        cell_diameter=typical_diameter(data),
+        photo_scale=1.0,
+        temperature=round(temperature, 4),
+        familiar=round(familiar, 3),
+        confident=0.5,
+        strong=dict.fromkeys(EXPLAINERS, 1.0),
+        training={
+            "data": run.data,
+            "partition": run.partition,
+            "fields": int(len(seen)),
+            "fields_by_class": {name: int((data.labels[seen] == i).sum()) for i, name in enumerate(run.classes)},
+            "split": f"weights: the network of fold {first}, trained on the other folds; figures: out of fold, of "
+            f"fold{'s' if len(done) > 1 else ''} {', '.join(map(str, done))}",
+            "preset": run.preset,
+            "pretrained": run.pretrained,
+            "seed": run.seed,
+            "log": [{key: float(f"{value:.5g}") for key, value in row.items()} for row in log_rows],
+            "left_out": list(data.problems),
+            "data_sha256": data.fingerprint(),
+            "versions": versions(),
+        },
+        metrics=figures,
+        limits=(*_shortcomings(run, system, done), *system.limits, *_ALWAYS),
+        preprocessing=system.preprocessing,
+        size=run.size,
+        paper=system.paper,
+        claim=system.claim,
+        changed=(*_changes(run, system), *system.changed),
+    )
+    model = Model(card, network, torch.device(where), means, precision)
+    card = replace(card, strong=strengths(model, data.pixels[held[:: max(1, len(held) // 24)]]))
+    return save_model(weights, card, network, means, precision)
+
+
+_ALWAYS = (
+    "It has learnt from one hospital; who its patients are is not public, so that grouped figures hold out "
+    "pseudo-sessions and not patients.",
+    "Benign means hematogones here; by morphology alone these are often indistinguishable from lymphoblasts.",
+    "Subtypes are immunophenotypes, which an image can suggest and not establish.",
+    "Research use only, not a medical device.",
+)
+
+
+def _card_there(path: Path) -> Card | None:
+    try:
+        return read_card(path)
+    except ModelError:
+        return None
+
+
+def _shortcomings(run: Run, system: System, done: Sequence[int]) -> tuple[str, ...]:
+    """Return what a short training leaves to be desired, on the card's first line."""
+    from leuk.training.presets import PRESETS
+
+    folds, full = len(set(run.folds)), PRESETS[system.name]
+    said = []
+    if len(done) < folds:
+        said.append(f"{'one fold' if len(done) == 1 else f'{len(done)} folds'} of {folds}")
+    if run.size != system.size:
+        said.append(f"{run.size} pixels instead of {system.size}")
+    if run.epochs < full.epochs:
+        said.append(f"{run.epochs} epoch{'s' if run.epochs > 1 else ''} instead of {full.epochs}, not converged")
+    if not said:
+        return ()
+    return (f"Trained with less than the paper's recipe: {'; '.join(said)}. Its figures are no verdict on the system.",)
+
+
+def _changes(run: Run, system: System) -> tuple[str, ...]:
+    start = "ImageNet weights" if run.pretrained else "random weights"
+    return (f"Training began with {start}; {run.preset['source']}.",)
+
+
+def typical_diameter(data: TrainingSet, most: int = 100) -> float:
+    """Return the median diameter of white cells over some fields, in pixels of a field of `FIELD`."""
+    every = max(1, len(data.pixels) // most)
+    found = [segment(SmearImage.from_array(p, name="field")).cell_diameter for p in data.pixels[::every]]
+    known = [diameter for diameter in found if diameter is not None]
+    return round(float(np.median(known)), 2) if known else 26.0
+
+
+def strengths(model: Model, pixels: np.ndarray) -> dict[str, float]:
+    """Measure how strong heat maps of unseen fields are: by method, the median of the peaks of the likeliest class."""
+    tiles = np.stack([hide_corner(field) for field in pixels])
+    system_inputs = run_network(model.network, _inputs(model, tiles), model.device)[0]
+    best, found = system_inputs.argmax(1), {}
+    for method in EXPLAINERS:
+        peaks = [
+            raw_maps(model, tiles[best == target], [int(target)], method)[0].max(axis=(1, 2))
+            for target in np.unique(best)
+        ]
+        # A network that hardly depends on its maps has peaks of nothing; by these nothing may be divided.
+        found[method] = float(f"{max(float(np.median(np.concatenate(peaks))), 1e-6):.4g}")
+    return found
+
+
+def _inputs(model: Model, tiles: np.ndarray) -> np.ndarray:
+    from leuk.classification import inputs
+
+    return inputs(model.card, tiles)

@@ -1,0 +1,302 @@
+"""Training any system in small: from fields to weights that are read, stopped at any moment, and refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from leuk.analysis import analyze
+from leuk.cli import MISUSED, READ, main
+from leuk.data.synthetic import generate
+from leuk.errors import DataError
+from leuk.image import SmearImage
+from leuk.models.systems import SYSTEMS, find_system
+from leuk.training.fields import gather
+from leuk.training.presets import PRESETS, REDUCED, Preset, Warp
+from leuk.training.systems import (
+    batches,
+    fit,
+    folds_done,
+    load_fold_network,
+    predict,
+    rate_at,
+    read_log,
+    read_run,
+    recount,
+    train,
+    warp,
+)
+
+STYLES = {"Benign": "benign", "Early": "early", "Pre": "pre", "Pro": "pro"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four classes of six fields, and a table of sessions and folds."""
+    root = tmp_path_factory.mktemp("set")
+    lines = ["file,class,near_dup_group,scale_bar,session,fold"]
+    for name, style in STYLES.items():
+        (root / "Original" / name).mkdir(parents=True)
+        for number in range(6):
+            pixels = generate(number + 20 * len(lines), 96, 96, style=style, cells=3).image.pixels
+            file = f"Original/{name}/{name}-{number}.png"
+            cv2.imwrite(str(root / file), pixels[..., ::-1])
+            lines.append(f"{file},{name},{len(lines)},red,{number % 3},{number % 2}")
+    (root / "groups.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return root
+
+
+def _train(folder: Path, run: Path, *more: str, system: str = "deep_leukemia_net") -> list[str]:
+    command = ["train", system, "--data", str(folder), "--run", str(run), "--epochs", "3", "--size", "48"]
+    return [*command, "--device", "cpu", *more]
+
+
+def test_from_fields_to_a_binary_record(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(_train(folder, tmp_path / "run", "--folds", "0", "--weights", str(tmp_path / "weights"))) == READ
+    card = json.loads((tmp_path / "weights" / "deep_leukemia_net.json").read_text("utf-8"))
+    assert card["classes"] == ["benign", "malignant"]
+    assert card["preprocessing"] == "edges"
+    assert card["metrics"]["folds"] == [0]
+    assert "one fold of 2" in card["limits"][0]
+    assert "not converged" in card["limits"][0]
+    assert (tmp_path / "run" / "curves.html").read_text("utf-8").count("held out") >= 1
+    assert [row["epoch"] for row in read_log(tmp_path / "run" / "fold-0")] == [1, 2, 3]
+
+    monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path / "weights"))
+    field = generate(3, 224, 224, style="pre", cells=5).image
+    found = analyze(field, model="deep_leukemia_net", explain="gradcam", device="cpu")
+    assert found.prediction.classes == ("benign", "malignant")
+    assert set(found.explanations) == {"benign", "malignant"}
+    noise = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    assert analyze(
+        SmearImage.from_array(noise, name="noise"), model="deep_leukemia_net", device="cpu"
+    ).prediction.outside
+
+
+def test_weights_reproduce_the_card(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from leuk.classification import forward
+    from leuk.models.preprocessing import hide_corner
+    from leuk.models.store import load_model
+
+    weights = tmp_path / "weights"
+    assert main(_train(folder, tmp_path / "run", "--weights", str(weights), system="simple_cnn_segmented")) == READ
+    monkeypatch.setenv("LEUK_WEIGHTS", str(weights))
+    model = load_model("simple_cnn_segmented", "cpu")
+    data = gather(folder, find_system("simple_cnn_segmented"))
+    held = data.folds == model.card.metrics["weights"]["fold"]
+    logits, _ = forward(model, np.stack([hide_corner(field) for field in data.pixels[held]]))
+    accuracy = float((logits.argmax(1) == data.labels[held]).mean())
+    assert accuracy == pytest.approx(model.card.metrics["weights"]["accuracy"], abs=1e-4)
+    by_hand = predict(
+        load_fold_network(tmp_path / "run", 0), find_system("simple_cnn_segmented"), data.pixels[held], size=48
+    )
+    np.testing.assert_allclose(by_hand, logits, atol=1e-4)
+
+
+def test_random_run_adds_to_the_grouped_card(folder: Path, tmp_path: Path) -> None:
+    weights = ["--weights", str(tmp_path / "weights")]
+    assert main(_train(folder, tmp_path / "grouped", "--folds", "0", *weights)) == READ
+    before = (tmp_path / "weights" / "deep_leukemia_net.safetensors").read_bytes()
+    assert main(_train(folder, tmp_path / "random", "--partition", "random", "--folds", "0", *weights)) == READ
+    card = json.loads((tmp_path / "weights" / "deep_leukemia_net.json").read_text("utf-8"))
+    assert card["training"]["partition"] == "grouped"
+    assert card["metrics"]["random"]["partition"].startswith("random")
+    assert (tmp_path / "weights" / "deep_leukemia_net.safetensors").read_bytes() == before
+
+
+_KILLED = """
+import sys
+from pathlib import Path
+import torch
+from leuk.models.systems import find_system
+from leuk.training.fields import gather
+from leuk.training.presets import Preset, Warp
+from leuk.training.systems import fit
+torch.set_num_threads(1)
+system = find_system("mobilenet_v3_small")
+preset = Preset(epochs=4, batch=4, size=32, recount=True, warp=Warp(rotation=20, zoom=0.1, brightness=0.1))
+def report(step):
+    print(step.step, flush=True)
+data = gather(Path(sys.argv[1]), system)
+fit(system, data, Path(sys.argv[2]), preset, folds=[0], device="cpu", resume=True, interval=0.05, report=report)
+"""
+
+
+def test_killed_mid_epoch_and_resumed_ends_as_undisturbed(folder: Path, tmp_path: Path) -> None:
+    """SIGKILL, twice, in the middle of epochs; dropout, Adam and augmentation must go on as if nothing had been."""
+    code = [sys.executable, "-c", _KILLED, str(folder)]
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    subprocess.run([*code, str(tmp_path / "whole")], check=True, env=environment, stdout=subprocess.DEVNULL)
+    for after in (2, 4):
+        with subprocess.Popen(
+            [*code, str(tmp_path / "cut")], env=environment, stdout=subprocess.PIPE, text=True
+        ) as run:
+            assert run.stdout is not None
+            for _ in range(after):
+                assert run.stdout.readline().strip()
+            run.send_signal(signal.SIGKILL)
+            assert run.wait(timeout=30) == -signal.SIGKILL
+        assert not folds_done(tmp_path / "cut")
+    subprocess.run([*code, str(tmp_path / "cut")], check=True, env=environment, stdout=subprocess.DEVNULL)
+    one, other = (load_fold_network(tmp_path / name, 0).state_dict() for name in ("whole", "cut"))
+    for name, value in one.items():
+        torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-3, msg=name)
+    logs = [read_log(tmp_path / name / "fold-0") for name in ("whole", "cut")]
+    assert len(logs[0]) == len(logs[1]) == 4
+    for a, b in zip(*logs, strict=True):
+        assert b["loss"] == pytest.approx(a["loss"], rel=1e-3)
+        assert b["held_accuracy"] == a["held_accuracy"]
+
+
+def test_done_folds_are_left_as_they_are(folder: Path, tmp_path: Path) -> None:
+    system = find_system("deep_leukemia_net")
+    data, preset = gather(folder, system), Preset(epochs=1, batch=4, size=32)
+    seen: list[int] = []
+    fit(system, data, tmp_path, preset, folds=[0], device="cpu")
+    fit(system, data, tmp_path, preset, device="cpu", resume=True, report=lambda step: seen.append(step.fold))
+    assert set(seen) == {1}
+    assert folds_done(tmp_path) == (0, 1)
+    with pytest.raises(DataError, match="holds another run"):
+        fit(system, data, tmp_path, preset, seed=1, device="cpu", resume=True)
+
+
+def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+    system = find_system("deep_leukemia_net")
+    samples = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 1), dtype=np.uint8)
+    labels = np.tile([0, 1], 4)
+    train(system, samples, labels, Preset(epochs=1, batch=4, size=32), tmp_path, device="cpu")
+    with pytest.raises(DataError, match="belongs to another training"):
+        train(system, samples, labels, Preset(epochs=1, batch=2, size=32), tmp_path, device="cpu", resume=True)
+
+
+def test_twins_share_their_fold(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """System 3 trains on plain and masked fields: of held fields it may see neither."""
+    from leuk.training import systems
+
+    system = find_system("resnet152_v2")
+    data = gather(folder, system)
+    given: list[int] = []
+
+    def count(system: object, samples: np.ndarray, labels: np.ndarray, *more: object, **options: object) -> None:
+        given.append(len(samples))
+        assert len(labels) == len(samples)
+
+    monkeypatch.setattr(systems, "train", count)
+    systems.fit(system, data, tmp_path, Preset(epochs=1, size=32), folds=[0], device="cpu")
+    assert given == [2 * int((data.folds != 0).sum())]
+
+
+@pytest.fixture
+def copy(folder: Path, tmp_path: Path) -> Path:
+    """A copy of the data set that a test may harm."""
+    shutil.copytree(folder, tmp_path / "set")
+    return tmp_path / "set"
+
+
+def test_empty_class_folder_is_refused(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (copy / "Original" / "Hairy").mkdir()
+    assert main(_train(copy, tmp_path / "run")) == MISUSED
+    assert "class folder Hairy is empty" in capsys.readouterr().err
+
+
+def test_folder_without_classes_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "set").mkdir()
+    cv2.imwrite(str(tmp_path / "set" / "one.png"), np.full((40, 40, 3), 200, np.uint8))
+    assert main(_train(tmp_path / "set", tmp_path / "run")) == MISUSED
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_broken_image_is_named_and_left_out_only_on_request(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (copy / "Original" / "Pre" / "Pre-3.png").write_bytes(b"no image")
+    assert main(_train(copy, tmp_path / "run")) == MISUSED
+    error = capsys.readouterr().err
+    assert "Original/Pre/Pre-3.png" in error
+    assert "--skip-broken" in error
+    whole = gather(copy, find_system("simple_cnn"), skip_broken=True)
+    assert len(whole.files) == 23
+    assert "Original/Pre/Pre-3.png was left out" in whole.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--folds", "x"], "no list of numbers"),
+        (["--folds", "9"], "no fold 9"),
+        (["--epochs", "0"], "too small"),
+        (["--size", "8"], "too small"),
+        (["--pretrained"], "without --pretrained"),
+        (["--device", "quantum"], "no device"),
+    ],
+)
+def test_options_are_refused_with_a_sentence(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert main(_train(folder, tmp_path / "run", *options)) == MISUSED
+    assert message in capsys.readouterr().err
+
+
+def test_without_sessions_nothing_can_be_grouped(tmp_path: Path) -> None:
+    for name in ("benign", "malignant"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            cv2.imwrite(str(tmp_path / name / f"x{number}.png"), np.full((40, 40, 3), 200 - number, np.uint8))
+    with pytest.raises(DataError, match="--partition random"):
+        gather(tmp_path, find_system("deep_leukemia_net"), "grouped")
+    data = gather(tmp_path, find_system("deep_leukemia_net"), "random")
+    assert data.classes == ("benign", "malignant")
+    assert data.pixels.shape == (6, 224, 224, 3)
+
+
+def test_batches_hang_on_seed_epoch_and_number_alone() -> None:
+    samples = np.random.default_rng(0).integers(0, 256, (9, 16, 16, 6), dtype=np.uint8)
+    labels = np.arange(9) % 2
+    preset = Preset(epochs=1, batch=4, warp=Warp(rotation=30, zoom=0.2, shift=0.1, flip=True, contrast=0.1))
+    whole = list(batches(samples, labels, preset, 0, 1))
+    rest = list(batches(samples, labels, preset, 0, 1, first=1))
+    assert len(whole) == 2  # the ninth sample alone is no batch
+    torch.testing.assert_close(whole[1][0], rest[0][0])
+    other = next(batches(samples, labels, preset, 0, 2))
+    assert not torch.equal(whole[0][0], other[0])
+
+
+def test_no_change_leaves_the_sample() -> None:
+    sample = np.random.default_rng(0).integers(0, 256, (16, 16, 1), dtype=np.uint8)
+    np.testing.assert_array_equal(warp(sample, Warp(mirror=False), np.random.default_rng(0)), sample)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "step", "rate"),
+    [("constant", 90, 1.0), ("steps", 80, 0.96**2), ("cosine", 50, 0.5), ("cosine", 0, 0.2)],
+)
+def test_rates(schedule: str, step: int, rate: float) -> None:
+    assert rate_at(Preset(epochs=1, rate=1.0, schedule=schedule), step, 100) == pytest.approx(rate)
+
+
+def test_recounted_statistics_are_the_samples_own() -> None:
+    network = torch.nn.Sequential(torch.nn.BatchNorm2d(1))
+    samples = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1), dtype=np.uint8)
+    recount(network, samples)
+    assert float(network[0].running_mean) == pytest.approx(samples.mean() / 255, abs=1e-3)
+    assert network[0].momentum == 0.1
+
+
+def test_every_system_has_its_presets() -> None:
+    assert set(PRESETS) == set(REDUCED) == set(SYSTEMS) - {"reader"}
+
+
+def test_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no run"):
+        read_run(tmp_path)
