@@ -1,0 +1,352 @@
+"""What is known of each system: figures of its predictions, what they are worth, and the papers' claims beside them.
+
+Figures live beside the table of predictions they were taken from, in ``weights/predictions/SYSTEM.PARTITION.json``, and
+name its SHA-256: figures whose table has changed are taken anew. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leuk.errors import LeukError
+from leuk.models.cards import Card, available, read_card, weights_folder
+from leuk.models.systems import SYSTEMS
+from leuk.training.metrics import all_figures
+from leuk.training.predictions import PARTITIONS, SUFFIX, Predictions, read_predictions, shipped
+
+CAMERA_FREE = ("stain swap", "cells erased")
+"""Conditions that are no stresses."""
+MAIN_FIGURES = (
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "benign_recall",
+    "malignant_sensitivity",
+    "malignant_specificity",
+    "malignant_auroc",
+    "sensitivity_at_95_specificity",
+    "ece_before",
+    "ece",
+    "brier_before",
+    "brier",
+)
+"""Figures that are one value with an interval, in the order in which tables show them."""
+
+
+@functools.cache
+def pseudo_sessions() -> Mapping[str, int]:
+    """Return the pseudo-session of each field of the public set by file name, unique across classes."""
+    path = Path(__file__).parents[1] / "data" / "taleqani_groups.csv"
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = [(row["file"], (row["class"], int(row["session"]))) for row in csv.DictReader(stream)]
+    names = {name: index for index, name in enumerate(sorted({name for _, name in rows}))}
+    return {file: names[name] for file, name in rows}
+
+
+def groups_of(files: Sequence[str]) -> np.ndarray:
+    """Return the pseudo-session of each file, int64 (N,); a file that is not of the public set is its own."""
+    known = pseudo_sessions()
+    alone = len(known)
+    return np.array([known.get(file, alone + index) for index, file in enumerate(files)], np.int64)
+
+
+def figures_of(predictions: Predictions, draws: int = 1000) -> dict[str, Any]:
+    """Return all figures of a table, see `leuk.training.metrics.all_figures`, and which folds it holds."""
+    groups, folds = groups_of(predictions.files), predictions.folds
+    held = sorted({int(fold) for fold in folds})
+    # With one fold alone the temperature is fitted on the other half of its groups.
+    parts = folds if len(held) > 1 else groups % 2
+    figures = all_figures(predictions.labels, predictions.logits, predictions.classes, parts, groups, draws)
+    return {"folds": held, "groups": len(np.unique(groups)), "classes": list(predictions.classes)} | figures
+
+
+def figures_path(table: Path) -> Path:
+    """Return where the figures of a table of predictions lie."""
+    return table.with_name(table.name.removesuffix(SUFFIX) + ".json")
+
+
+def write_result(table: Path, **more: Any) -> dict[str, Any]:
+    """Take a table's figures and write them beside it.
+
+    Parameters
+    ----------
+    table : pathlib.Path
+        Of predictions.
+    **more
+        What else is to be kept, such as ``stress``, ``elsewhere`` or ``run``; what was there under other keys stays.
+
+    Returns
+    -------
+    dict
+        What was written.
+    """
+    predictions = read_predictions(table)
+    content = _read_json(figures_path(table)) | more
+    content |= {
+        "system": predictions.system,
+        "partition": predictions.partition,
+        "table_sha256": _digest(table),
+        "figures": figures_of(predictions),
+    }
+    figures_path(table).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return content
+
+
+def read_result(table: Path) -> dict[str, Any]:
+    """Return a table's figures as written, or taken anew where they are missing or of another table.
+
+    Raises
+    ------
+    DataError
+        If the table can't be read.
+    """
+    content = _read_json(figures_path(table))
+    if content.get("table_sha256") != _digest(table):
+        # What was measured beside an older table belongs to an older network.
+        content = {"figures": figures_of(read_predictions(table))}
+    return content
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """What is known of one system, a control or a claim in the literature.
+
+    Attributes
+    ----------
+    name, title, kind : str
+        Kind is "system" or "control".
+    paper, claim : str
+    claimed_accuracy : float or None
+        On a random split of the Taleqani fields, 0 … 1, as the authors report it.
+    parameters, multiply_adds : int or None
+    input : str
+        What the network is given, in words.
+    size : int or None
+        Side in pixels of what was trained and measured here, or of the described input.
+    classes : tuple of str
+    weights : pathlib.Path or None
+        First weights file.
+    card : Card or None
+    results : mapping
+        By partition, what `read_result` returns.
+    """
+
+    name: str
+    title: str
+    kind: str
+    paper: str
+    claim: str
+    claimed_accuracy: float | None
+    parameters: int | None
+    multiply_adds: int | None
+    input: str
+    size: int | None
+    classes: tuple[str, ...]
+    weights: Path | None
+    card: Card | None
+    results: Mapping[str, Mapping[str, Any]]
+
+    def figure(self, name: str, partition: str = "grouped") -> dict[str, Any] | None:
+        """Return a figure with its interval, or None if it is not known.
+
+        Parameters
+        ----------
+        name : str
+            One of `MAIN_FIGURES`, "worst_stress", "stain_swap", "cells_erased", or the name of a stress.
+        partition : str
+        """
+        result = self.results.get(partition, {})
+        if name in ("stain_swap", "cells_erased"):
+            found = result.get(name)
+        elif name == "worst_stress":
+            # Grey takes all colour away and is told apart: it has a column and a floor of its own.
+            stress = {key: value for key, value in (result.get("stress") or {}).items() if key != "grey"}
+            worst = min(stress, key=lambda key: stress[key]["value"], default=None)
+            found = {"name": worst, **stress[worst]} if worst else None
+        elif name in (result.get("stress") or {}):
+            found = result["stress"][name]
+        else:
+            found = (result.get("figures") or {}).get(name)
+        return dict(found) if found else None
+
+    def elsewhere(self) -> dict[str, Any]:
+        """Return by place how often "malignant" was right on pictures of other laboratories."""
+        for partition in ("grouped", "random"):
+            found = self.results.get(partition, {}).get("elsewhere")
+            if found:
+                return dict(found)
+        return {}
+
+    @property
+    def elsewhere_mean(self) -> float | None:
+        """Mean over the places of how often "malignant" was right, kinds weighing alike; None where not measured."""
+        found = [place["balanced"] for place in self.elsewhere().values() if place.get("balanced") is not None]
+        return float(np.mean(found)) if found else None
+
+    @property
+    def folds(self) -> dict[str, int]:
+        """Number of folds measured, by partition."""
+        return {key: len(value["figures"]["folds"]) for key, value in self.results.items() if value.get("figures")}
+
+
+_INPUTS = {
+    "rgb": "colour",
+    "grey": "grey",
+    "edges": "Gabor edge map",
+    "segmented": "colour, outside a fixed HSV window black",
+    "pair": "colour and its segmented twin",
+    "a_kmeans": "colour, masked by k-means on a*",
+}
+
+
+def systems() -> list[Row]:
+    """Return what is known of every system, Leuk's reader first.
+
+    A table or a card that can't be read leaves its place empty, and the rest goes on.
+    """
+    tables, here, rows = shipped(), available(), []
+    for name, system in SYSTEMS.items():
+        card = None
+        if name in here:
+            try:
+                card = read_card(weights_folder() / f"{name}.json")
+            except LeukError:
+                card = None
+        results: dict[str, Mapping[str, Any]] = {}
+        for partition in PARTITIONS:
+            if (name, partition) in tables:
+                try:
+                    results[partition] = read_result(tables[name, partition])
+                except LeukError:
+                    continue
+        if card is not None and "grouped" in results:
+            results["grouped"] = _from_card(card) | results["grouped"]
+        ran = next((r["run"].get("size") for r in results.values() if r.get("run")), None)
+        size = (card.size or card.tile) if card else ran or system.size
+        rows.append(
+            Row(
+                name=name,
+                title=system.title,
+                kind="system",
+                paper=system.paper,
+                claim=system.claim,
+                claimed_accuracy=system.claimed_accuracy,
+                parameters=system.parameters,
+                multiply_adds=system.multiply_adds,
+                input=f"{system.size} × {system.size}, {_INPUTS.get(system.preprocessing, system.preprocessing)}",
+                size=size,
+                classes=card.classes if card else system.classes,
+                weights=card.files(weights_folder())[0] if card else None,
+                card=card,
+                results=results,
+            )
+        )
+    return rows
+
+
+def _from_card(card: Card) -> dict[str, Any]:
+    """Return what a card knows of stress, where no evaluation has written it."""
+    told = card.metrics.get("stress_accuracy") or {}
+    found: dict[str, Any] = {
+        "stress": {name: {"value": value} for name, value in told.items() if name not in CAMERA_FREE}
+    }
+    if "stain swap" in told:
+        found["stain_swap"] = {"value": told["stain swap"]}
+    erased = card.metrics.get("cells_erased") or {}
+    if "accuracy" in erased:
+        found["cells_erased"] = {"value": erased["accuracy"], "mean_confidence": erased.get("mean_confidence")}
+    if card.metrics.get("elsewhere"):
+        found["elsewhere"] = card.metrics["elsewhere"]
+    return found
+
+
+def controls() -> list[Row]:
+    """Return what is known of the controls: forests on what is not morphology, see `leuk.training.controls`."""
+    content = _read_json(weights_folder() / "controls.json")
+    return [
+        Row(
+            name=one["name"],
+            title=one["title"],
+            kind="control",
+            paper="Leuk",
+            claim="",
+            claimed_accuracy=None,
+            parameters=None,
+            multiply_adds=None,
+            input=one["input"],
+            size=None,
+            classes=tuple(one["classes"]),
+            weights=None,
+            card=None,
+            results={partition: {"figures": figures} for partition, figures in one["partitions"].items()},
+        )
+        for one in content.get("controls", [])
+    ]
+
+
+def speeds() -> dict[str, Any]:
+    """Return what ``benchmarks/systems.py`` measured; empty where it was never run."""
+    return _read_json(weights_folder() / "speed.json")
+
+
+def speed_of(name: str, key: str = "latency_ratio") -> float | None:
+    """Return a system's figure from `speeds`, None where it is missing."""
+    found = (speeds().get("systems") or {}).get(name) or {}
+    return found.get(key)
+
+
+def listing() -> list[dict[str, Any]]:
+    """Return the list of systems that ``python -m leuk models --json`` writes."""
+    root = weights_folder().parent
+    return [
+        {
+            "name": row.name,
+            "title": row.title,
+            "paper": row.paper,
+            "claim": row.claim,
+            "claimed_accuracy": row.claimed_accuracy,
+            "parameters": row.parameters,
+            "multiply_adds": row.multiply_adds,
+            "input": row.input,
+            "weights": _relative(row.weights, root),
+            "classes": list(row.classes),
+            "metrics": {partition: flat(row, partition) for partition in row.results},
+        }
+        for row in systems()
+    ]
+
+
+def flat(row: Row, partition: str) -> dict[str, Any]:
+    """Return a row's figures of one partition without curves: what a table or a card holds."""
+    result = row.results[partition]
+    figures = {key: value for key, value in (result.get("figures") or {}).items() if key != "reliability"}
+    more = {key: result[key] for key in ("stress", "stain_swap", "cells_erased", "elsewhere", "run") if result.get(key)}
+    worst = row.figure("worst_stress", partition)
+    return figures | more | ({"worst_stress": worst} if worst else {})
+
+
+def _relative(path: Path | None, root: Path) -> str | None:
+    if path is None:
+        return None
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
