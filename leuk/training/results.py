@@ -241,7 +241,7 @@ def systems() -> list[Row]:
                 except LeukError:
                     continue
         if card is not None and "grouped" in results:
-            results["grouped"] = _from_card(card) | results["grouped"]
+            results["grouped"] = {**_from_card(card), **results["grouped"]}
         ran = next((r["run"].get("size") for r in results.values() if r.get("run")), None)
         size = (card.size or card.tile) if card else ran or system.size
         rows.append(

@@ -1,0 +1,367 @@
+"""What a score is worth: out-of-fold predictions of a run as photographed, under stress, and of other places."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leuk.errors import DataError
+from leuk.image import SmearImage, find_images, read_image
+from leuk.models.cards import available, read_card, weights_folder, write_card
+from leuk.models.systems import find_system
+from leuk.training.metrics import share
+from leuk.training.predictions import from_logits, predictions_path, random_folds, write_predictions
+from leuk.training.results import MAIN_FIGURES, groups_of, write_result
+
+log = logging.getLogger(__name__)
+Tell = Callable[[str], None]
+
+PLAIN, SWAP, ERASED = "as photographed", "stain swap", "cells erased"
+_NORMAL = ("basophil", "eosinophil", "erythroblast", "ig", "lymphocyte", "monocyte", "neutrophil", "platelet")
+
+
+def record(
+    system: str,
+    partition: str,
+    files: Sequence[str],
+    labels: np.ndarray,
+    folds: np.ndarray,
+    classes: Sequence[str],
+    logits: Mapping[str, np.ndarray],
+    folder: Path | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """Write a system's table of predictions, the figures beside it, and the metrics on its card if there is one.
+
+    Parameters
+    ----------
+    system, partition : str
+    files : sequence of str
+        (N,) held-out fields.
+    labels, folds : numpy.ndarray
+        int, (N,).
+    classes : sequence of str
+    logits : mapping
+        By condition, (N, C): "as photographed", the stresses by name, "stain swap" and "cells erased"; a row of nan
+        stands for a field that was left out under a condition.
+    folder : pathlib.Path, optional
+        For the table; ``weights/predictions`` by default.
+    **more
+        Kept with the figures, such as ``elsewhere`` and ``run``.
+
+    Returns
+    -------
+    dict
+        What was written beside the table.
+    """
+    groups = groups_of(files)
+    table = predictions_path(system, partition, folder)
+    write_predictions(from_logits(system, partition, files, labels, folds, classes, logits[PLAIN]), table)
+    told: dict[str, Any] = {"stress": {}}
+    for name, found in logits.items():
+        kept = ~np.isnan(found).any(1)
+        if name == PLAIN or not kept.any():
+            continue
+        figure = share(found[kept].argmax(1) == labels[kept], groups[kept]) | {"fields": int(kept.sum())}
+        if name == ERASED:
+            figure["mean_confidence"] = round(float(_confidence(found[kept])), 4)
+            told["cells_erased"] = figure
+        elif name == SWAP:
+            told["stain_swap"] = figure
+        else:
+            told["stress"][name] = figure
+    result = write_result(table, **told, **more)
+    _onto_card(system, partition, result)
+    return result
+
+
+def record_reader(outcome: Mapping[str, Any], fields: Any, partition: str = "grouped", **more: Any) -> dict[str, Any]:
+    """Write the reader's table and figures from what `leuk.training.reader.predict_out_of_fold` returned."""
+    from leuk.data.taleqani import CLASSES
+
+    return record(
+        "reader", partition, fields.files, fields.labels, fields.folds, CLASSES, outcome["logits"], None, **more
+    )
+
+
+def _confidence(logits: np.ndarray) -> float:
+    shifted = np.exp(logits - logits.max(1, keepdims=True))
+    return float((shifted.max(1) / shifted.sum(1)).mean())
+
+
+def card_metrics(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a result as cards keep it: the keys that cards have always had, and what came since."""
+    figures = result["figures"]
+    metrics: dict[str, Any] = {
+        "unit": "field",
+        "partition": f"{result['partition']}, out of fold; groups are pseudo-sessions, not patients",
+        "fields": figures["fields"],
+        "folds": figures["folds"],
+    }
+    for name in MAIN_FIGURES:
+        metrics[name] = figures[name]
+    # Calibration has always been a plain number on cards; its interval stands beside it.
+    for name in ("ece_before", "ece", "brier_before", "brier"):
+        metrics[f"{name}_interval"], metrics[name] = figures[name]["interval"], figures[name]["value"]
+    metrics["per_class"] = figures["per_class"]
+    metrics["recall"] = {
+        name: one["recall"]["value"] if one["recall"] else None for name, one in figures["per_class"].items()
+    }
+    metrics["confusion"] = figures["confusion"]
+    stress = {name: one["value"] for name, one in result.get("stress", {}).items()}
+    if result.get("stain_swap"):
+        stress[SWAP] = result["stain_swap"]["value"]
+    metrics["stress_accuracy"] = stress
+    for name in ("cells_erased", "elsewhere"):
+        if result.get(name):
+            metrics[name] = result[name]
+    if "cells_erased" in metrics:
+        erased = metrics["cells_erased"]
+        metrics["cells_erased"] = {"accuracy": erased["value"], "mean_confidence": erased["mean_confidence"]}
+    return metrics
+
+
+def _onto_card(system: str, partition: str, result: Mapping[str, Any]) -> None:
+    if system not in available():
+        return
+    path = weights_folder() / f"{system}.json"
+    card = read_card(path)
+    if card.training.get("partition", "grouped") == partition:
+        # What only training knows, such as the figures of the weights themselves, stays.
+        metrics = dict(card.metrics) | card_metrics(result)
+    else:
+        metrics = dict(card.metrics) | {partition: card_metrics(result)}
+    write_card(replace(card, metrics=metrics), path)
+
+
+# ---- running a trained system -------------------------------------------------------------------------------------
+
+
+def evaluate(
+    name: str,
+    data: Path,
+    run: Path,
+    *,
+    partition: str = "grouped",
+    every: int = 1,
+    elsewhere: Sequence[Path] = (),
+    folder: Path | None = None,
+    device: str = "cpu",
+    skip_broken: bool = False,
+    tell: Tell | None = None,
+) -> dict[str, Any]:
+    """Read every field with the network that has not seen its fold, under all conditions, and write what comes out.
+
+    Parameters
+    ----------
+    name : str
+        System.
+    data : pathlib.Path
+        What it was trained on.
+    run : pathlib.Path
+        Folder of the training run; folds that are not trained are left out.
+    partition : str
+        Of the reader's run; other runs know their own.
+    every : int
+        Stresses are measured on every n-th held-out field; fields as photographed are always all read.
+    elsewhere : sequence of pathlib.Path
+        Folders of pictures from other laboratories, see `read_elsewhere`; read with the weights shipped.
+    folder : pathlib.Path, optional
+        For the table; ``weights/predictions`` by default.
+    device : str
+    skip_broken : bool
+    tell : callable, optional
+        Given a line of progress.
+
+    Returns
+    -------
+    dict
+        As `record`.
+
+    Raises
+    ------
+    OptionError
+        If there is no such system.
+    DataError
+        If data or run can't be used, or don't belong together.
+    """
+    tell = tell or log.info
+    find_system(name)
+    more: dict[str, Any] = {}
+    if elsewhere and name not in available():
+        tell(f"no weights of {name} are in {weights_folder().name}: pictures of other laboratories are left out")
+    elif elsewhere:
+        found = [read_elsewhere(name, path, tell) for path in elsewhere]
+        more["elsewhere"] = {one.pop("place"): one for one in found}
+    if name == "reader":
+        from leuk.data.taleqani import load_fields
+        from leuk.training.reader import predict_out_of_fold
+
+        fields = load_fields(data)
+        if partition == "random":
+            fields = replace(fields, folds=random_folds(fields.labels))
+        outcome = predict_out_of_fold(fields, run, tell=tell)
+        return record_reader(outcome, fields, partition, **more)
+    return _evaluate_run(name, data, run, every, folder, device, skip_broken, tell, more)
+
+
+def _evaluate_run(
+    name: str,
+    data: Path,
+    run_folder: Path,
+    every: int,
+    folder: Path | None,
+    device: str,
+    skip_broken: bool,
+    tell: Tell,
+    more: dict[str, Any],
+) -> dict[str, Any]:
+    from leuk.training.augment import lab_statistics
+    from leuk.training.fields import gather
+    from leuk.training.stress import STRESSES, swap_stain
+    from leuk.training.systems import folds_done, load_fold_network, predict, read_run, system_of
+
+    run = read_run(run_folder)
+    if run.system != name:
+        raise DataError(
+            f"The run {run_folder.name} is one of {run.system}, not of {name}; name the other system or run."
+        )
+    system, done = system_of(run), folds_done(run_folder)
+    if not done:
+        raise DataError(f"The run {run_folder.name} has no trained fold yet; finish its training with --resume.")
+    fields = gather(data, system, run.partition, skip_broken=skip_broken)
+    if fields.files != run.files:
+        raise DataError(f"The run {run_folder.name} was trained on other files than {data.name} holds; name its data.")
+    conditions = [PLAIN, *STRESSES, SWAP, ERASED]
+    logits = {one: np.full((len(fields.files), len(run.classes)), np.nan, np.float32) for one in conditions}
+    pool = np.stack([lab_statistics(pixels) for pixels in fields.pixels])
+    for fold in done:
+        network = load_fold_network(run_folder, fold, device)
+        held = np.flatnonzero(fields.folds == fold)
+        logits[PLAIN][held] = predict(network, system, fields.pixels[held], run.size)
+        tell(f"fold {fold}: accuracy {(logits[PLAIN][held].argmax(1) == fields.labels[held]).mean():.4f}")
+        some = held[::every]
+        for one in conditions[1:]:
+            rng = np.random.default_rng([fold, 7])
+            if one == ERASED:
+                changed = [erased(fields.pixels[i], i) for i in some]
+            elif one == SWAP:
+                changed = [swap_stain(fields.pixels[i], fields.labels[i], fields.labels, pool, rng) for i in some]
+            else:
+                changed = [STRESSES[one](fields.pixels[i], rng) for i in some]
+            logits[one][some] = predict(network, system, np.stack(changed), run.size)
+            tell(f"fold {fold}: {one}: {(logits[one][some].argmax(1) == fields.labels[some]).mean():.4f}")
+    rows = np.isin(fields.folds, done)
+    return record(
+        name,
+        run.partition,
+        [file for file, kept in zip(fields.files, rows, strict=True) if kept],
+        fields.labels[rows],
+        fields.folds[rows],
+        run.classes,
+        {one: found[rows] for one, found in logits.items()},
+        folder,
+        run={"size": run.size, "epochs": run.epochs, "pretrained": run.pretrained, "seed": run.seed},
+        **more,
+    )
+
+
+def erased(pixels: np.ndarray, index: int, seed: int = 0) -> np.ndarray:
+    """Return a field with its white cells painted out; the same each time for the same index."""
+    from leuk.data.erase import erase_cells
+    from leuk.segmentation import segment
+
+    cell = segment(SmearImage.from_array(pixels, name="field")).cell
+    return erase_cells(pixels, cell, np.random.default_rng([seed, index]))
+
+
+# ---- pictures of other laboratories -------------------------------------------------------------------------------
+
+
+def truth_of(path: Path) -> bool | None:
+    """Tell from its name whether a picture shows leukaemia, None where the name doesn't say.
+
+    ALL-IDB's names end in ``_1`` for leukaemia and in ``_0`` for none; a folder named after a type of normal cell, as
+    in the PBC set, holds none.
+    """
+    ending = path.stem.rpartition("_")[2]
+    if ending in ("0", "1") and "_" in path.stem:
+        return ending == "1"
+    return False if path.parent.name.casefold() in _NORMAL else None
+
+
+def read_elsewhere(name: str, folder: Path, tell: Tell | None = None, most: int = 400) -> dict[str, Any]:
+    """Count how often "malignant" is right on pictures that a system was never trained on.
+
+    A picture counts as called malignant where the probability of all classes but benign is above one half, whether or
+    not the system would say that it can't tell.
+
+    Parameters
+    ----------
+    name : str
+        A model whose weights are here.
+    folder : pathlib.Path
+        Of pictures whose names say what they show, see `truth_of`.
+    tell : callable, optional
+    most : int
+        Of more pictures than this, evenly spread ones are read.
+
+    Returns
+    -------
+    dict
+        ``place``, ``images``, ``accuracy``, ``sensitivity``, ``specificity`` (each with interval, None where there is
+        none of that kind), ``balanced`` (their mean) and ``cannot_tell`` (share).
+
+    Raises
+    ------
+    DataError
+        If the folder holds no such picture.
+    """
+    from leuk.classification import CANNOT_TELL, classify
+    from leuk.models.store import load_model
+    from leuk.segmentation import segment
+
+    known = [path for path in find_images([folder]) if truth_of(path) is not None] if folder.is_dir() else []
+    if not known:
+        raise DataError(
+            f"The folder {folder.name} holds no picture whose name says what it shows; use ALL-IDB's names (…_1, "
+            "…_0) or PBC's folders of normal cells."
+        )
+    chosen = [known[i] for i in np.unique(np.linspace(0, len(known) - 1, min(most, len(known))).astype(int))]
+    model = load_model(name, "cpu")
+    truth, called, silent = [], [], 0
+    for path in chosen:
+        image = read_image(path)
+        found = classify(model, image, segment(image))
+        truth.append(bool(truth_of(path)))
+        called.append(found.malignant_probability > 0.5)
+        silent += found.suggestion == CANNOT_TELL
+    bad, said = np.array(truth), np.array(called)
+
+    def of(rows: np.ndarray) -> dict[str, Any] | None:
+        return share((said == bad)[rows], np.arange(int(rows.sum()))) if rows.any() else None
+
+    sensitivity, specificity = of(bad), of(~bad)
+    both = [one["value"] for one in (sensitivity, specificity) if one]
+    if tell is not None:
+        tell(f"{_place(folder)}: {len(chosen)} pictures, malignant is right on {(said == bad).mean():.3f}")
+    return {
+        "place": _place(folder),
+        "images": len(chosen),
+        "accuracy": of(np.ones(len(bad), bool)),
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "balanced": round(float(np.mean(both)), 4),
+        "cannot_tell": round(silent / len(chosen), 4),
+    }
+
+
+def _place(folder: Path) -> str:
+    """Return the name of a set: the folder's, or its parent's where the folder says only that it holds pictures."""
+    resolved = folder.resolve()
+    return resolved.parent.name if resolved.name in ("im", "img", "images") else resolved.name
