@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
 import numpy as np
+
+from leuk.data.taleqani import CLASSES, FOLDERS
+from leuk.errors import DataError
+from leuk.image import IMAGE_SUFFIXES
 
 Progress = Callable[[float, str], None]
 """Told the share done, 0 … 1, and what is under way; it stops the work by raising `leuk.errors.Cancelled`."""
@@ -67,10 +74,21 @@ class DataSet:
     def __len__(self) -> int:
         return len(self.files)
 
+    def __post_init__(self) -> None:
+        if self.labels.shape != (len(self.files),):
+            raise ValueError(f"expected {len(self.files)} labels, got shape {self.labels.shape}")
+        for name in ("segmented", "split", "session", "near_duplicate", "fold", "scale_bar"):
+            column = getattr(self, name)
+            if column is not None and len(column) != len(self.files):
+                raise ValueError(f"expected {name} for {len(self.files)} files, got {len(column)}")
+
     @property
     def benign(self) -> int | None:
         """Index of the class that is not leukaemia; None if no class is named so."""
-        raise NotImplementedError
+        for index, name in enumerate(self.classes):
+            if name.casefold() in BENIGN_NAMES:
+                return index
+        return None
 
     def path(self, row: int) -> Path:
         """Return where the image of a row is.
@@ -80,15 +98,63 @@ class DataSet:
         DataError
             If the set has no folder.
         """
-        raise NotImplementedError
+        if self.root is None:
+            raise DataError(f"The images of {self.name} are not here; name the folder that holds them.")
+        return self.root / self.files[row]
 
     def segmented_path(self, row: int) -> Path | None:
         """Return where the "Segmented" twin of a row is; None if it has none."""
-        raise NotImplementedError
+        name = None if self.segmented is None else self.segmented[row]
+        return None if name is None or self.root is None else self.root / name
 
     def subset(self, rows: np.ndarray) -> DataSet:
         """Return some rows, int (M,), as a data set of their own."""
-        raise NotImplementedError
+        chosen = [int(row) for row in rows]
+
+        def strings(column: tuple[str, ...] | None) -> tuple[str, ...] | None:
+            return None if column is None else tuple(column[row] for row in chosen)
+
+        def numbers(column: np.ndarray | None) -> np.ndarray | None:
+            return None if column is None else column[chosen]
+
+        return replace(
+            self,
+            files=tuple(self.files[row] for row in chosen),
+            labels=self.labels[chosen],
+            segmented=None if self.segmented is None else tuple(self.segmented[row] for row in chosen),
+            split=strings(self.split),
+            session=numbers(self.session),
+            near_duplicate=numbers(self.near_duplicate),
+            fold=numbers(self.fold),
+            scale_bar=strings(self.scale_bar),
+            problems=(),
+        )
+
+
+# What folders of the public set and of its other editions are called, without brackets, signs and capitals.
+_KEYS = {
+    "benign": "benign",
+    "early": "early_pre_b",
+    "early_pre_b": "early_pre_b",
+    "early_preb": "early_pre_b",
+    "malignant_early": "early_pre_b",
+    "malignant_early_pre_b": "early_pre_b",
+    "pre": "pre_b",
+    "pre_b": "pre_b",
+    "preb": "pre_b",
+    "malignant_pre": "pre_b",
+    "malignant_pre_b": "pre_b",
+    "pro": "pro_b",
+    "pro_b": "pro_b",
+    "prob": "pro_b",
+    "malignant_pro": "pro_b",
+    "malignant_pro_b": "pro_b",
+}
+_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_SPLITS["testing"] = "test"
+_ORIGINAL, _SEGMENTED = ("original", "originals"), ("segmented", "segmentation")
+_ALL_IDB = re.compile(r"_([01])$")
+_LIST = Path(__file__).with_name("taleqani_groups.csv")
 
 
 def load_dataset(path: str | os.PathLike[str]) -> DataSet:
@@ -99,7 +165,8 @@ def load_dataset(path: str | os.PathLike[str]) -> DataSet:
     path : str or path-like
         A folder of class folders (with or without ``Original`` and ``Segmented``, or ``train``, ``val``, ``test``,
         above them); a folder of files named as ALL-IDB's, ``*_1`` malignant and ``*_0`` benign; or a CSV with columns
-        path and label, and optionally split, session and fold, its paths relative to itself.
+        path and label, and optionally split, session and fold, its paths relative to itself. A folder whose files are
+        named as those of the public set gets the groups, sessions and folds of the list that Leuk carries.
 
     Returns
     -------
@@ -110,7 +177,17 @@ def load_dataset(path: str | os.PathLike[str]) -> DataSet:
     DataError
         There is nothing there, no image, or no label can be told.
     """
-    raise NotImplementedError
+    where = Path(path)
+    try:
+        if where.is_dir():
+            return _from_folder(where)
+        if where.is_file():
+            return _from_table(where)
+    except OSError as error:
+        raise DataError(f"{where} can't be opened ({error.strerror}); check the rights to read it.") from error
+    except ValueError as error:  # a NUL in the name
+        raise DataError("This is not a name that a folder can have; check it.") from error
+    raise DataError(f"There is no folder or table {where}; check the name.")
 
 
 def taleqani(root: str | os.PathLike[str] | None = None) -> DataSet:
@@ -121,7 +198,249 @@ def taleqani(root: str | os.PathLike[str] | None = None) -> DataSet:
     root : str or path-like, optional
         Folder that holds ``Original/Benign`` and so on; fields that are not in it are named in `problems`, but stay.
     """
-    raise NotImplementedError
+    rows = _listed()
+    folder = None if root is None else Path(root)
+    problems: list[str] = []
+    if folder is not None:
+        if not folder.is_dir():
+            raise DataError(f"There is no folder {folder}; name the one that holds Original/Benign and so on.")
+        there = {name for name, _ in _images(folder)}
+        absent = [row["file"] for row in rows if row["file"] not in there]
+        if len(absent) == len(rows):
+            raise DataError(f"{folder} holds none of the listed fields; name the folder that holds Original/Benign.")
+        problems = [f"{name} is listed but not there: download it again." for name in absent]
+    columns = _group_columns(rows)
+    return DataSet(
+        name="Taleqani",
+        files=tuple(row["file"] for row in rows),
+        classes=CLASSES,
+        labels=np.array([CLASSES.index(FOLDERS[row["class"]]) for row in rows], dtype=np.int64),
+        root=folder,
+        segmented=tuple(row["file"].replace("Original/", "Segmented/", 1) for row in rows),
+        problems=tuple(problems),
+        session=columns[0],
+        near_duplicate=columns[1],
+        fold=columns[2],
+        scale_bar=columns[3],
+    )
+
+
+def _listed(table: Path = _LIST) -> list[dict[str, str]]:
+    with table.open(newline="", encoding="utf-8-sig") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _group_columns(
+    rows: Sequence[dict[str, str] | None],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Return session (numbered across classes), near-duplicate group, fold and scale-bar style; -1 and "" for None."""
+    pairs = sorted({(row["class"], int(row["session"])) for row in rows if row})
+    sessions = {pair: number for number, pair in enumerate(pairs)}
+    return (
+        np.array([sessions[row["class"], int(row["session"])] if row else -1 for row in rows], dtype=np.int64),
+        np.array([int(row["near_dup_group"]) if row else -1 for row in rows], dtype=np.int64),
+        np.array([int(row["fold"]) if row else -1 for row in rows], dtype=np.int64),
+        tuple(row["scale_bar"] if row else "" for row in rows),
+    )
+
+
+def _images(root: Path) -> list[tuple[str, PurePosixPath]]:
+    """List images below a folder by relative name, hidden ones left out, sorted."""
+    found = []
+    for folder, subfolders, files in os.walk(root):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in files:
+            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                relative = PurePosixPath(Path(folder, name).relative_to(root).as_posix())
+                found.append((str(relative), relative))
+    return sorted(found)
+
+
+def class_key(name: str) -> str:
+    """Return a class's key from what a folder, a table or a person calls it.
+
+    Names of the public set's classes, in any of its editions, become the keys that the models use; other names are
+    kept in lower case with underscores.
+
+    Examples
+    --------
+    >>> class_key("[Malignant] early Pre-B")
+    'early_pre_b'
+    >>> class_key("Hairy cell")
+    'hairy_cell'
+    """
+    plain = re.sub(r"[^\w]+", "_", name.casefold()).strip("_")
+    return _KEYS.get(plain, plain or name)
+
+
+def _ordered(keys: Iterable[str]) -> tuple[str, ...]:
+    """Order classes: the public set's as its models have them, else a benign one first."""
+    present = set(keys)
+    if present <= set(CLASSES):
+        return tuple(key for key in CLASSES if key in present)
+    return tuple(sorted(present, key=lambda key: (key not in BENIGN_NAMES, key)))
+
+
+def _from_folder(root: Path) -> DataSet:
+    images = _images(root)
+    if not images:
+        raise DataError(f"The folder {root.name or root} holds no image that Leuk reads (JPEG, PNG, BMP, TIFF).")
+    twins: dict[tuple[str, ...], str] = {}
+    rows: list[tuple[str, str, str]] = []
+    problems: list[str] = []
+    loose = []
+    originals = any(part.casefold() in _ORIGINAL for _, path in images for part in path.parts[:-1])
+    for name, path in images:
+        above = [part for part in path.parts[:-1] if part.casefold() not in _ORIGINAL]
+        if originals and any(part.casefold() in _SEGMENTED for part in above):
+            twins[_twin(path)] = name
+            continue
+        split = next((_SPLITS[part.casefold()] for part in above if part.casefold() in _SPLITS), "")
+        above = [part for part in above if part.casefold() not in _SPLITS]
+        if above:
+            rows.append((name, above[0], split))
+        else:
+            loose.append((name, path, split))
+    named = [(name, match.group(1), split) for name, path, split in loose if (match := _ALL_IDB.search(path.stem))]
+    # Folders named im, img or images beside files named *_0 and *_1 are no classes.
+    inside = [(name, match.group(1), split) for name, _, split in rows if (match := _ALL_IDB.search(Path(name).stem))]
+    picture_folders = {folder for _, folder, _ in rows if folder.casefold() in ("im", "img", "images")}
+    if len(picture_folders) == 1:  # what lies beside it (masks, centres) is no class either
+        rows = [row for row in rows if row[1] in picture_folders]
+        inside = [row for row in inside if PurePosixPath(row[0]).parts[0] in picture_folders]
+    if inside and len({folder for _, folder, _ in rows}) == 1 and len(inside) == len(rows):
+        named, rows = named + inside, []
+    if rows:
+        problems += [f"{name} lies in no class folder and was left out: move it into one." for name, _, _ in loose]
+    elif named:
+        rows = [(name, "malignant" if mark == "1" else "benign", split) for name, mark, split in sorted(named)]
+        kept = {name for name, _, _ in rows}
+        problems += [
+            f"{name} ends neither in _0 nor in _1 and was left out: rename it."
+            for name, _, _ in loose
+            if name not in kept
+        ]
+    else:
+        raise DataError(
+            f"The images in {root.name or root} are in no class folders and not named *_0 and *_1; "
+            "sort them into one folder for each class, or name a CSV with columns path and label."
+        )
+    keys = [class_key(folder) for _, folder, _ in rows]
+    classes = _ordered(keys)
+    files = [name for name, _, _ in rows]
+    segmented: tuple[str | None, ...] | None = None
+    if twins:
+        segmented = tuple(twins.get(_twin(PurePosixPath(name))) for name in files)
+        lacking = sum(twin is None for twin in segmented)
+        if lacking:
+            problems.append(f"{lacking} of {len(files)} originals have no segmented twin of the same name.")
+    splits = tuple(split for _, _, split in rows)
+    dataset = DataSet(
+        name=root.resolve().name or str(root),
+        files=tuple(files),
+        classes=classes,
+        labels=np.array([classes.index(key) for key in keys], dtype=np.int64),
+        root=root,
+        segmented=segmented,
+        split=splits if any(splits) else None,
+        problems=tuple(problems),
+    )
+    return _with_groups(dataset)
+
+
+def _twin(path: PurePosixPath) -> tuple[str, ...]:
+    """Return what an original and its segmented twin have in common."""
+    kept = [part.casefold() for part in path.parts[:-1] if part.casefold() not in _ORIGINAL + _SEGMENTED]
+    return (*kept, path.stem.casefold())
+
+
+def _with_groups(dataset: DataSet) -> DataSet:
+    """Add groups, sessions and folds from a groups.csv in the folder or from the list that Leuk carries."""
+    own = dataset.root / "groups.csv" if dataset.root else _LIST
+    try:
+        rows = _listed(own if own.is_file() else _LIST)
+    except (OSError, UnicodeDecodeError, csv.Error):
+        rows = []
+    if not rows or {"file", "class", "near_dup_group", "scale_bar", "session", "fold"} - set(rows[0]):
+        rows = _listed()
+    by_name = {(class_key(row["class"]), PurePosixPath(row["file"]).stem.casefold()): row for row in rows}
+    found = [
+        by_name.get((dataset.classes[label], PurePosixPath(name).stem.casefold()))
+        for name, label in zip(dataset.files, dataset.labels, strict=True)
+    ]
+    if not any(found):
+        return dataset
+    session, near, fold, bar = _group_columns(found)
+    return replace(dataset, session=session, near_duplicate=near, fold=fold, scale_bar=bar)
+
+
+_PATH_COLUMNS = ("path", "file", "image", "filename", "file_name")
+_LABEL_COLUMNS = ("label", "class", "diagnosis", "target")
+
+
+def _from_table(table: Path) -> DataSet:
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            heads = {(head or "").strip().casefold(): head for head in reader.fieldnames or ()}
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{table.name} is no table of text; save it as CSV in UTF-8.") from error
+
+    def column(*names: str) -> str | None:
+        return next((heads[name] for name in names if name in heads), None)
+
+    path_column, label_column = column(*_PATH_COLUMNS), column(*_LABEL_COLUMNS)
+    if path_column is None or label_column is None:
+        raise DataError(f"The table {table.name} lacks a column path or label; add both, one row for each image.")
+    if not rows:
+        raise DataError(f"The table {table.name} has no rows; add one for each image.")
+    root, problems, kept = table.parent, [], []
+    seen: set[str] = set()
+    for number, row in enumerate(rows, start=2):
+        name = (row[path_column] or "").strip().replace("\\", "/")
+        label = (row[label_column] or "").strip()
+        if not name or not label:
+            problems.append(
+                f"Line {number} of {table.name} lacks a {'path' if not name else 'label'} and was left out."
+            )
+        elif name in seen:
+            problems.append(f"{name} is listed twice in {table.name}; the first row was kept.")
+        elif not (root / name).is_file():
+            problems.append(f"{name} is listed in {table.name} but not there, and was left out: correct the path.")
+            seen.add(name)
+        else:
+            seen.add(name)
+            kept.append((name, class_key(label), row))
+    if not kept:
+        raise DataError(f"None of the images that {table.name} lists is there; paths are relative to the table.")
+    classes = _ordered(key for _, key, _ in kept)
+
+    def numbered(head: str | None, by_class: bool = False) -> np.ndarray | None:
+        if head is None:
+            return None
+        values = [(row[head] or "").strip() for _, _, row in kept]
+        if not any(values):
+            return None
+        if not by_class and all(re.fullmatch(r"-?\d*", value) for value in values):
+            return np.array([int(value) if value.strip("-") else -1 for value in values], dtype=np.int64)
+        order = {value: index for index, value in enumerate(sorted(set(values) - {""}))}
+        return np.array([order.get(value, -1) for value in values], dtype=np.int64)
+
+    split, bar = column("split", "subset", "partition"), column("scale_bar")
+    dataset = DataSet(
+        name=table.stem,
+        files=tuple(name for name, _, _ in kept),
+        classes=classes,
+        labels=np.array([classes.index(key) for _, key, _ in kept], dtype=np.int64),
+        root=root,
+        split=None if split is None else tuple((row[split] or "").strip() for _, _, row in kept),
+        session=numbered(column("session", "patient", "patient_id", "subject", "group"), by_class=True),
+        fold=numbered(column("fold")),
+        scale_bar=None if bar is None else tuple((row[bar] or "").strip() for _, _, row in kept),
+        problems=tuple(problems),
+    )
+    return dataset if dataset.session is not None or dataset.fold is not None else _with_groups(dataset)
 
 
 @dataclass(frozen=True)
@@ -154,12 +473,73 @@ class Check:
         return not self.problems
 
 
+def public_names(folder: str) -> tuple[str, ...]:
+    """Return the names of all originals in a class folder of the public set, as in "WBC-Benign-001.jpg"."""
+    middle = "Benign" if folder == "Benign" else f"Malignant-{folder}"
+    return tuple(f"WBC-{middle}-{number:03d}.jpg" for number in range(1, PUBLIC_COUNTS[folder] + 1))
+
+
 def check_taleqani(root: str | os.PathLike[str]) -> Check:
     """Compare a folder with the known counts and names of the public set.
+
+    Parameters
+    ----------
+    root : str or path-like
+        Holds ``Original/Benign`` and so on.
 
     Raises
     ------
     DataError
         If the folder does not exist or does not hold ``Original``.
     """
-    raise NotImplementedError
+    where = Path(root)
+    if not where.is_dir():
+        raise DataError(f"There is no folder {where}; name the one that holds Original and Segmented.")
+    folders = {path.name.casefold(): path for path in where.iterdir() if path.is_dir()}
+    if "original" not in folders:
+        raise DataError(f"{where.name or where} holds no folder Original; name the one that holds it and Segmented.")
+    there = {
+        kind: {folder: _names(folders[kind], folder) if kind in folders else set() for folder in PUBLIC_COUNTS}
+        for kind in ("original", "segmented")
+    }
+    problems, missing, unexpected = [], [], []
+    for kind, title in (("original", "Original"), ("segmented", "Segmented")):
+        if kind not in folders:
+            problems.append("The folder Segmented is missing; only what looks at originals will work.")
+            continue
+        for folder in PUBLIC_COUNTS:
+            expected, found = set(public_names(folder)), there[kind][folder]
+            lacking, more = sorted(expected - found), sorted(found - expected)
+            missing += [f"{title}/{folder}/{name}" for name in lacking]
+            unexpected += [f"{title}/{folder}/{name}" for name in more]
+            if lacking:
+                problems.append(
+                    f"{title}/{folder} holds {len(found & expected)} of {len(expected)} known images; "
+                    f"missing: {_some(lacking)}."
+                )
+            if more:
+                problems.append(f"{title}/{folder} holds {len(more)} images that the set has not: {_some(more)}.")
+    return Check(
+        counts={folder: (len(there["original"][folder]), count) for folder, count in PUBLIC_COUNTS.items()},
+        twins={folder: (len(there["segmented"][folder]), count) for folder, count in PUBLIC_COUNTS.items()},
+        missing=tuple(missing),
+        unexpected=tuple(unexpected),
+        problems=tuple(problems),
+    )
+
+
+def _names(parent: Path, folder: str) -> set[str]:
+    inside = next(
+        (path for path in parent.iterdir() if path.is_dir() and path.name.casefold() == folder.casefold()), None
+    )
+    return {path.name for _, relative in _images(inside) for path in (Path(relative),)} if inside else set()
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def counts_of(dataset: DataSet) -> Counter[str]:
+    """Return how many images each class has."""
+    return Counter({name: int((dataset.labels == index).sum()) for index, name in enumerate(dataset.classes)})

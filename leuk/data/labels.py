@@ -28,7 +28,8 @@ class LabelErrors:
     joint : numpy.ndarray
         int64, (C, C): the confident joint, rows label, columns probable true class.
     thresholds : numpy.ndarray
-        float64, (C,): mean p(class) of the images labelled so, from which on a prediction counts as confident.
+        float64, (C,): mean p(class) of the images labelled so, from which on a prediction counts as
+        confident; nan for a class without images.
     quality : numpy.ndarray
         float64, (N,): p(label) of every row, its self-confidence; nan where there is no prediction.
     """
@@ -51,4 +52,32 @@ def find_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> LabelErr
     probabilities : numpy.ndarray
         float, (N, C), of models that did not see the row in training; rows of nan are passed over.
     """
-    raise NotImplementedError
+    count = probabilities.shape[1]
+    usable = np.flatnonzero(np.isfinite(probabilities).all(1) & (labels >= 0))
+    given, p = labels[usable], probabilities[usable]
+    quality = np.full(len(labels), np.nan)
+    quality[usable] = p[np.arange(len(usable)), given]
+    # A class without images has no mean: nothing can be confidently of it.
+    thresholds = np.array(
+        [p[given == label, label].mean() if (given == label).any() else np.inf for label in range(count)]
+    )
+    confident = p >= thresholds - 1e-9
+    # Where several classes pass, the likeliest of them counts.
+    likely = np.where(confident, p, -1.0).argmax(1)
+    sure = confident.any(1)
+    joint = np.zeros((count, count), np.int64)
+    np.add.at(joint, (given[sure], likely[sure]), 1)
+    doubtful = np.flatnonzero(sure & (likely != given))
+    margin = p[doubtful, given[doubtful]] - p[doubtful, likely[doubtful]]
+    # With a threshold far below another class's, what is less likely than the label can pass; that is no evidence.
+    against = margin < 0
+    doubtful, margin = doubtful[against], margin[against]
+    order = np.argsort(margin, kind="stable")
+    return LabelErrors(
+        rows=usable[doubtful[order]],
+        suggested=likely[doubtful[order]],
+        margin=margin[order],
+        joint=joint,
+        thresholds=np.where(np.isfinite(thresholds), thresholds, np.nan),
+        quality=quality,
+    )

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
+import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
 
-from leuk.data.datasets import DataSet
+from leuk.data.datasets import DataSet, class_key
+from leuk.errors import DataError
 
 
 class PredictionTable(Protocol):
@@ -26,6 +33,99 @@ class PredictionTable(Protocol):
     def folds(self) -> np.ndarray: ...  # noqa: D102
     @property
     def probabilities(self) -> np.ndarray: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Table:
+    """Predictions from a table of any origin, see `read_table`.
+
+    Attributes
+    ----------
+    system, partition : str
+    files, classes : tuple of str
+    folds : numpy.ndarray
+        int64, (N,), -1 where not known.
+    probabilities : numpy.ndarray
+        float64, (N, C).
+    problems : tuple of str
+        One sentence for each line left out.
+    """
+
+    system: str
+    partition: str
+    files: tuple[str, ...]
+    classes: tuple[str, ...]
+    folds: np.ndarray
+    probabilities: np.ndarray
+    problems: tuple[str, ...] = ()
+
+
+def read_table(path: Path, data: bytes | None = None) -> Table:
+    """Read a user's own predictions: CSV (gzip allowed) with a column file and one ``p_CLASS`` for each class.
+
+    A column fold is taken if there is one. A line that can't be used is left out and named in `problems`.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Its name up to the first dot names the system.
+    data : bytes, optional
+        The content, where it was uploaded rather than saved.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, is no table, lacks these columns or holds no line that can be used.
+    """
+    try:
+        raw = path.read_bytes() if data is None else data
+        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
+        rows = list(csv.reader(io.StringIO(text)))
+    except FileNotFoundError as error:
+        raise DataError(f"There is no table of predictions {path}; check the name.") from error
+    except (OSError, EOFError, ValueError, csv.Error) as error:
+        raise DataError(f"{path.name} is no table of text; save the predictions as CSV in UTF-8.") from error
+    heads = [head.strip() for head in rows[0]] if rows else []
+    lower = [head.casefold() for head in heads]
+    where = next((lower.index(name) for name in ("file", "path", "image", "filename") if name in lower), None)
+    columns = [index for index, head in enumerate(lower) if head.startswith("p_") and len(head) > 2]
+    if where is None or len(columns) < 2:
+        raise DataError(f"The table {path.name} lacks a column file, or p_CLASS for at least two classes; add them.")
+    fold = lower.index("fold") if "fold" in lower else None
+    files, folds, probabilities, problems = [], [], [], []
+    seen: set[str] = set()
+    for number, row in enumerate(rows[1:], start=2):
+        if not any(row):
+            continue
+        try:
+            name = row[where].strip().replace("\\", "/")
+            values = [float(row[column]) for column in columns]
+            part = int(float(row[fold])) if fold is not None and row[fold].strip() else -1
+        except (IndexError, ValueError, OverflowError):
+            problems.append(f"Line {number} of {path.name} is incomplete or holds no numbers, and was left out.")
+            continue
+        if not all(math.isfinite(value) and value >= 0 for value in values) or not 0 < sum(values):
+            problems.append(f"Line {number} of {path.name} holds no probabilities of 0 to 1, and was left out.")
+        elif name in seen:
+            problems.append(f"Line {number} of {path.name} names {name} again, and was left out.")
+        else:
+            seen.add(name)
+            files.append(name)
+            folds.append(part)
+            probabilities.append([value / sum(values) for value in values])
+    if not files:
+        raise DataError(f"The table {path.name} has no line that can be used; it needs file and p_CLASS in each.")
+    stem = path.name.removesuffix(".gz").removesuffix(".csv")
+    system, _, partition = stem.partition(".")
+    return Table(
+        system=system,
+        partition=partition,
+        files=tuple(files),
+        classes=tuple(class_key(heads[column][2:]) for column in columns),
+        folds=np.array(folds, np.int64),
+        probabilities=np.array(probabilities, np.float64),
+        problems=tuple(problems),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,17 +166,100 @@ def align(dataset: DataSet, predictions: PredictionTable) -> Verdicts:
     DataError
         If not one prediction fits, or the system and the set share no class.
     """
-    raise NotImplementedError
+    names = [class_key(name) for name in predictions.classes]
+    shared = [name for name in dataset.classes if name in names]
+    system = predictions.system
+    if not shared:
+        raise DataError(
+            f"{system} knows none of this set's classes; it knows {', '.join(names)}, "
+            f"the set has {', '.join(dataset.classes)}."
+        )
+    problems = list(getattr(predictions, "problems", ()))
+    foreign = [name for name in names if name not in dataset.classes]
+    if foreign:
+        problems.append(
+            f"{system} also predicts {', '.join(foreign)}, which this set has not; the other classes were scaled to 1."
+        )
+    count = len(dataset.classes)
+    probabilities = np.full((len(dataset), count), np.nan)
+    folds = np.full(len(dataset), -1, np.int64)
+    places, unknown = _match(dataset.files, predictions.files)
+    if not places:
+        raise DataError(
+            f"None of the {len(predictions.files)} predictions of {system} is for an image of {dataset.name}; "
+            "name files as the set does."
+        )
+    columns = [(dataset.classes.index(name), names.index(name)) for name in shared]
+    for source, row in places.items():
+        probabilities[row] = 0
+        for to, column in columns:
+            probabilities[row, to] = predictions.probabilities[source, column]
+        total = probabilities[row].sum()
+        probabilities[row] = probabilities[row] / total if total > 0 else np.nan
+        folds[row] = predictions.folds[source]
+    problems += [f"{system} predicts {name}, which is not in this set." for name in unknown]
+    there = np.isfinite(probabilities).all(1)
+    absent = np.flatnonzero(~there)
+    if len(absent):
+        problems.append(f"{len(absent)} images have no prediction of {system}, such as {dataset.files[absent[0]]}.")
+    familiar = np.array([name in names for name in dataset.classes])
+    for label in np.flatnonzero(~familiar):
+        number = int((dataset.labels == label).sum())
+        problems.append(
+            f"{system} does not know the class {dataset.classes[label]}; its {number} images are not counted as errors."
+        )
+    predicted = np.full(len(dataset), -1, np.int64)
+    predicted[there] = probabilities[there].argmax(1)
+    return Verdicts(
+        system=system,
+        partition=predictions.partition,
+        probabilities=probabilities,
+        predicted=predicted,
+        folds=folds,
+        known=there & familiar[dataset.labels],
+        problems=tuple(problems),
+    )
+
+
+def _match(files: Sequence[str], wanted: Sequence[str]) -> tuple[dict[int, int], list[str]]:
+    """Find rows for names: index in `wanted` to row, and the names that fit none."""
+    exact = {name: row for row, name in enumerate(files)}
+    ends: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for row, name in enumerate(files):
+        parts = PurePosixPath(name).parts
+        for length in (2, 1):
+            ends[parts[-length:]].append(row)
+    places: dict[int, int] = {}
+    taken: set[int] = set()
+    unknown = []
+    for index, name in enumerate(wanted):
+        fit = exact.get(name)
+        if fit is None:
+            parts = PurePosixPath(name).parts
+            for length in (2, 1):
+                found = ends.get(parts[-length:], []) if len(parts) >= length else []
+                if len(set(found)) == 1:
+                    fit = found[0]
+                    break
+        if fit is None or fit in taken:
+            unknown.append(name)
+        else:
+            places[index] = fit
+            taken.add(fit)
+    return places, unknown
 
 
 def confusion(dataset: DataSet, verdicts: Verdicts) -> np.ndarray:
     """Return counts, int64 (C, C), rows true, columns predicted, of the rows that are known."""
-    raise NotImplementedError
+    counts = np.zeros((len(dataset.classes), len(dataset.classes)), np.int64)
+    np.add.at(counts, (dataset.labels[verdicts.known], verdicts.predicted[verdicts.known]), 1)
+    return counts
 
 
 def cell_rows(dataset: DataSet, verdicts: Verdicts, true: int, called: int) -> np.ndarray:
     """Return the rows of one cell of the confusion matrix, int64 (M,), the most confident first."""
-    raise NotImplementedError
+    rows = np.flatnonzero(verdicts.known & (dataset.labels == true) & (verdicts.predicted == called))
+    return rows[np.argsort(-verdicts.probabilities[rows, called], kind="stable")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +280,11 @@ class Mistakes:
     misses: np.ndarray
     confused: np.ndarray
 
+    @property
+    def all(self) -> np.ndarray:
+        """Every error, int64: false alarms, then misses, then those confused."""
+        return np.concatenate([self.false_alarms, self.misses, self.confused])
+
 
 def mistakes(dataset: DataSet, verdicts: Verdicts, threshold: float | None = None) -> Mistakes:
     """Sort a system's errors.
@@ -108,7 +296,26 @@ def mistakes(dataset: DataSet, verdicts: Verdicts, threshold: float | None = Non
     threshold : float, optional
         Called malignant from this 1 - p(benign) upwards; by default a row is called what is likeliest.
     """
-    raise NotImplementedError
+    labels, predicted, known = dataset.labels, verdicts.predicted, verdicts.known
+    p = np.nan_to_num(verdicts.probabilities)
+    confidence = p.max(1)
+
+    def by(chosen: np.ndarray, score: np.ndarray) -> np.ndarray:
+        rows = np.flatnonzero(chosen)
+        return rows[np.argsort(-score[rows], kind="stable")]
+
+    benign = dataset.benign
+    nothing = np.zeros(0, np.int64)
+    if benign is None:
+        return Mistakes(nothing, nothing, by(known & (predicted != labels), confidence))
+    truly = labels == benign
+    called = predicted == benign if threshold is None else 1 - p[:, benign] < threshold
+    subtype = np.where(np.arange(p.shape[1]) == benign, -1.0, p).argmax(1)
+    return Mistakes(
+        false_alarms=by(known & truly & ~called, 1 - p[:, benign]),
+        misses=by(known & ~truly & called, p[:, benign]),
+        confused=by(known & ~truly & ~called & (subtype != labels), confidence),
+    )
 
 
 @dataclass(frozen=True)
@@ -144,7 +351,24 @@ def operate(dataset: DataSet, verdicts: Verdicts, threshold: float) -> Operating
     DataError
         If no class of the set is benign.
     """
-    raise NotImplementedError
+    if dataset.benign is None:
+        raise DataError("No class of this set is benign or normal, so there is no threshold to set.")
+    known = verdicts.known
+    alarm = (1 - verdicts.probabilities[known, dataset.benign]) >= threshold
+    malignant = dataset.labels[known] != dataset.benign
+    caught, missed = int((alarm & malignant).sum()), int((~alarm & malignant).sum())
+    false, cleared = int((alarm & ~malignant).sum()), int((~alarm & ~malignant).sum())
+    return Operating(
+        threshold=threshold,
+        false_alarms=false,
+        misses=missed,
+        true_alarms=caught,
+        true_benign=cleared,
+        sensitivity=caught / (caught + missed) if caught + missed else float("nan"),
+        specificity=cleared / (cleared + false) if cleared + false else float("nan"),
+        sensitivity_interval=wilson(caught, caught + missed),
+        specificity_interval=wilson(cleared, cleared + false),
+    )
 
 
 @dataclass(frozen=True)
@@ -176,15 +400,49 @@ def nearest(
     ----------
     dataset : DataSet
     features : numpy.ndarray
-        float, (N, D): a system's embeddings, or `leuk.data.maps.image_features`.
+        float, (N, D): a system's embeddings, or `leuk.data.maps.image_features`; rows of nan are passed over.
     row : int
     verdicts : Verdicts, optional
         Its `folds` say what was training then: every other fold. Without it all other rows are candidates.
     count : int
     """
-    raise NotImplementedError
+    usable = np.isfinite(features).all(1)
+    if not usable[row]:
+        return []
+    scale = features[usable].std(0)
+    used = scale > 1e-9
+    distance = np.sqrt((((features[:, used] - features[row, used]) / scale[used]) ** 2).sum(1) / max(used.sum(), 1))
+    candidates = usable.copy()
+    candidates[row] = False
+    if verdicts is not None and verdicts.folds[row] >= 0:
+        candidates &= (verdicts.folds >= 0) & (verdicts.folds != verdicts.folds[row])
+    rows = np.flatnonzero(candidates)
+    rows = rows[np.argsort(distance[rows], kind="stable")[:count]]
+    session = dataset.session
+    return [
+        Neighbour(
+            row=int(one),
+            label=int(dataset.labels[one]),
+            distance=float(distance[one]),
+            same_session=None
+            if session is None or session[row] < 0 or session[one] < 0
+            else bool(session[one] == session[row]),
+        )
+        for one in rows
+    ]
 
 
 def wilson(successes: int, total: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share; (nan, nan) of nothing."""
-    raise NotImplementedError
+    """Return Wilson's 95 % interval of a share; (nan, nan) of nothing.
+
+    References
+    ----------
+    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
+    """
+    if total == 0:
+        return float("nan"), float("nan")
+    z = 1.959964
+    share = successes / total
+    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
+    half = z / (1 + z * z / total) * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    return max(0.0, middle - half), min(1.0, middle + half)
