@@ -369,12 +369,12 @@ def train_one_epoch(
         Of the whole training, for the learning rate.
     seed : int
     precision : str
-        "bfloat16", "float32", or "auto": bfloat16 where the processor computes in it.
+        "bfloat16", "float32", or "auto": bfloat16 where it is faster.
     after : callable, optional
         Called after each step.
     """
     device = next(network.parameters()).device
-    half = precision == "bfloat16" or (precision == "auto" and gains_from_half(device))
+    half = precision == "bfloat16" or (precision == "auto" and gains_from_half(device, preset))
     network.train()
     for images, labels in data:
         images = images.to(device).contiguous(memory_format=torch.channels_last)
@@ -398,11 +398,13 @@ def train_one_epoch(
             after(state)
 
 
-def gains_from_half(device: torch.device) -> bool:
-    """Tell whether a device computes faster in bfloat16."""
+def gains_from_half(device: torch.device, preset: Preset) -> bool:
+    """Tell whether training gains from bfloat16 on a device."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    if device.type != "cpu":
+        return False
+    return preset.half and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def held_accuracy(network: nn.Module, samples: np.ndarray, labels: np.ndarray) -> float:
