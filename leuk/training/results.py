@@ -240,8 +240,11 @@ def systems() -> list[Row]:
                     results[partition] = read_result(tables[name, partition])
                 except LeukError:
                     continue
-        if card is not None and "grouped" in results:
-            results["grouped"] = {**_from_card(card), **results["grouped"]}
+        if card is not None:
+            own = str(card.training.get("partition", "grouped"))
+            for partition, metrics in ((own, card.metrics), ("random", card.metrics.get("random"))):
+                if isinstance(metrics, Mapping):
+                    results[partition] = {**_from_card(metrics, card.classes), **results.get(partition, {})}
         ran = next((r["run"].get("size") for r in results.values() if r.get("run")), None)
         size = (card.size or card.tile) if card else ran or system.size
         rows.append(
@@ -265,19 +268,28 @@ def systems() -> list[Row]:
     return rows
 
 
-def _from_card(card: Card) -> dict[str, Any]:
-    """Return what a card knows of stress, where no evaluation has written it."""
-    told = card.metrics.get("stress_accuracy") or {}
+def _from_card(metrics: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+    """Return what a card knows, where there is no table of predictions or no evaluation of it."""
+    told = metrics.get("stress_accuracy") or {}
     found: dict[str, Any] = {
         "stress": {name: {"value": value} for name, value in told.items() if name not in CAMERA_FREE}
     }
     if "stain swap" in told:
         found["stain_swap"] = {"value": told["stain swap"]}
-    erased = card.metrics.get("cells_erased") or {}
+    erased = metrics.get("cells_erased") or {}
     if "accuracy" in erased:
         found["cells_erased"] = {"value": erased["accuracy"], "mean_confidence": erased.get("mean_confidence")}
-    if card.metrics.get("elsewhere"):
-        found["elsewhere"] = card.metrics["elsewhere"]
+    if metrics.get("elsewhere"):
+        found["elsewhere"] = metrics["elsewhere"]
+    figures: dict[str, Any] = {
+        name: value if isinstance(value, Mapping) else {"value": value}
+        for name, value in metrics.items()
+        if name in MAIN_FIGURES and value is not None
+    }
+    if "accuracy" in figures:
+        known = {key: metrics[key] for key in ("confusion", "per_class", "fields") if key in metrics}
+        folds = list(metrics.get("folds", range(5)))
+        found["figures"] = {"folds": folds, "classes": list(classes)} | known | figures
     return found
 
 
@@ -350,3 +362,60 @@ def _relative(path: Path | None, root: Path) -> str | None:
     if path is None:
         return None
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
+def comparison() -> list[dict[str, Any]]:
+    """Return all systems and controls side by side: a flat row each, with intervals, None where nothing is known.
+
+    Keys are name, title, kind, claimed, then random, grouped, benign_recall, auroc, sensitivity_at_95, ece (the last
+    four grouped), worst_stress, worst_stress_name, grey, stain_swap and cells_erased, each of these measures with
+    ``_low`` and ``_high``; elsewhere, classes, folds, parameters, multiply_adds, latency and throughput (as multiples
+    of DenseNet-201's) and weights.
+    """
+    told = []
+    for row in systems() + controls():
+        one: dict[str, Any] = {
+            "name": row.name,
+            "title": row.title,
+            "kind": row.kind,
+            "claimed": row.claimed_accuracy,
+        }
+        for key, (name, partition) in _COLUMNS.items():
+            figure = row.figure(name, partition or _robust(row))
+            low, high = (figure or {}).get("interval") or (None, None)
+            one |= {key: figure["value"] if figure else None, f"{key}_low": low, f"{key}_high": high}
+        worst = row.figure("worst_stress", _robust(row))
+        told.append(
+            one
+            | {
+                "worst_stress_name": worst["name"] if worst else None,
+                "elsewhere": row.elsewhere_mean,
+                "classes": len(row.classes),
+                "folds": ", ".join(f"{count} {partition}" for partition, count in row.folds.items()),
+                "parameters": row.parameters,
+                "multiply_adds": row.multiply_adds,
+                "latency": speed_of(row.name, "latency_ratio"),
+                "throughput": speed_of(row.name, "throughput_ratio"),
+                "weights": row.weights is not None,
+            }
+        )
+    return told
+
+
+_COLUMNS = {
+    "random": ("accuracy", "random"),
+    "grouped": ("accuracy", "grouped"),
+    "benign_recall": ("benign_recall", "grouped"),
+    "auroc": ("malignant_auroc", "grouped"),
+    "sensitivity_at_95": ("sensitivity_at_95_specificity", "grouped"),
+    "ece": ("ece", "grouped"),
+    "worst_stress": ("worst_stress", ""),
+    "grey": ("grey", ""),
+    "stain_swap": ("stain_swap", ""),
+    "cells_erased": ("cells_erased", ""),
+}
+
+
+def _robust(row: Row) -> str:
+    """Return the partition whose networks were put under stress: the grouped one, else the random one."""
+    return next((one for one in ("grouped", "random") if row.results.get(one, {}).get("stress")), "grouped")

@@ -1,0 +1,163 @@
+"""Commands on what is known of systems: models, evaluate, compare."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import functools
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leuk.cli.common import READ, make_folder, write_text
+from leuk.errors import OptionError
+
+if TYPE_CHECKING:
+    from leuk.training.results import Row
+
+
+def add(commands: Any) -> None:
+    """Add the commands to a parser's subparsers."""
+    models = commands.add_parser("models", help="list all systems: paper, size, weights, figures")
+    models.add_argument("--json", type=Path, metavar="FILE", help="write the list to this file; - for the screen")
+    models.set_defaults(run=_models)
+
+    evaluate = commands.add_parser(
+        "evaluate", help="measure a trained run out of fold, under stress and on other laboratories' pictures"
+    )
+    evaluate.add_argument("system", metavar="SYSTEM", help="a system's name, or: controls")
+    evaluate.add_argument("--data", type=Path, required=True, metavar="DIR", help="what the run was trained on")
+    evaluate.add_argument("--run", type=Path, dest="folder", metavar="DIR", help="the training run")
+    evaluate.add_argument(
+        "--partition",
+        default="grouped",
+        choices=["grouped", "random"],
+        help="of the reader's run; other runs know their own (default: grouped)",
+    )
+    evaluate.add_argument(
+        "--every", type=int, default=1, metavar="N", help="measure stresses on every n-th field only (default: 1)"
+    )
+    evaluate.add_argument(
+        "--elsewhere",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="pictures of other laboratories: named as in ALL-IDB (…_1, …_0), or PBC's folders of normal cells",
+    )
+    evaluate.add_argument("--out", type=Path, metavar="DIR", help="for the table (default: weights/predictions)")
+    evaluate.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, … (default: auto)")
+    evaluate.add_argument("--skip-broken", action="store_true", help="leave images out that can't be read")
+    evaluate.set_defaults(run=_evaluate)
+
+    compare = commands.add_parser("compare", help="one table of all systems, controls and the papers' claims")
+    compare.add_argument("--json", type=Path, metavar="FILE", help="write it to this file; - for the screen")
+    compare.add_argument("--csv", type=Path, metavar="FILE", help="write it to this file; - for the screen")
+    compare.set_defaults(run=_compare)
+
+
+def _models(options: argparse.Namespace) -> int:
+    from leuk.training.results import listing, systems
+
+    if options.json:
+        _put(options.json, json.dumps(listing(), indent=1, ensure_ascii=False) + "\n")
+        return READ
+    print(f"{'name':<24}{'parameters':>12}{'mult-adds':>12}  {'weights':<9}{'random':>8}{'grouped':>9}  paper")
+    for row in systems():
+        print(
+            f"{row.name:<24}{row.parameters or 0:>12,}{_short(row.multiply_adds):>12}  "
+            f"{'here' if row.weights else 'train':<9}{_value(row, 'random'):>8}{_value(row, 'grouped'):>9}  {row.paper}"
+        )
+    print("Weights that are not here: python -m leuk train NAME --data DIR. " + _UNIT)
+    return READ
+
+
+_UNIT = "Accuracy by field, out of fold; grouped holds out pseudo-sessions, not patients."
+
+
+def _short(number: int | None) -> str:
+    return "" if number is None else f"{number / 1e9:.2f} G"
+
+
+def _value(row: Row, partition: str) -> str:
+    figure = row.figure("accuracy", partition)
+    return f"{figure['value']:.3f}" if figure else "-"
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    tell = functools.partial(print, flush=True)
+    if options.system == "controls":
+        from leuk.data.taleqani import load_fields
+        from leuk.training.controls import measure_controls
+
+        measure_controls(load_fields(options.data), make_folder(options.out) if options.out else None, tell)
+        return READ
+    from leuk.models.store import choose_device
+    from leuk.training.evaluate import evaluate
+
+    if options.folder is None:
+        raise OptionError("Name the training run with --run; python -m leuk train writes one.")
+    if options.every < 1:
+        raise OptionError(f"--every {options.every} is too small; use at least 1.")
+    result = evaluate(
+        options.system,
+        options.data,
+        options.folder,
+        partition=options.partition,
+        every=options.every,
+        elsewhere=options.elsewhere,
+        folder=make_folder(options.out) if options.out else None,
+        device=str(choose_device(options.device)),
+        skip_broken=options.skip_broken,
+        tell=tell,
+    )
+    for name in ("accuracy", "macro_f1", "benign_recall", "malignant_auroc", "ece"):
+        figure = result["figures"][name]
+        if figure:
+            print(f"{name}: {figure['value']:.4f} ({figure['interval'][0]:.4f} to {figure['interval'][1]:.4f})")
+    return READ
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from leuk.training.results import comparison
+
+    rows = comparison()
+    if options.json:
+        _put(options.json, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    if options.csv:
+        out = io.StringIO()
+        writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        _put(options.csv, out.getvalue())
+    if options.json or options.csv:
+        return READ
+    columns = {
+        "claimed": ("claim", 8),
+        "random": ("random", 21),
+        "grouped": ("grouped", 21),
+        "benign_recall": ("benign recall", 21),
+        "worst_stress": ("worst stress", 13),
+        "stain_swap": ("swap", 7),
+        "elsewhere": ("elsewhere", 10),
+    }
+    print(f"{'':<25}" + "".join(f"{title:>{width}}" for title, width in columns.values()) + "  folds")
+    for row in rows:
+        cells = []
+        for key, (_, width) in columns.items():
+            text = "-" if row[key] is None else f"{row[key]:.3f}"
+            if row.get(f"{key}_low") is not None and width > 20:
+                text += f" ({row[f'{key}_low']:.3f}-{row[f'{key}_high']:.3f})"
+            cells.append(f"{text:>{width}}")
+        print(f"{row['name']:<25}" + "".join(cells) + f"  {row['folds']}")
+    print("Claim: the authors', on a random split. " + _UNIT + " Controls are random forests that see no cell.")
+    return READ
+
+
+def _put(path: Path, text: str) -> None:
+    if str(path) == "-":
+        print(text, end="")
+    else:
+        make_folder(path.parent)
+        write_text(path, text)
