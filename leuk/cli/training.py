@@ -49,6 +49,10 @@ def add(commands: Any) -> None:
     train.add_argument("--size", type=int, metavar="N", help="side of the input in pixels, instead of the preset's")
     train.add_argument("--reduced", action="store_true", help="the shorter preset, for a few processor cores")
     train.add_argument("--pretrained", action="store_true", help="begin with ImageNet weights, downloaded once")
+    train.add_argument("--pca", action="store_true", help="DeepLeukemiaNet: keep 99 %% of the images' variance")
+    train.add_argument(
+        "--select", action="store_true", help="DeepLeukemiaNet: end in a support vector machine on selected features"
+    )
     train.add_argument("--seed", type=int, default=0, metavar="N", help="of all randomness (default: 0)")
     train.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, … (default: auto)")
     train.add_argument("--skip-broken", action="store_true", help="leave images out that can't be read, and name them")
@@ -87,6 +91,7 @@ def _train_system(options: argparse.Namespace) -> int:
         preset = replace(preset, epochs=_at_least(1, options.epochs, "--epochs"))
     if options.size is not None:
         preset = replace(preset, size=_at_least(32, options.size, "--size"))
+    preset = replace(preset, pca=0.99 if options.pca else 0.0, select=options.select)
     choose_device(options.device)
     data = gather(options.data, system, options.partition, skip_broken=options.skip_broken)
     for problem in data.problems:

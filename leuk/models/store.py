@@ -177,7 +177,7 @@ def rounded(network: nn.Module) -> dict[str, torch.Tensor]:
     """Return a network's weights as they are shipped: in half precision but for what it can't hold."""
     kept = {}
     for key, value in network.state_dict().items():
-        # Running variances pass what half precision holds, and counts are no fractions.
-        exact = not value.is_floating_point() or key.endswith(("running_mean", "running_var"))
+        # Running variances and kernels pass what half precision holds, and counts are no fractions.
+        exact = not value.is_floating_point() or key.endswith(("running_mean", "running_var")) or "machine." in key
         kept[key] = value.detach().cpu() if exact else value.detach().cpu().half()
     return kept

@@ -24,7 +24,16 @@ from leuk.training import metrics
 from leuk.training.fields import FIELD, TrainingSet
 from leuk.training.reader import CAMERA, versions
 from leuk.training.stress import STRESSES
-from leuk.training.systems import Run, folds_done, load_fold_network, predict, present, read_log, system_of
+from leuk.training.systems import (
+    Run,
+    arguments_of,
+    folds_done,
+    load_fold_network,
+    predict,
+    present,
+    read_log,
+    system_of,
+)
 
 MOST = 600
 """Training fields by which the familiar is described, each as photographed and under one change of the camera."""
@@ -176,7 +185,7 @@ def finish(
         name=system.name,
         title=system.title,
         architecture=system.architecture,
-        arguments=system.network_arguments(run.size),
+        arguments=system.network_arguments(run.size) | arguments_of(folder, first),
         classes=run.classes,
         sha256="",
         tile=FIELD,

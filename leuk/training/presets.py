@@ -53,6 +53,10 @@ class Preset:
     half : bool
         Whether a processor that computes in bfloat16 gains from it here; a GPU always does. Measured: only networks
         of wide plain convolutions do, the others lose more in conversions.
+    pca : float
+        Share of variance that principal components keep of an image, before the network; 0 for none.
+    select : bool
+        Whether a support vector machine on selected features takes the place of the last layer in the end.
     warp : Warp
     source : str
         Where this comes from, for the card.
@@ -66,6 +70,8 @@ class Preset:
     size: int | None = None
     recount: bool = False
     half: bool = False
+    pca: float = 0.0
+    select: bool = False
     warp: Warp = field(default_factory=Warp)
     source: str = "the paper's recipe"
 
@@ -110,8 +116,8 @@ def _shortened(name: str, epochs: int, rate: float, size: int = 96, batch: int =
         batch=batch,
         schedule="cosine",
         recount=True,
-        source=f"reduced to {size} pixels and {epochs} epoch{'s' if epochs > 1 else ''} with a rate that falls to zero, "
-        "for want of computing time",
+        source=f"reduced to {size} pixels and {epochs} epoch{'s' if epochs > 1 else ''} with a rate that falls to "
+        "zero, for want of computing time",
     )
 
 

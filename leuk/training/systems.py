@@ -12,7 +12,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from leuk.classification import run_network, to_tensor
-from leuk.errors import DataError
+from leuk.errors import DataError, OptionError
 from leuk.models.preprocessing import hide_corner, preprocess
 from leuk.models.store import choose_device, rounded
 from leuk.models.systems import System, build_network, find_system
 from leuk.training.fields import FIELD, TrainingSet
 from leuk.training.presets import Preset, Warp
+from leuk.training.selection import fit_components, replace_head, set_components
 
 log = logging.getLogger(__name__)
 
@@ -144,9 +145,21 @@ def load_fold_network(run: Path, fold: int, device: str = "cpu") -> nn.Module:
     path = fold_folder(run, fold) / "network.safetensors"
     if not path.is_file():
         raise DataError(f"The run {run.name} has no network of fold {fold} yet; finish its training with --resume.")
-    network = build_network(system_of(described), described.size)
+    system = extended(system_of(described), arguments_of(run, fold))
+    network = build_network(system, described.size)
     network.load_state_dict({key: v.float() if v.is_floating_point() else v for key, v in load_file(path).items()})
     return network.eval().requires_grad_(False).to(torch.device(device))
+
+
+def arguments_of(run: Path, fold: int) -> dict[str, Any]:
+    """Return the arguments that a fold's network has beyond its system's: sizes of what was fitted in training."""
+    path = fold_folder(run, fold) / "arguments.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def extended(system: System, arguments: Mapping[str, Any]) -> System:
+    """Return a system whose network has further arguments."""
+    return replace(system, arguments=dict(system.arguments) | dict(arguments))
 
 
 def present(pixels: np.ndarray, system: System, size: int | None = None) -> np.ndarray:
@@ -489,6 +502,8 @@ def train(
         If a class has no sample, or the checkpoint belongs to another training.
     ModelError
         If pretrained weights are wanted and can't be had.
+    OptionError
+        If the preset wants what the system has not.
     """
     counts = np.bincount(labels, minlength=len(system.classes))
     if not counts.all():
@@ -505,9 +520,17 @@ def train(
             f"The checkpoint in {folder.parent.name}/{folder.name} belongs to another training; name another run, or "
             "the same options."
         )
+    if (preset.pca or preset.select) and system.architecture != "deep_leukemia_net":
+        raise OptionError(f"PCA and feature selection belong to DeepLeukemiaNet; train {system.name} without them.")
+    extra: dict[str, Any] = {} if content is None else content["arguments"]
+    if preset.pca and content is None:
+        center, basis = fit_components(samples, preset.pca)
+        extra = {"components": len(basis)}
     torch.manual_seed(seed)
     # A resumed run needs no download: its weights are in the checkpoint.
-    network = build_network(system, samples.shape[1], pretrained and content is None)
+    network = build_network(extended(system, extra), samples.shape[1], pretrained and content is None)
+    if preset.pca and content is None:
+        set_components(network, center, basis)  # type: ignore[arg-type]
     network = network.to(choose_device(device)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters(), lr=preset.rate, weight_decay=preset.decay)
     state, rows = _State(), []
@@ -517,6 +540,7 @@ def train(
         state, rows = _State(**content["state"]), content["rows"]
     else:
         done.unlink(missing_ok=True)
+        (folder / "arguments.json").unlink(missing_ok=True)
     each = steps_of(len(samples), preset.batch)
     steps = each * preset.epochs
     last = time.monotonic()
@@ -526,6 +550,7 @@ def train(
             checkpoint,
             {
                 "training": described,
+                "arguments": extra,
                 "network": network.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "state": asdict(state),
@@ -558,6 +583,10 @@ def train(
     _write_log(folder / "log.csv", rows)
     if preset.recount:
         recount(network, samples)
+    if preset.select:
+        extra = extra | replace_head(network, samples, labels, seed)
+    if extra:
+        (folder / "arguments.json").write_text(json.dumps(extra) + "\n", encoding="utf-8")
     weights = {key: value.contiguous() for key, value in rounded(network).items()}
     save_file(weights, done.with_suffix(".part"))
     done.with_suffix(".part").replace(done)
