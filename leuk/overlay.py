@@ -43,7 +43,7 @@ class Pack:
     Attributes
     ----------
     header : mapping
-        JSON-ready: ``record`` (see `leuk.report.record`), ``csv`` (rows of cells, without header), ``notes``,
+        JSON-ready: ``record`` (see `leuk.report.record`), ``columns`` and ``rows`` (table of cells), ``notes``,
         ``reasons``, ``outside``, ``scale``, ``method`` (segmentation), ``classes``, ``tiles`` (box, probabilities,
         weight), ``outlines`` (per cell ``cell`` and ``nucleus``: polygons as flat x, y lists in tenths of a pixel),
         ``heat`` by class key (method, heat_on_cells, cells_share) and ``main_class``.
@@ -84,9 +84,11 @@ def pack(analysis: Analysis, file: str) -> Pack:
             "cells_share": float(explanation.cells_share),
             "peak": round(float(np.max(explanation.heat, initial=0.0)), 3),
         }
+    record = report.record(analysis, file)
     header = {
-        "record": report.record(analysis, file),
-        "csv": report.to_csv(report.cell_rows(analysis.segmentation, file), header=False),
+        "record": record,
+        "columns": list(report.CSV_COLUMNS),
+        "rows": [list(row) for row in report.record_rows(record)],
         "notes": list(analysis.image.notes),
         "reasons": list(prediction.reasons),
         "outside": bool(prediction.outside),
@@ -122,6 +124,11 @@ def to_bytes(packed: Pack, **extra: Any) -> bytes:
         offset += len(data)
     text = json.dumps({**packed.header, **extra, "blobs": places}, separators=(",", ":"), allow_nan=False).encode()
     return b"".join([_MAGIC, struct.pack("<I", len(text)), text, *(data for _, data in packed.blobs.values())])
+
+
+def picture(pixels: np.ndarray) -> tuple[str, bytes]:
+    """Encode RGB uint8 pixels (H, W, 3) for the screen, as `pack` does: media type and bytes."""
+    return _encode(_for_display(pixels))
 
 
 def thumbnail(pixels: np.ndarray, side: int = THUMBNAIL_SIDE) -> bytes:

@@ -14,19 +14,20 @@ const chosen = {
     cells: { on: true, opacity: 1 }, nuclei: { on: true, opacity: 1 },
     heat: { on: true, opacity: 0.6 }, tiles: { on: false, opacity: 0.8 },
   },
-  sort: "label", reversed: false, keys: true,
+  sort: "label", reversed: false, show: "all", keys: true,
 };
 
 const viewers = new WeakMap();
 
 export default function (component) {
-  const { data, parentElement, setTriggerValue } = component;
+  const { data, parentElement, setTriggerValue, setStateValue } = component;
   let viewer = viewers.get(parentElement);
   if (!viewer) {
     viewer = new Viewer(parentElement);
     viewers.set(parentElement, viewer);
   }
   viewer.emit = setTriggerValue;
+  viewer.keep = setStateValue;
   viewer.load(data);
   return () => {
     viewer.destroy();
@@ -88,6 +89,7 @@ class Viewer {
   $(selector) { return this.root.querySelector(selector); }
 
   destroy() {
+    this.flush();
     this.stop.abort();
     this.resizes.disconnect();
     cancelAnimationFrame(this.frame);
@@ -115,7 +117,7 @@ class Viewer {
     this.root.dataset.state = header.state;
     this.selected = this.hovered = this.page = 0;
     this.$(".tip").hidden = true;
-    for (const name of [".gallery", ".heat", ".key", ".measures"]) this.$(name).hidden = true;
+    for (const name of [".gallery", ".heat", ".key", ".measures", ".differential"]) this.$(name).hidden = true;
     if (header.state !== "read") {
       this.title();
       this.message();
@@ -124,13 +126,17 @@ class Viewer {
     }
     this.$(".message").hidden = true;
     this.record = header.record;
+    this.review = reviewOf(header.review_key ?? header.key);
+    chosen.show = "all";
     this.size = [header.record.width, header.record.height];
     this.cells = header.record.cells.map((cell, i) => ({
-      ...cell, label: i + 1,
+      ...cell, label: i + 1, suspicion: cell.type_probabilities?.blast ?? null,
+      certainty: cell.type_probabilities ? Math.max(...Object.values(cell.type_probabilities)) : null,
       paths: { cell: path(header.outlines[i].cell), nucleus: path(header.outlines[i].nucleus) },
     }));
-    this.paths = { cell: new Path2D(), nucleus: new Path2D() };
-    for (const cell of this.cells) for (const part of ["cell", "nucleus"]) this.paths[part].addPath(cell.paths[part]);
+    this.typed = this.cells.some((cell) => cell.type);
+    for (const [label, type] of Object.entries(this.review.types)) if (this.cells[label - 1]) this.cells[label - 1].type = type;
+    this.sift();
     this.target = header.main_class;
     chosen.layers.heat.on = header.outside ? false : chosen.heatWanted ?? true;
     this.title();
@@ -148,7 +154,9 @@ class Viewer {
     this.syncLayers();
     this.resize();
     this.fit();
+    this.options();
     this.gallery();
+    this.differential();
     this.describe();
     this.root.dataset.ready = "true";
     this.say(`${header.name}: ${this.cells.length} white cells. ${this.verdict().lead}.`);
@@ -481,6 +489,7 @@ class Viewer {
     };
     if (shown.nuclei) line(this.paths.nucleus, NUCLEUS, 1.5, layers.nuclei.opacity);
     if (shown.cells) line(this.paths.cell, CELL, 2, layers.cells.opacity);
+    if (shown.cells && this.aside) line(this.aside, CELL, 1, layers.cells.opacity * 0.35);
     if (!live) return;
     const marked = this.cells[this.selected - 1];
     const over = this.cells[this.hovered - 1];
@@ -501,7 +510,9 @@ class Viewer {
       for (const cell of this.cells) {
         const [x0, y0, x1] = cell.box;
         if ((x1 - x0) / unit < 26 && cell !== marked) continue;
-        this.tag(c, ratio, String(cell.label), x0, y0, -13, cell === marked ? 1 : layers.cells.opacity);
+        if (!this.shown.has(cell.label) && cell !== marked) continue;
+        const type = cell.type && (x1 - x0) / unit > 58 ? ` ${TYPE[cell.type].short}` : "";
+        this.tag(c, ratio, cell.label + type, x0, y0, -13, cell === marked ? 1 : layers.cells.opacity);
       }
     }
   }
@@ -549,36 +560,119 @@ class Viewer {
 
   // ---- cells --------------------------------------------------------------------------------------------------
 
+  // Which cells the list and the outlines show.
+  sift() {
+    const show = chosen.show;
+    const pass = {
+      all: () => true, unsure: (c) => (c.certainty ?? 1) < UNSURE && !this.review.types[c.label],
+      changed: (c) => !!this.review.types[c.label], whole: (c) => !c.touches_border,
+    }[show] ?? ((c) => c.type === show);
+    this.shown = new Set(this.cells.filter(pass).map((c) => c.label));
+    this.paths = { cell: new Path2D(), nucleus: new Path2D() };
+    this.aside = this.shown.size < this.cells.length ? new Path2D() : null;
+    for (const cell of this.cells) {
+      if (!this.shown.has(cell.label)) {
+        this.aside.addPath(cell.paths.cell);
+        continue;
+      }
+      for (const part of ["cell", "nucleus"]) this.paths[part].addPath(cell.paths[part]);
+    }
+  }
+
   sorted() {
     const key = chosen.sort, sign = chosen.reversed ? -1 : 1;
-    return [...this.cells].sort((a, b) => sign * (a[key] - b[key]) || a.label - b.label);
+    const order = TYPES.map((type) => type.key);
+    const value = (c) => (key === "type" ? order.indexOf(c.type) : c[key]);
+    // What was not measured comes last, whichever way the rest is sorted; within a type the surest come first.
+    return this.cells.filter((c) => this.shown.has(c.label)).sort((a, b) => {
+      const [x, y] = [value(a), value(b)];
+      if (x === null || y === null) return (x === null) - (y === null) || a.label - b.label;
+      return sign * (x - y) || (key === "type" ? b.certainty - a.certainty : 0) || a.label - b.label;
+    });
+  }
+
+  // What the lists offer depends on whether types were told.
+  options() {
+    const fill = (select, groups, value) => {
+      select.replaceChildren(...groups.map(([title, rows]) => {
+        const options = rows.map(([key, text]) => element("option", { value: key }, text));
+        return title ? element("optgroup", { label: title }, ...options) : options;
+      }).flat());
+      select.value = value;
+    };
+    const typed = this.typed ? [["type", "type"], ["suspicion", "suspicion"], ["certainty", "certainty"]] : [];
+    const measures = MEASURES.map(({ key, title }) => [key, title[0].toLowerCase() + title.slice(1)]).map(([key, title]) => [key, title.replace(/^n:C/, "N:C")]);
+    if (!this.typed && ["type", "suspicion", "certainty"].includes(chosen.sort)) chosen.sort = "label";
+    fill(this.$(".sort select"), [[null, [["label", "position"], ...typed]], ["By measure", [["area", "area"], ["nucleus_area", "nucleus area"], ...measures]]], chosen.sort);
+    const counts = {};
+    for (const cell of this.cells) if (cell.type) counts[cell.type] = (counts[cell.type] ?? 0) + 1;
+    const types = TYPES.filter(({ key }) => counts[key] || chosen.show === key).map(({ key, title }) => [key, `${title} (${counts[key] ?? 0})`]);
+    const states = [["all", "all"], ["whole", "not cut by the edge"]];
+    if (this.typed) states.push(["unsure", "doubtful type"]);
+    states.push(["changed", "changed by you"]);
+    fill(this.$(".show select"), [[null, states], ...(types.length ? [["Type", types]] : [])], chosen.show);
+  }
+
+  // Another choice of cells: the list, the outlines and the differential's marks follow.
+  filter(show) {
+    chosen.show = show;
+    this.page = 0;
+    this.sift();
+    this.options();
+    this.gallery();
+    this.differential();
+    this.draw();
+  }
+
+  word(cell) {
+    const key = chosen.sort;
+    if (key === "area" || key === "nucleus_area") return `${whole(cell[key])} px`;
+    if (MEASURE[key]) return this.amount(MEASURE[key], cell);
+    if (key === "suspicion" && cell.suspicion !== null) return `blast ${percent(cell.suspicion)}`;
+    return cell.type ? "" : `N:C ${cell.nc_ratio.toFixed(2)}`;
+  }
+
+  um() { return this.review.um ?? this.record.scale?.um_per_px ?? null; }
+
+  amount({ key, digits, kind }, cell) {
+    const value = cell[key];
+    if (value === null || value === undefined) return "–";
+    const um = kind === "length" ? this.um() : null;
+    // An estimate from red cells says so wherever it is shown.
+    return um ? `${this.review.um ? "" : "≈ "}${(value * um).toFixed(1)} µm` : `${value.toFixed(digits)}${kind === "length" ? " px" : ""}`;
+  }
+
+  typeWord(cell) {
+    if (!cell.type) return "";
+    if (this.review.types[cell.label]) return `${TYPE[cell.type].short} ✎`;
+    return cell.type === "unidentified" ? TYPE[cell.type].short : `${TYPE[cell.type].short} ${Math.round(cell.certainty * 100)} %`;
   }
 
   gallery() {
     const box = this.$(".gallery");
     box.hidden = false;
-    this.$(".gallery .count").textContent = `· ${this.cells.length}`;
-    this.$(".sort select").value = chosen.sort;
+    const cells = this.sorted();
+    this.$(".gallery .count").textContent = `· ${cells.length < this.cells.length ? `${cells.length} of ` : ""}${this.cells.length}`;
+    this.$('[data-do="undo"]').disabled = !this.review.done.length;
     const reverse = this.$('[data-do="reverse"]');
     reverse.setAttribute("aria-pressed", chosen.reversed);
     const list = this.$(".cells");
     list.replaceChildren();
-    if (!this.cells.length) {
-      list.append(element("p", { class: "quiet", style: "grid-column:1/-1" }, "No white cell was found in this image. If you see one, try another way of finding cells under Settings."));
+    if (!cells.length) {
+      list.append(element("p", { class: "quiet", style: "grid-column:1/-1" }, this.cells.length ? "No cell is of this kind." : "No white cell was found in this image. If you see one, try another way of finding cells under Settings."));
       this.$(".pager").hidden = true;
       this.measures();
       return;
     }
-    const cells = this.sorted();
     const pages = Math.ceil(cells.length / PAGE);
     this.page = Math.min(Math.max(this.page, 0), pages - 1);
-    const measure = { area: (c) => `${whole(c.area)} px`, nucleus_area: (c) => `${whole(c.nucleus_area)} px`, label: (c) => `N:C ${c.nc_ratio.toFixed(2)}` }[chosen.sort]
-      ?? ((c) => ({ nc_ratio: "N:C", circularity: "circ.", eccentricity: "ecc.", solidity: "sol." }[chosen.sort] + " " + c[chosen.sort].toFixed(2)));
     for (const cell of cells.slice(this.page * PAGE, (this.page + 1) * PAGE)) {
       const crop = element("canvas", { width: 132, height: 132, "aria-hidden": "true" });
-      const option = element("div", { class: "cell", role: "option", "data-cell": cell.label, tabindex: -1,
-        "aria-label": `Cell ${cell.label}: area ${whole(cell.area)} pixels, N to C ratio ${cell.nc_ratio.toFixed(2)}, circularity ${cell.circularity.toFixed(2)}${cell.touches_border ? ", cut by the edge of the image" : ""}` },
-      crop, element("b", {}, String(cell.label)), cell.touches_border ? element("i", { class: "cut", title: "Cut by the edge of the image" }, "edge") : null, element("span", {}, measure(cell)));
+      const type = cell.type ? `${TYPE[cell.type].title}${this.review.types[cell.label] ? ", changed by you" : ""}, ` : "";
+      const option = element("div", { class: "cell", role: "option", "data-cell": cell.label, "data-type": cell.type ?? "", tabindex: -1,
+        "aria-label": `Cell ${cell.label}: ${type}area ${whole(cell.area)} pixels, N to C ratio ${cell.nc_ratio.toFixed(2)}, circularity ${cell.circularity.toFixed(2)}${cell.touches_border ? ", cut by the edge of the image" : ""}` },
+      crop, element("b", {}, String(cell.label)), cell.touches_border ? element("i", { class: "cut", title: "Cut by the edge of the image" }, "edge") : null);
+      for (const text of [this.typeWord(cell), this.word(cell)]) if (text) option.append(element("span", {}, text));
       this.crop(crop, cell);
       list.append(option);
     }
@@ -588,6 +682,31 @@ class Viewer {
     pager.querySelector('[data-do="page-back"]').disabled = this.page === 0;
     pager.querySelector('[data-do="page-on"]').disabled = this.page === pages - 1;
     this.mark();
+  }
+
+  differential() {
+    const box = this.$(".differential");
+    box.hidden = !this.typed;
+    if (!this.typed) return;
+    const count = countTypes(this.cells.map((cell) => cell.type));
+    const rows = Object.entries(count.types).sort((a, b) => b[1].count - a[1].count);
+    const table = element("div", { class: "shares", role: "list" });
+    for (const [key, { count: n, share, low, high }] of rows) {
+      const row = element("button", { type: "button", "data-type": key, "aria-pressed": chosen.show === key, role: "listitem",
+        title: `${n} of ${count.total}; show only these`,
+        "aria-label": `${TYPE[key].title}: ${n} of ${count.total}, ${Math.round(share * 100)} percent, 95 % interval ${Math.round(low * 100)} to ${Math.round(high * 100)} percent` },
+      element("span", { class: "n" }, TYPE[key].title), element("span", { class: "c" }, String(n)),
+      element("span", { class: "t", "aria-hidden": "true" }, element("i", { class: "range", style: `left:${low * 100}%;width:${(high - low) * 100}%` }), element("i", { class: "at", style: `left:${share * 100}%` })),
+      element("span", { class: "v" }, `${Math.round(share * 100)} %`, element("small", {}, `${Math.round(low * 100)}–${Math.round(high * 100)}`)));
+      table.append(row);
+    }
+    const beside = Object.entries(count.beside).map(([key, n]) => `${n} ${TYPE[key].title.toLowerCase()}${n > 1 ? "s" : ""}`).join(" and ");
+    const changed = Object.keys(this.review.types).length;
+    const cells = `${count.total} white ${count.total === 1 ? "cell" : "cells"}`;
+    box.replaceChildren(element("header", {}, element("h3", {}, "Differential count"), element("span", {}, changed ? `${changed} changed by you` : "suggested, for you to check")),
+      rows.length ? table : "",
+      element("p", { class: "quiet" }, `Rests on ${cells}${count.total < 200 ? "; 200 are usual" : ""}. Ranges are exact 95 % binomial intervals.${beside ? ` Not counted: ${beside}.` : ""}`),
+      this.header.outside ? element("p", { class: "warn" }, "The picture is outside what Leuk knows: do not rely on these types.") : "");
   }
 
   crop(canvas, cell) {
@@ -620,20 +739,134 @@ class Viewer {
     const box = this.$(".measures");
     const cell = this.cells[this.selected - 1];
     box.hidden = !cell;
+    this.root.classList.toggle("choosing", !!cell);
     if (!cell) return;
-    const rows = [["Area", `${whole(cell.area)} px`], ["Nucleus", `${whole(cell.nucleus_area)} px`], ["N:C ratio", cell.nc_ratio.toFixed(2)],
-      ["Circularity", cell.circularity.toFixed(2)], ["Eccentricity", cell.eccentricity.toFixed(2)], ["Solidity", cell.solidity.toFixed(2)]];
     const close = element("button", { type: "button", "data-do": "let-go", "aria-label": "Let go of the chosen cell", title: "Let go of the chosen cell (Esc)" });
     close.innerHTML = '<svg viewBox="0 0 20 20" aria-hidden="true"><path d="m5 5 10 10M15 5 5 15"/></svg>';
-    box.replaceChildren(element("header", {}, element("h3", {}, `Cell ${cell.label}`), close),
-      cell.touches_border ? element("p", {}, "Cut by the edge: measured in part") : "",
-      element("dl", {}, ...rows.map(([k, v]) => element("div", {}, element("dt", {}, k), element("dd", {}, v)))));
+    const parts = [element("header", {}, element("h3", {}, `Cell ${cell.label}`), element("span", { class: "says" }, this.says(cell)), close)];
+    if (cell.touches_border) parts.push(element("p", { class: "warn" }, "Cut by the edge: measured in part"));
+    const types = element("div", { class: "types", role: "radiogroup", "aria-label": "Type of this cell" });
+    for (const { key, title, short, press } of TYPES) {
+      types.append(element("button", { type: "button", role: "radio", "data-set": key, "aria-checked": cell.type === key, title: `${title} (${press})`, "aria-label": title }, element("kbd", { "aria-hidden": "true" }, press), short));
+    }
+    parts.push(types);
+    const table = element("div", { class: "table" });
+    const rows = [...MEASURES];
+    for (const measure of rows) {
+      table.append(element("div", { class: "row", title: `${measure.title}: ${measure.note}` }, element("span", {}, measure.title), element("b", {}, this.amount(measure, cell)),
+        spread(this.cells.map((c) => c[measure.key]), cell[measure.key] ?? null, measure.title)));
+    }
+    parts.push(table, this.scale());
+    const kept = box.querySelector(".table")?.scrollTop ?? 0;
+    box.replaceChildren(...parts);
+    box.querySelector(".table").scrollTop = kept;
+  }
+
+  // How the type came about.
+  says(cell) {
+    if (!cell.type) return "";
+    const was = this.record.cells[cell.label - 1].suggested_type;
+    if (this.review.types[cell.label]) return was && was !== cell.type ? `changed by you; ${TYPE[was].title.toLowerCase()} was suggested` : "set by you";
+    const best = Object.entries(cell.type_probabilities ?? {}).sort((a, b) => b[1] - a[1]).slice(0, 2);
+    return best.map(([key, p]) => `${TYPE[key].title.toLowerCase()} ${percent(p)}`).join(", ");
+  }
+
+  scale() {
+    const { scale } = this.record;
+    const input = element("input", { type: "number", min: "0.001", max: "10", step: "any", inputmode: "decimal", "aria-label": "Micrometres per pixel", placeholder: scale ? String(scale.um_per_px) : "unknown" });
+    if (this.review.um) input.value = this.review.um;
+    const note = this.review.um ? "entered" : scale ? `estimated from ${scale.red_cells} red cells of 7.5 µm` : "too few red cells to estimate it";
+    return element("label", { class: "scale" }, "Scale", input, element("span", {}, `µm per pixel, ${note}`));
+  }
+
+  // ---- changes ------------------------------------------------------------------------------------------------
+
+  setType(label, key) {
+    const cell = this.cells[label - 1];
+    if (!cell || cell.type === key) return;
+    const { types, done } = this.review;
+    done.push({ label, was: types[label] ?? null });
+    this.putType(label, key);
+    this.say(`Cell ${label} is now ${TYPE[key].title}`);
+  }
+
+  // A null key gives the suggestion back.
+  putType(label, key) {
+    const suggested = this.record.cells[label - 1].suggested_type;
+    if (key === null) delete this.review.types[label];
+    else this.review.types[label] = key;
+    this.cells[label - 1].type = key ?? suggested;
+    this.typed = this.cells.some((cell) => cell.type);
+    if (this.typed) for (const cell of this.cells) cell.type ??= "unidentified";
+    this.revised();
+  }
+
+  undo() {
+    const last = this.review?.done.pop();
+    if (!last) return;
+    if ("um" in last) {
+      this.review.um = last.um;
+      this.revised();
+    } else {
+      this.selected = last.label;
+      this.putType(last.label, last.was);
+    }
+    this.say("Undone");
+  }
+
+  revised() {
+    this.sift();
+    this.options();
+    this.gallery();
+    this.differential();
+    this.draw();
+    // The page keeps the changes for its own downloads; a burst of them travels as one.
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.flush(), 250);
+  }
+
+  flush() {
+    if (!this.timer) return;
+    clearTimeout(this.timer);
+    this.timer = null;
+    this.keep?.("reviews", reviewsToKeep());
+  }
+
+  // The record as it stands after the changes; as leuk.report.corrected.
+  corrected() {
+    const { types, um } = this.review;
+    const out = structuredClone(this.record);
+    for (const [label, type] of Object.entries(types)) {
+      const cell = out.cells[label - 1];
+      Object.assign(cell, { type, suggested_type: cell.suggested_type ?? null, type_source: "corrected" });
+    }
+    if (um) out.scale = { um_per_px: um, source: "entered", red_cells: 0 };
+    const told = out.cells.map((cell) => cell.type).filter(Boolean);
+    if (told.length) out.differential = countTypes(told);
+    return out;
+  }
+
+  table() {
+    const { columns, rows } = this.header;
+    const at = Object.fromEntries(columns.map((name, i) => [name, i]));
+    const { types, um } = this.review;
+    const lines = rows.map((row, i) => {
+      const out = [...row];
+      if (types[i + 1]) Object.assign(out, { [at.type]: types[i + 1], [at.type_source]: "corrected" });
+      if (um) {
+        for (const key of ["diameter", "nucleus_diameter"]) out[at[`${key}_um`]] = Math.round(row[at[key]] * um * 100) / 100;
+        Object.assign(out, { [at.um_per_px]: um, [at.um_source]: "entered" });
+      }
+      return out;
+    });
+    return [columns, ...lines].map((line) => line.map(quoted).join(",") + "\r\n").join("");
   }
 
   select(label, { center = true, focus = false, scroll = true } = {}) {
     this.selected = label;
     const cell = this.cells[label - 1];
     if (cell) {
+      if (!this.shown.has(label)) this.filter("all");
       const at = this.sorted().findIndex((c) => c.label === label);
       const page = Math.floor(at / PAGE);
       if (page !== this.page) {
@@ -652,7 +885,7 @@ class Viewer {
       }
       if (focus) option?.focus({ preventScroll: true });
       if (center) this.center(cell);
-      this.say(`Cell ${label} of ${this.cells.length}, area ${whole(cell.area)} pixels, N to C ratio ${cell.nc_ratio.toFixed(2)}`);
+      this.say(`Cell ${label} of ${this.cells.length}, ${cell.type ? `${TYPE[cell.type].title}, ` : ""}area ${whole(cell.area)} pixels, N to C ratio ${cell.nc_ratio.toFixed(2)}`);
     }
     this.draw();
   }
@@ -704,8 +937,9 @@ class Viewer {
       overlays: () => this.toggleAll(), reverse: () => { chosen.reversed = !chosen.reversed; this.page = 0; this.gallery(); },
       "let-go": () => this.select(0),
       "page-back": () => { this.page -= 1; this.gallery(); }, "page-on": () => { this.page += 1; this.gallery(); },
-      "save-csv": () => save(new Blob([this.header.csv_header + this.header.csv], { type: "text/csv" }), `${this.stem()}_cells.csv`),
-      "save-json": () => save(new Blob([JSON.stringify([this.record], null, 2) + "\n"], { type: "application/json" }), `${this.stem()}_reading.json`),
+      undo: () => this.undo(),
+      "save-csv": () => save(new Blob([this.table()], { type: "text/csv" }), `${this.stem()}_cells.csv`),
+      "save-json": () => save(new Blob([JSON.stringify([this.corrected()], null, 2) + "\n"], { type: "application/json" }), `${this.stem()}_reading.json`),
       "save-png": () => this.savePicture(),
     };
     on(root, "click", (event) => {
@@ -713,6 +947,17 @@ class Viewer {
       if (button && !button.disabled) acts[button.dataset.do]();
       // A menu closes on a choice made in it and on a click anywhere else.
       if (button || !event.target.closest(".menu")) this.$(".menu").open = false;
+      const row = event.target.closest(".shares [data-type]");
+      if (row) {
+        const type = row.dataset.type;
+        this.filter(chosen.show === type ? "all" : type);
+        this.$(`.shares [data-type="${type}"]`)?.focus();
+      }
+      const type = event.target.closest("[data-set]");
+      if (type && this.selected) {
+        this.setType(this.selected, type.dataset.set);
+        this.$(`[data-set="${type.dataset.set}"]`)?.focus();
+      }
       const option = event.target.closest(".cell");
       if (option) this.select(Number(option.dataset.cell), { focus: true });
       if (event.target === this.$(".help")) this.$(".help").close();
@@ -730,6 +975,15 @@ class Viewer {
       this.changed();
     });
     on(this.$(".sort select"), "change", (event) => { chosen.sort = event.target.value; this.page = 0; this.gallery(); });
+    on(this.$(".show select"), "change", (event) => this.filter(event.target.value));
+    on(this.$(".measures"), "change", (event) => {
+      const um = Number(event.target.value);
+      const now = um >= 0.001 && um <= 10 ? um : null;
+      if (now === this.review.um) return;
+      this.review.done.push({ um: this.review.um });
+      this.review.um = now;
+      this.revised();
+    });
     on(this.$(".keys-on"), "change", (event) => { chosen.keys = event.target.checked; });
     on(this.$(".cells"), "keydown", (event) => this.listKey(event));
 
@@ -813,7 +1067,7 @@ class Viewer {
     this.canvas.classList.toggle("over", label > 0);
     if (label) {
       const cell = this.cells[label - 1];
-      tip.textContent = `Cell ${label} · N:C ${cell.nc_ratio.toFixed(2)} · ${whole(cell.area)} px`;
+      tip.textContent = `Cell ${label} · ${cell.type ? `${this.typeWord(cell)} · ` : ""}N:C ${cell.nc_ratio.toFixed(2)} · ${whole(cell.area)} px`;
       const left = Math.min(at[0], this.box[0] - 190), top = Math.min(at[1], this.box[1] - 44);
       tip.style.left = `${left}px`;
       tip.style.top = `${top}px`;
@@ -855,6 +1109,8 @@ class Viewer {
     if (this.$(".help").open || document.querySelector('[role="dialog"]')) return;
     if (!chosen.keys && event.key !== "Escape") return;
     const act = {
+      z: () => this.undo(),
+      ...Object.fromEntries(this.selected && this.cells ? TYPES.map(({ key, press }) => [press.toLowerCase(), () => this.setType(this.selected, key)]) : []),
       n: () => this.leaf(1), p: () => this.leaf(-1), j: () => this.step(1), k: () => this.step(-1),
       o: () => this.toggleAll(),
       h: () => { chosen.layers.heat.on = chosen.heatWanted = !chosen.layers.heat.on; chosen.all = true; this.changed(); },

@@ -1,0 +1,538 @@
+"""What the explorer's page keeps and prepares: the open set, long work in the background, data for its components.
+
+Knows no widget. Numbers come from `leuk`; here they are only put into the order and the words that a component shows.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import logging
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from leuk import overlay
+from leuk.data import labels, maps, measures, mistakes, slices
+from leuk.data.datasets import DataSet
+from leuk.data.inspection import Range, as_called, cell_measures, operating_curve
+from leuk.data.measures import Measures
+from leuk.data.mistakes import Operating, PredictionTable, Verdicts
+from leuk.data.triage import TITLES, Decision
+from leuk.errors import Cancelled, DataError, LeukError
+from leuk.image import read_image
+from leuk.overlay import Pack
+from pages._worklist import TURNS
+
+_logger = logging.getLogger(__name__)
+
+CLASS_TITLES = {
+    "benign": ("Benign (hematogones)", "Benign"),
+    "malignant": ("Malignant", "Malignant"),
+    "early_pre_b": ("Early Pre-B", "Early"),
+    "pre_b": ("Pre-B", "Pre"),
+    "pro_b": ("Pro-B", "Pro"),
+}
+MEASURE_TITLES = {
+    "cells": "White cells",
+    "nucleus_area": "Nucleus area, px",
+    "cell_area": "Cell area, px",
+    "nc_ratio": "N:C ratio",
+    "circularity": "Circularity",
+    "solidity": "Solidity",
+    "width": "Width, px",
+    "height": "Height, px",
+    "brightness": "Brightness",
+    "contrast": "Contrast",
+    "sharpness": "Sharpness",
+    "saturation": "Saturation",
+    "background_red": "Background, red",
+    "background_green": "Background, green",
+    "background_blue": "Background, blue",
+    "stained_share": "Share of nuclear stain",
+}
+PARTITIONS = {"grouped": "pseudo-sessions held out", "random": "random folds", "": "your own partition"}
+PAGE = 48
+THUMB, FILM_THUMB = 150, 64
+FILM = 60
+KEPT_READINGS = 48
+
+
+def title(key: str) -> str:
+    """Name a class on a screen."""
+    return CLASS_TITLES.get(key, (key.replace("_", " ").capitalize(),))[0]
+
+
+def short(key: str) -> str:
+    """Name a class in a narrow place."""
+    return CLASS_TITLES.get(key, ("", key.replace("_", " ").capitalize()))[1]
+
+
+# ---- long work ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Job:
+    """Something that takes long: how far it is, and its result or the sentence that says why there is none."""
+
+    work: Callable[[Callable[[float, str], None]], Any]
+    fraction: float = 0.0
+    stage: str = "Waiting"
+    result: Any = None
+    error: str = ""
+    done: bool = False
+    stopped: bool = field(default=False, repr=False)
+
+    def run(self) -> None:
+        """Do the work in the calling thread."""
+
+        def progress(fraction: float, stage: str) -> None:
+            if self.stopped:
+                raise Cancelled("Stopped.")
+            self.fraction, self.stage = min(max(float(fraction), 0.0), 1.0), stage
+
+        try:
+            self.result = self.work(progress)
+        except LeukError as error:
+            self.error = str(error)
+        except Exception:
+            _logger.exception("A job of the explorer failed")
+            self.error = "This could not be computed; the server's log says why."
+        finally:
+            self.done = True
+
+
+class Jobs:
+    """Jobs by key, done one after the other in a thread of their own, for all visits. Results stay while there is room.
+
+    Parameters
+    ----------
+    kept : int
+        How many finished jobs to keep.
+    """
+
+    def __init__(self, kept: int = 24) -> None:
+        self._kept = kept
+        self._jobs: OrderedDict[tuple, Job] = OrderedDict()
+        self._line: deque[Job] = deque()
+        self._lock = threading.Lock()
+        self._running = False
+
+    def get(self, key: tuple, work: Callable[[Callable[[float, str], None]], Any]) -> Job:
+        """Return the job of this key, put in line if there is none yet."""
+        with self._lock:
+            if key in self._jobs:
+                self._jobs.move_to_end(key)
+                return self._jobs[key]
+            job = self._jobs[key] = Job(work)
+            self._line.append(job)
+            while len(self._jobs) > self._kept:
+                oldest = next((k for k, one in self._jobs.items() if one.done), None)
+                if oldest is None:
+                    break
+                del self._jobs[oldest]
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._go, name="leuk-explorer", daemon=True).start()
+            return job
+
+    def known(self, key: tuple) -> Job | None:
+        """Return the job of this key if it was ever asked for."""
+        with self._lock:
+            return self._jobs.get(key)
+
+    def drop(self, key: tuple) -> None:
+        """Forget a job; one under way is stopped at its next word."""
+        with self._lock:
+            job = self._jobs.pop(key, None)
+            if job is not None:
+                job.stopped = True
+
+    def _go(self) -> None:
+        while True:
+            with self._lock:
+                if not self._line:
+                    self._running = False
+                    return
+                job = self._line.popleft()
+            if job.stopped:
+                job.done = True
+                continue
+            job.run()
+
+
+# ---- readings of single images ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What the bundled system makes of one image: a pack for the screen and the image's cells summed up."""
+
+    pack: Pack | None
+    cells: Mapping[str, float] | None
+    error: str = ""
+
+
+class Readings:
+    """Readings in the background, the latest asked for first; the last few are kept. For all visits."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple, Reading] = OrderedDict()
+        self._line: list[tuple[tuple, DataSet, int, str]] = []
+        self._lock = threading.Lock()
+        self._running = False
+
+    def get(self, dataset: DataSet, row: int, model: str) -> Reading | None:
+        """Return a reading if it is there; else see that it will be, before all others."""
+        key = (str(dataset.root), dataset.files[row], model)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+            self._line = [one for one in self._line if one[0] != key][-3:]
+            self._line.append((key, dataset, row, model))
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._go, name="leuk-readings", daemon=True).start()
+        return None
+
+    def warm_up(self) -> None:
+        """Load the networks' libraries and the bundled model in the background, which takes seconds."""
+        threading.Thread(target=_warm_up, name="leuk-warm-up", daemon=True).start()
+
+    def _go(self) -> None:
+        while True:
+            with self._lock:
+                if not self._line:
+                    self._running = False
+                    return
+                key, dataset, row, model = self._line.pop()
+            try:
+                reading = _read(dataset, row, model)
+            except LeukError as error:
+                reading = Reading(None, None, str(error))
+            except Exception:
+                _logger.exception("An image could not be read")
+                reading = Reading(None, None, "This image could not be read; the server's log says why.")
+            with self._lock:
+                self._kept[key] = reading
+                while len(self._kept) > KEPT_READINGS:
+                    self._kept.popitem(last=False)
+
+
+def _warm_up() -> None:
+    from leuk.analysis import analyze
+    from leuk.image import SmearImage
+
+    blank = SmearImage.from_array(np.full((96, 96, 3), 235, np.uint8), "blank")
+    with TURNS, contextlib.suppress(LeukError):  # a model that can't be used is said where an image is read with it
+        analyze(blank, explain="gradcam")
+
+
+def _read(dataset: DataSet, row: int, model: str) -> Reading:
+    from leuk.analysis import analyze  # the networks' libraries take seconds to load; the page need not wait for them
+
+    image = read_image(dataset.path(row))
+    with TURNS:
+        analysis = analyze(image, model=model, explain="gradcam")
+    return Reading(overlay.pack(analysis, dataset.files[row]), cell_measures(analysis.segmentation))
+
+
+# ---- the open set -------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Opened:
+    """A data set that is looked at, and what is quickly known about it.
+
+    Parameters
+    ----------
+    key : str
+        Under which its decisions are kept: "demonstration", "taleqani", or the path.
+    dataset : DataSet
+    tables : dict of str to PredictionTable
+        By what to call them.
+    """
+
+    key: str
+    dataset: DataSet
+    tables: dict[str, PredictionTable]
+
+    @cached_property
+    def identity(self) -> tuple:
+        """Name the set for jobs and readings."""
+        return (self.key, str(self.dataset.root), len(self.dataset.files))
+
+    @cached_property
+    def _views(self) -> dict[str, View]:
+        return {}
+
+    def view(self, table: str | None) -> View | None:
+        """Lay a table of predictions beside the set, once.
+
+        Raises
+        ------
+        DataError
+            If it does not fit.
+        """
+        if table is None or table not in self.tables:
+            return None
+        if table not in self._views:
+            self._views[table] = View(self.dataset, mistakes.align(self.dataset, self.tables[table]))
+        return self._views[table]
+
+
+@dataclass(eq=False)
+class View:
+    """A system's predictions on the open set; everything is computed once, when it is first asked for."""
+
+    dataset: DataSet
+    verdicts: Verdicts
+
+    @cached_property
+    def confusion(self) -> np.ndarray:
+        """Counts, rows true."""
+        return mistakes.confusion(self.dataset, self.verdicts)
+
+    @cached_property
+    def curve(self) -> tuple[Operating, ...] | None:
+        """Counts over thresholds; None without a benign class."""
+        return None if self.dataset.benign is None else operating_curve(self.dataset, self.verdicts)
+
+    @cached_property
+    def label_errors(self) -> labels.LabelErrors:
+        """Doubted labels."""
+        return labels.find_label_errors(self.dataset.labels, self.verdicts.probabilities)
+
+    def slices(self, measured: Measures | None) -> tuple[slices.Slice, ...]:
+        """Metrics on parts, the worst first."""
+        kept = self.__dict__.setdefault("_slices", {})
+        if (measured is None) not in kept:
+            kept[measured is None] = slices.find_slices(self.dataset, self.verdicts, measured)
+        return kept[measured is None]
+
+
+def fitting(dataset: DataSet, tables: Mapping[str, PredictionTable]) -> dict[str, PredictionTable]:
+    """Keep the tables that know at least half of a set's images."""
+    kept = {}
+    for name, table in tables.items():
+        try:
+            known = mistakes.align(dataset, table).known
+        except DataError:
+            continue
+        if known.mean() >= 0.5:
+            kept[name] = table
+    return kept
+
+
+def table_title(table: PredictionTable) -> str:
+    """Name a table on a screen."""
+    partition = PARTITIONS.get(table.partition, table.partition)
+    return f"{table.system.replace('_', ' ')} · {partition}"
+
+
+# ---- selection ----------------------------------------------------------------------------------------------------
+
+
+def parse_cell(text: str | None, classes: int) -> tuple[int, int] | None:
+    """Read which cell of the confusion matrix was pressed, "true,called"; None for anything else."""
+    parts = str(text or "").split(",")
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        return None
+    true, called = int(parts[0]), int(parts[1])
+    return (true, called) if max(true, called) < classes else None
+
+
+def selected_rows(selection: Any, count: int) -> np.ndarray:
+    """Read the rows of a set from what a chart's lasso selected: int64, sorted, each once."""
+    points = selection.get("points", ()) if isinstance(selection, Mapping) else ()
+    found = set()
+    for point in points:
+        data = point.get("customdata")
+        value = data[0] if isinstance(data, list | tuple) and data else data
+        if isinstance(value, int | float) and 0 <= int(value) < count:
+            found.add(int(value))
+    return np.array(sorted(found), np.int64)
+
+
+def page_of(rows: Sequence[int], page: int, size: int = PAGE) -> tuple[list[int], int, int]:
+    """Cut one page out of rows: the rows, the page's number held to what there is, and how many pages there are."""
+    pages = max(1, -(-len(rows) // size))
+    page = min(max(page, 0), pages - 1)
+    return [int(row) for row in rows[page * size : (page + 1) * size]], page, pages
+
+
+def neighbour_in(rows: Sequence[int], row: int, step: int) -> int:
+    """Return the row before or after one in a list, the ends held; the first if it is not in it."""
+    listed = [int(one) for one in rows]
+    at = listed.index(row) if row in listed else 0 - step
+    return listed[min(max(at + step, 0), len(listed) - 1)]
+
+
+def film_window(rows: Sequence[int], index: int, size: int = FILM) -> tuple[int, list[int]]:
+    """Return where the strip begins and its rows, so that a list of thousands stays light and holds the neighbours."""
+    start = min(max(index - size // 2, 0), max(len(rows) - size, 0))
+    return start, [int(row) for row in rows[start : start + size]]
+
+
+def progress_text(rows: Iterable[int], files: Sequence[str], decided: Mapping[str, Decision]) -> str:
+    """Say how many of some rows are decided."""
+    names = [files[row] for row in rows]
+    return f"{sum(name in decided for name in names)} of {len(names)} decided"
+
+
+# ---- what the components are given --------------------------------------------------------------------------------
+
+
+def thumb(dataset: DataSet, row: int, side: int = THUMB, segmented: bool = False) -> str:
+    """Return a thumbnail in base64; "" if there is none."""
+    if dataset.root is None:
+        return ""
+    data = measures.thumbnail(dataset, row, side, segmented)
+    return base64.b64encode(data).decode() if data else ""
+
+
+def called_of(dataset: DataSet, verdicts: Verdicts | None, row: int) -> int:
+    """Return what a row was called; -1 without a prediction."""
+    return -1 if verdicts is None or not verdicts.known[row] else int(verdicts.predicted[row])
+
+
+def percent(share: float) -> str:
+    """Write a share for a narrow place."""
+    return "–" if not np.isfinite(share) else f"{share * 100:.0f} %" if share < 0.995 else f"{share * 100:.1f} %"
+
+
+def tile(
+    dataset: DataSet,
+    verdicts: Verdicts | None,
+    row: int,
+    decided: Mapping[str, Decision],
+    twin: bool = False,
+    note: str = "",
+) -> dict[str, Any]:
+    """Describe an image for the gallery."""
+    label, called = int(dataset.labels[row]), called_of(dataset, verdicts, row)
+    name = dataset.files[row]
+    given = short(dataset.classes[label])
+    mark = decided[name].decision if name in decided else ""
+    if verdicts is None or called < 0:
+        cap, value, sub, say = given, "", note or name.rsplit("/", 1)[-1], f"labelled {title(dataset.classes[label])}"
+    else:
+        sure = float(verdicts.probabilities[row, called])
+        cap, value = short(dataset.classes[called]), percent(sure)
+        sub = note or (f"labelled {given}" if called != label else name.rsplit("/", 1)[-1])
+        say = f"labelled {title(dataset.classes[label])}, called {title(dataset.classes[called])} with {percent(sure)}"
+    out: dict[str, Any] = {
+        "row": int(row),
+        "name": name,
+        "thumb": thumb(dataset, row),
+        "cap": cap,
+        "value": value,
+        "sub": sub,
+        "say": say + (f", marked {TITLES[mark].lower()}" if mark else ""),
+        "wrong": called >= 0 and called != label,
+        "mark": mark,
+        "marktext": TITLES[mark] if mark else "",
+    }
+    if twin:
+        out["twin"] = thumb(dataset, row, segmented=True)
+    return out
+
+
+def matrix_data(view: View, chosen: tuple[int, int] | None, step: int | None) -> dict[str, Any]:
+    """Describe the confusion matrix, and what every threshold would do, so that the slider acts in the browser."""
+    dataset, verdicts = view.dataset, view.verdicts
+    data: dict[str, Any] = {
+        "classes": [{"title": title(key), "short": short(key)} for key in dataset.classes],
+        "counts": view.confusion.tolist(),
+        "chosen": list(chosen) if chosen else None,
+        "benign": dataset.benign,
+        "step": step,
+        "curve": None,
+    }
+    if view.curve is not None:
+        found, benign, malignant = as_called(dataset, verdicts)
+        alarms, misses = len(found.false_alarms), len(found.misses)
+        data["called"] = _point(
+            alarms, misses, benign, malignant,
+            mistakes.wilson(benign - alarms, benign), mistakes.wilson(malignant - misses, malignant),
+        )  # fmt: skip
+        data["curve"] = [
+            _point(one.false_alarms, one.misses, benign, malignant, one.specificity_interval, one.sensitivity_interval)
+            for one in view.curve
+        ]
+    return data
+
+
+def _point(
+    alarms: int,
+    misses: int,
+    benign: int,
+    malignant: int,
+    specificity: tuple[float, float],
+    sensitivity: tuple[float, float],
+) -> dict[str, Any]:
+    return {
+        "false_alarms": alarms,
+        "misses": misses,
+        "benign": benign,
+        "malignant": malignant,
+        "specificity": (benign - alarms) / benign if benign else None,
+        "sensitivity": (malignant - misses) / malignant if malignant else None,
+        "specificity_interval": _pair(specificity),
+        "sensitivity_interval": _pair(sensitivity),
+    }
+
+
+def _pair(interval: tuple[float, float]) -> list[float | None]:
+    return [round(float(v), 4) if np.isfinite(v) else None for v in interval]
+
+
+def range_data(one: Range) -> dict[str, Any]:
+    """Describe a measure against two classes."""
+    low = min(one.value, *(q[0] for q in one.quantiles))
+    high = max(one.value, *(q[-1] for q in one.quantiles))
+    margin = 0.04 * (high - low or 1.0)
+    digits = 0 if abs(one.value) >= 20 else 2
+    return {
+        "name": MEASURE_TITLES.get(one.name, one.name),
+        "text": f"{one.value:.{digits}f}",
+        "value": one.value,
+        "low": low - margin,
+        "high": high + margin,
+        "quantiles": [{"index": index, "q": list(q)} for index, q in zip(one.classes, one.quantiles, strict=True)],
+    }
+
+
+def scaled(values: np.ndarray, low: float, high: float) -> list[float]:
+    """Bring values to 0 … 1 between two ends, for a bar."""
+    return [float(np.clip((value - low) / (high - low or 1.0), 0, 1)) for value in values]
+
+
+def order_states(rows: Sequence[int], dataset: DataSet, verdicts: Verdicts) -> str:
+    """Write right (1), wrong (0) and unknown (2) as a run of digits."""
+    known, right = verdicts.known, verdicts.predicted == dataset.labels
+    return "".join("2" if not known[row] else "1" if right[row] else "0" for row in rows)
+
+
+def photo(dataset: DataSet, row: int) -> tuple[Pack, str]:
+    """Return an image for the screen before it is read, or the sentence that says why it can't be shown."""
+    empty = Pack(header={}, blobs={}, thumbnail=b"")
+    if dataset.root is None:
+        return empty, "The images of this set are not on this machine. Name their folder above to see them."
+    try:
+        image = read_image(dataset.path(row))
+    except LeukError as error:
+        return empty, str(error)
+    header = {"size": [image.width, image.height]}
+    return Pack(header=header, blobs={"image": overlay.picture(image.pixels)}, thumbnail=b""), ""
+
+
+def map_features(measured: Measures) -> np.ndarray:
+    """Describe every image by colour and layout."""
+    return maps.image_features(measured)

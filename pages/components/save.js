@@ -1,0 +1,24 @@
+export default (component) => keep(component, Save);
+
+// Files are put together here in the browser: what a server offers under an address is open to whoever learns it.
+class Save {
+  constructor(root) {
+    this.root = root;
+    root.addEventListener("click", (event) => {
+      const at = event.target.closest("button")?.dataset.file;
+      if (at === undefined) return;
+      const { name, type, text } = this.files[at];
+      const url = URL.createObjectURL(new Blob([text], { type }));
+      const link = element("a", { href: url, download: name });
+      document.body.append(link);
+      link.click();
+      link.remove();
+      setTimeout(() => URL.revokeObjectURL(url), 10000);
+    });
+  }
+
+  show({ files }) {
+    this.files = files;
+    this.root.replaceChildren(...files.map((file, i) => element("button", { type: "button", "data-file": i, disabled: file.disabled }, file.label)));
+  }
+}
