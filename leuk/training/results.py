@@ -367,16 +367,17 @@ def _relative(path: Path | None, root: Path) -> str | None:
 def comparison() -> list[dict[str, Any]]:
     """Return all systems and controls side by side: a flat row each, with intervals, None where nothing is known.
 
-    Keys are name, title, kind, claimed, then random, grouped, benign_recall, auroc, sensitivity_at_95, ece (the last
-    four grouped), worst_stress, worst_stress_name, grey, stain_swap and cells_erased, each of these measures with
-    ``_low`` and ``_high``; elsewhere, classes, folds, parameters, multiply_adds, latency and throughput (as multiples
-    of DenseNet-201's) and weights.
+    Keys are name, title, short, kind, claimed; random, grouped, benign_recall, auroc, sensitivity_at_95, ece (the last
+    four grouped), worst_stress, grey, stain_swap and cells_erased, each also with ``_low`` and ``_high``;
+    worst_stress_name, elsewhere, classes, folds, parameters, multiply_adds, latency and throughput (as multiples of
+    DenseNet-201's) and weights.
     """
     told = []
     for row in systems() + controls():
         one: dict[str, Any] = {
             "name": row.name,
             "title": row.title,
+            "short": short_title(row),
             "kind": row.kind,
             "claimed": row.claimed_accuracy,
         }
@@ -416,6 +417,37 @@ _COLUMNS = {
 }
 
 
+_SHORT = {
+    "deep_leukemia_net": "DeepLeukemiaNet, 2 classes",
+    "deep_leukemia_net_four": "DeepLeukemiaNet, 4 classes",
+    "densenet201": "DenseNet-201",
+    "resnet50": "ResNet-50",
+    "vgg19": "VGG-19",
+    "efficientnet_b0": "EfficientNet-B0",
+    "mobilenet_v3_small": "MobileNetV3-Small",
+    "two_branch": "Two branches",
+    "resnet152_v2": "ResNet-152 V2",
+    "densenet201_ball": "DenseNet-201, B-ALL",
+    "simple_cnn": "Simple CNN",
+    "simple_cnn_segmented": "Simple CNN, segmented",
+}
+
+
+def short_title(row: Row) -> str:
+    """Return a title short enough for an axis."""
+    return _SHORT.get(row.name, row.title)
+
+
 def _robust(row: Row) -> str:
     """Return the partition whose networks were put under stress: the grouped one, else the random one."""
     return next((one for one in ("grouped", "random") if row.results.get(one, {}).get("stress")), "grouped")
+
+
+def changes(name: str) -> tuple[str, ...]:
+    """Return what a system has that its paper has not, and why."""
+    return SYSTEMS[name].changed if name in SYSTEMS else ()
+
+
+def limits(name: str) -> tuple[str, ...]:
+    """Return what a system can't do by its construction."""
+    return SYSTEMS[name].limits if name in SYSTEMS else ()

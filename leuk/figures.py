@@ -1,0 +1,294 @@
+"""Plotly figures from plain data, shared by pages and reports.
+
+No colour is set here: traces take their place in the colour order of whoever shows them (the app's theme, light or
+dark), and differ in symbol or dash too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+TITLES = {
+    "benign": "Benign",
+    "early_pre_b": "Early Pre-B",
+    "pre_b": "Pre-B",
+    "pro_b": "Pro-B",
+    "malignant": "Malignant",
+}
+"""Short names of classes."""
+_MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
+
+
+def class_title(key: str) -> str:
+    """Return a class's short name."""
+    return TITLES.get(key, key.replace("_", " ").capitalize())
+
+
+def worth(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Draw claims beside what was measured, a line for each system or control.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        As `leuk.training.results.comparison` returns them; the first is drawn at the top.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    figure = go.Figure()
+    kinds = (
+        ("system", "random", "Systems, random split", "circle"),
+        ("system", "grouped", "Systems, whole groups held out", "square"),
+        ("control", "random", "No cell seen, random split", "circle-open"),
+        ("control", "grouped", "No cell seen, whole groups held out", "square-open"),
+    )
+    for kind, key, name, symbol in kinds:
+        chosen = [row for row in rows if row["kind"] == kind and row[key] is not None]
+        if not chosen:
+            continue
+        figure.add_scatter(
+            x=[row[key] for row in chosen],
+            y=[row["short"] for row in chosen],
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [_gap(row, key, "high") for row in chosen],
+                "arrayminus": [_gap(row, key, "low") for row in chosen],
+                "thickness": 1.4,
+                "width": 0,
+            },
+            mode="markers",
+            marker={"symbol": symbol, "size": 10, "line": {"width": 2}},
+            name=name,
+            hovertemplate="%{y}<br>%{x:.3f}<extra>" + name + "</extra>",
+        )
+    claimed = [row for row in rows if row["claimed"] is not None]
+    figure.add_scatter(
+        x=[row["claimed"] for row in claimed],
+        y=[row["short"] for row in claimed],
+        mode="markers",
+        marker={"symbol": "diamond-open", "size": 11, "line": {"width": 2}},
+        name="Claimed by the authors",
+        hovertemplate="%{y}<br>%{x:.4f}<extra>claimed</extra>",
+    )
+    shown = [row[key] for row in rows for key in ("random", "grouped", "claimed", "grouped_low") if row.get(key)]
+    least = min(shown, default=0.7)
+    figure.update_layout(
+        height=150 + 27 * len(rows),
+        margin=_MARGIN | {"t": 70},
+        legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "xanchor": "left"},
+        hovermode="closest",
+    )
+    figure.update_xaxes(title="Accuracy", range=[max(0.0, math.floor(least * 20 - 0.5) / 20), 1.005], side="bottom")
+    figure.update_yaxes(
+        categoryorder="array",
+        categoryarray=[row["short"] for row in reversed(rows)],
+        range=[-0.6, len(rows) - 0.4],
+        showgrid=True,
+        automargin=True,
+        title=None,
+    )
+    return figure
+
+
+def _gap(row: Mapping[str, Any], key: str, side: str) -> float:
+    end = row.get(f"{key}_{side}")
+    return abs(end - row[key]) if end is not None else 0.0
+
+
+def accuracy_latency(points: Sequence[Mapping[str, Any]], unit: str) -> go.Figure:
+    """Draw accuracy against time for a field, time on a logarithmic axis.
+
+    Parameters
+    ----------
+    points : sequence of mapping
+        title, latency (multiples of the unit) and accuracy; ``low`` and ``high`` of its interval where known; ``note``.
+    unit : str
+        What a latency of 1 is.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[p["latency"] for p in points],
+        y=[p["accuracy"] for p in points],
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [(p.get("high") or p["accuracy"]) - p["accuracy"] for p in points],
+            "arrayminus": [p["accuracy"] - (p.get("low") or p["accuracy"]) for p in points],
+            "thickness": 1.2,
+            "width": 0,
+        },
+        mode="markers+text",
+        text=[p["short"] for p in points],
+        textposition="top center",
+        customdata=[[p["title"], p.get("note", "")] for p in points],
+        marker={"size": 11},
+        hovertemplate="%{customdata[0]}<br>%{y:.3f} at %{x:.2f}<br>%{customdata[1]}<extra></extra>",
+        showlegend=False,
+        cliponaxis=False,
+    )
+    figure.update_layout(height=420, margin=_MARGIN | {"t": 30})
+    figure.update_xaxes(type="log", title=f"Time for a field ({unit} = 1, lower is faster)")
+    figure.update_yaxes(title="Accuracy")
+    return figure
+
+
+def reliability(curves: Mapping[str, Sequence[Sequence[float | None]]]) -> go.Figure:
+    """Draw reliability curves: how often a system is right at each confidence.
+
+    Parameters
+    ----------
+    curves : mapping
+        By name, rows of count, mean confidence and accuracy, as `leuk.training.metrics.reliability` returns them.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    figure = go.Figure()
+    symbols = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x")
+    for index, (name, rows) in enumerate(curves.items()):
+        kept = [row for row in rows if row[0] and row[1] is not None and row[2] is not None]
+        most = max((row[0] or 0 for row in kept), default=1)
+        figure.add_scatter(
+            x=[row[1] for row in kept],
+            y=[row[2] for row in kept],
+            mode="lines+markers",
+            marker={
+                "symbol": symbols[index % len(symbols)],
+                "size": [6 + 10 * ((row[0] or 0) / most) ** 0.5 for row in kept],
+            },
+            customdata=[[int(row[0] or 0)] for row in kept],
+            name=name,
+            hovertemplate="confidence %{x:.2f}, right %{y:.2f}<br>%{customdata[0]} fields<extra>" + name + "</extra>",
+        )
+    figure.add_scatter(
+        x=[0.2, 1],
+        y=[0.2, 1],
+        mode="lines",
+        line={"dash": "dot", "width": 1.5},
+        name="as it should be",
+        hoverinfo="skip",
+    )
+    figure.update_layout(
+        height=440, margin=_MARGIN | {"t": 40}, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
+    )
+    figure.update_xaxes(title="Confidence (probability of the likeliest class)", range=[0.2, 1.02])
+    figure.update_yaxes(title="Share that is right", range=[0, 1.04])
+    return figure
+
+
+def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> go.Figure:
+    """Draw a confusion matrix: colour is the share of the true class, the number is fields.
+
+    Parameters
+    ----------
+    counts : sequence of sequence of int
+        Rows true, columns predicted.
+    classes : sequence of str
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    names = [class_title(key) for key in classes]
+    shares = [[n / max(1, sum(row)) for n in row] for row in counts]
+    figure = go.Figure(
+        go.Heatmap(
+            z=shares,
+            x=names,
+            y=names,
+            zmin=0,
+            zmax=1,
+            text=[[f"{n:,}" for n in row] for row in counts],
+            texttemplate="%{text}",
+            textfont={"size": 14},
+            colorscale="Cividis",
+            showscale=False,
+            xgap=2,
+            ygap=2,
+            hovertemplate="true %{y}, called %{x}<br>%{text} fields, %{z:.1%} of the class<extra></extra>",
+        )
+    )
+    figure.update_layout(height=300, margin=_MARGIN)
+    figure.update_xaxes(title="Called", side="bottom", showgrid=False)
+    figure.update_yaxes(title="True", autorange="reversed", showgrid=False)
+    return figure
+
+
+def stress(rows: Sequence[Mapping[str, Any]], conditions: Sequence[str]) -> go.Figure:
+    """Draw accuracy under each condition, a row of the map for each system.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        title and ``accuracy`` by condition.
+    conditions : sequence of str
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    values = [[row["accuracy"].get(name) for name in conditions] for row in rows]
+    figure = go.Figure(
+        go.Heatmap(
+            z=values,
+            x=list(conditions),
+            y=[row["title"] for row in rows],
+            zmin=0.25,
+            zmax=1,
+            text=[["" if v is None else f"{v:.2f}" for v in line] for line in values],
+            texttemplate="%{text}",
+            colorscale="Cividis",
+            showscale=False,
+            xgap=2,
+            ygap=2,
+            hovertemplate="%{y}<br>%{x}: %{z:.3f}<extra></extra>",
+        )
+    )
+    figure.update_layout(height=170 + 34 * len(rows), margin=_MARGIN)
+    figure.update_xaxes(tickangle=-45, showgrid=False, automargin=True)
+    figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
+    return figure
+
+
+def training_curves(logs: Mapping[str, Sequence[Mapping[str, float]]], key: str, title: str) -> go.Figure:
+    """Draw one column of training logs over epochs.
+
+    Parameters
+    ----------
+    logs : mapping
+        By name, rows with ``epoch`` and the key.
+    key, title : str
+        Column and its name on the axis.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    figure = go.Figure()
+    dashes = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+    for index, (name, rows) in enumerate(logs.items()):
+        kept = [row for row in rows if key in row and row[key] == row[key]]
+        figure.add_scatter(
+            x=[row["epoch"] for row in kept],
+            y=[row[key] for row in kept],
+            mode="lines+markers" if len(kept) < 12 else "lines",
+            line={"dash": dashes[index % len(dashes)]},
+            name=name,
+        )
+    figure.update_layout(
+        height=340, margin=_MARGIN | {"t": 40}, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
+    )
+    figure.update_xaxes(title="Epoch")
+    figure.update_yaxes(title=title)
+    return figure

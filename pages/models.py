@@ -1,0 +1,481 @@
+"""Models: the published systems side by side, what their scores are worth, and the card of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from leuk import figures
+from leuk.models.cards import available, weights_folder
+from leuk.training import results
+from leuk.training.results import Row
+from pages import _components
+from pages._front_door import by_the_front_door
+
+STYLE = """
+<style>
+[data-testid="stHeader"] { height: 3.25rem; min-height: 3.25rem; padding-left: 7.5rem; }
+.stMainBlockContainer { padding: 4rem 1.5rem 3.2rem; max-width: 1400px; }
+@media (max-width: 760px) { .stMainBlockContainer { padding: 3.8rem .75rem 3.2rem; } }
+</style>
+"""
+COLUMNS = {
+    "short": "System",
+    "claimed": "Claimed",
+    "random": "Random split",
+    "grouped": "Grouped",
+    "benign_recall": "Benign recall",
+    "auroc": "AUROC",
+    "sensitivity_at_95": "Sens. at 95 % spec.",
+    "worst_stress": "Worst stress",
+    "grey": "Grey",
+    "stain_swap": "Stain swap",
+    "cells_erased": "Cells erased",
+    "elsewhere": "Elsewhere",
+    "ece": "ECE",
+    "parameters": "Parameters",
+    "multiply_adds": "Multiply-adds",
+    "latency": "Time (DenseNet-201 = 1)",
+    "throughput": "Throughput (DenseNet-201 = 1)",
+    "folds": "Folds measured",
+    "weights": "Weights here",
+}
+HELP = {
+    "claimed": "Accuracy that the authors report on a random split of these fields; empty where they report none.",
+    "random": "Accuracy, fields dealt out one by one, as in the papers: fields of one slide are on both sides.",
+    "grouped": "Accuracy, whole pseudo-sessions held out (clusters of colour and light; no patient is known).",
+    "benign_recall": "Share of benign fields (hematogones) called benign, grouped.",
+    "auroc": "Malignant against benign, grouped.",
+    "sensitivity_at_95": "Share of malignant fields found where 95 % of benign fields are left in peace, grouped.",
+    "worst_stress": "Lowest accuracy under changes of light, stain and camera that leave every cell as it is.",
+    "grey": "Accuracy with all colour taken away.",
+    "stain_swap": "Accuracy on fields recoloured like a field of another class: colour points to the wrong answer.",
+    "cells_erased": "Accuracy with the white cells painted out. Chance is about 0.30; more is read off the background.",
+    "elsewhere": "Pictures of other laboratories, never trained on: how often malignant or benign is right, kinds "
+    "weighing alike.",
+    "ece": "Expected calibration error after temperature scaling fitted on other folds; lower is better.",
+    "latency": "Time for one field, as a multiple of DenseNet-201's in the same run; lower is faster.",
+    "throughput": "Fields per second in batches, as a multiple of DenseNet-201's in the same run; higher is faster.",
+    "folds": "A system measured on one fold of five was not affordable in full; its card says how it was trained.",
+}
+INTERVALS = ("random", "grouped", "benign_recall", "auroc", "sensitivity_at_95", "worst_stress", "grey", "stain_swap")
+SHOW = ("Systems", "Controls")
+
+
+@st.cache_data(show_spinner="Reading what was measured …")
+def measured(stamp: tuple[Any, ...]) -> tuple[list[Row], list[Row], list[dict[str, Any]]]:
+    """Give systems, controls and their table; once for each state of the weights' folder."""
+    return results.systems(), results.controls(), results.comparison()
+
+
+def stamp() -> tuple[Any, ...]:
+    """Describe the state of the weights' folder."""
+    folder = weights_folder()
+    paths = [*folder.glob("*.json"), *folder.glob("predictions/*"), *folder.glob("*.safetensors")]
+    return (str(folder), *sorted((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in paths))
+
+
+def in_words(row: Mapping[str, Any], key: str) -> str:
+    """Write a figure with its interval; rows of three decimals sort as their numbers do."""
+    if row[key] is None:
+        return ""
+    text = f"{row[key]:.3f}"
+    low, high = row.get(f"{key}_low"), row.get(f"{key}_high")
+    return text if low is None else f"{text}  ({low:.3f}-{high:.3f})"
+
+
+def table_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Put rows of the comparison into the page's table."""
+    columns: dict[str, list[Any]] = {}
+    for key in COLUMNS:
+        columns[key] = [in_words(row, key) if key in INTERVALS else row[key] for row in rows]
+    return pd.DataFrame(columns)
+
+
+def filtered(
+    rows: Sequence[Mapping[str, Any]], kinds: Sequence[str], text: str = "", measured_only: bool = False
+) -> list[Mapping[str, Any]]:
+    """Choose rows by kind, by words in their titles, and by whether anything was measured."""
+    wanted = {kind.lower().rstrip("s") for kind in kinds}
+    words = text.casefold().split()
+    return [
+        row
+        for row in rows
+        if row["kind"] in wanted
+        and all(word in f"{row['title']} {row['name']}".casefold() for word in words)
+        and (not measured_only or row["random"] is not None or row["grouped"] is not None)
+    ]
+
+
+def headline(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say in a sentence what a control's score means for the claims."""
+    best = max(
+        (row for row in rows if row["kind"] == "control" and row["random"] is not None),
+        key=lambda row: row["random"],
+        default=None,
+    )
+    if best is None:
+        return "Controls have not been measured yet: `python -m leuk evaluate controls --data DIR`."
+    claims = [row["claimed"] for row in rows if row["claimed"] is not None]
+    below = sum(claim <= best["random"] for claim in claims)
+    held = f"; with whole groups held out it falls to {best['grouped']:.3f}" if best["grouped"] is not None else ""
+    return (
+        f"**{best['title']}** sees no cell and gets **{best['random']:.3f}** of these fields right on a random split"
+        f"{held}. {below} of {len(claims)} published accuracies are no higher. A score near 0.99 on a random split "
+        "says nothing about morphology; look at grouped, stain swap and elsewhere."
+    )
+
+
+def ordered(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Sort rows for the first figure: what was measured grouped first, best on top, what is only claimed below."""
+    return sorted(rows, key=lambda row: (-(row["grouped"] or 0), -(row["random"] or 0), -(row["claimed"] or 0)))
+
+
+# ---- the reader used on Review ------------------------------------------------------------------------------------
+
+
+def use_on_review(name: str) -> None:
+    """Make a system the one that Review reads with."""
+    st.session_state["model"] = name
+
+
+def on_pick() -> None:
+    """Take the choice made at the top of the page."""
+    use_on_review(st.session_state.review_reader)
+
+
+def reader_choice(systems: Sequence[Row]) -> None:
+    """Choose the reader used on Review, here as there."""
+    here = set(available())
+    names = [row.name for row in systems if row.name in here]
+    titles = {row.name: results.short_title(row) for row in systems}
+    if not names:
+        st.info("No weights are here; train a system first.")
+        return
+    chosen = st.session_state.get("model")
+    st.session_state.review_reader = chosen if chosen in names else names[0]
+    st.selectbox(
+        "Reader used on Review",
+        names,
+        key="review_reader",
+        on_change=on_pick,
+        format_func=lambda name: titles.get(name, name),
+        help="Files that are open on Review are read anew with it.",
+    )
+
+
+# ---- parts of the page --------------------------------------------------------------------------------------------
+
+
+def chart(figure: go.Figure, key: str) -> None:
+    """Show a figure in the theme's colours."""
+    st.plotly_chart(
+        figure, key=key, width="stretch", theme="streamlit", config={"displaylogo": False, "displayModeBar": False}
+    )
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Show the table of all systems: sorted by a click on a column, filtered by what stands above it."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        kinds = st.pills("Show", SHOW, selection_mode="multi", default=SHOW, key="kinds")
+        text = st.text_input("Filter by name", key="filter", placeholder="such as densenet", width=220)
+        only = st.toggle("Measured only", key="measured_only")
+    kept = filtered(rows, kinds, text, only)
+    if not kept:
+        st.info("Nothing fits this filter; show more kinds, or other words.")
+        return
+    formats: dict[str, Any] = {
+        key: st.column_config.TextColumn(title, help=HELP.get(key), width="medium" if key in INTERVALS else None)
+        for key, title in COLUMNS.items()
+    }
+    formats["short"] = st.column_config.TextColumn("System", pinned=True, width="medium")
+    for key in ("claimed", "cells_erased", "elsewhere", "ece"):
+        formats[key] = st.column_config.NumberColumn(COLUMNS[key], help=HELP.get(key), format="%.3f")
+    for key in ("parameters", "multiply_adds"):
+        formats[key] = st.column_config.NumberColumn(COLUMNS[key], format="compact")
+    for key in ("latency", "throughput"):
+        formats[key] = st.column_config.NumberColumn(COLUMNS[key], help=HELP[key], format="%.2f")
+    formats["weights"] = st.column_config.CheckboxColumn(COLUMNS["weights"])
+    frame = table_of(kept)
+    st.dataframe(frame, column_config=formats, hide_index=True, height=min(38 + 35 * len(frame), 720), key="table")
+    st.caption(
+        "A field is the unit; in brackets the 95 % interval by bootstrap over pseudo-sessions. Grouped holds out "
+        "pseudo-sessions, not patients: who the patients are is not public. An empty place was not measured."
+    )
+
+
+def speed_tab(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Show accuracy against latency."""
+    speeds = results.speeds()
+    points = []
+    for row in rows:
+        key = "grouped" if row["grouped"] is not None else "random"
+        if row["latency"] is None or row[key] is None:
+            continue
+        points.append(
+            {
+                "title": row["title"],
+                "short": row["short"],
+                "latency": row["latency"],
+                "accuracy": row[key],
+                "low": row[f"{key}_low"],
+                "high": row[f"{key}_high"],
+                "note": f"accuracy: {key}; measured on {row['folds']} folds",
+            }
+        )
+    if not points:
+        st.info("Speed has not been measured yet: `python -m benchmarks.systems`.")
+        return
+    chart(figures.accuracy_latency(points, "DenseNet-201"), "latency")
+    st.caption(
+        f"One field a time, all systems in one run ({speeds.get('machine', 'one machine')}); preprocessing included. "
+        "Ratios carry over to other machines, seconds don't. Grouped accuracy where measured, else random."
+    )
+
+
+def with_curves(systems: Sequence[Row], controls: Sequence[Row]) -> dict[str, tuple[Row, str]]:
+    """Name everything that has predictions: row and partition by name on screen."""
+    found = {}
+    for partition in ("grouped", "random"):
+        for row in (*systems, *controls):
+            if (row.results.get(partition, {}).get("figures") or {}).get("confusion"):
+                found[f"{results.short_title(row)}, {partition}"] = (row, partition)
+    return found
+
+
+def figures_in(choice: tuple[Row, str]) -> Mapping[str, Any]:
+    """Return the figures of a row and partition."""
+    row, partition = choice
+    return row.results[partition]["figures"]
+
+
+def reliability_tab(choices: Mapping[str, tuple[Row, str]]) -> None:
+    """Show reliability curves."""
+    usable = [name for name, choice in choices.items() if figures_in(choice).get("reliability")]
+    if not usable:
+        st.info("There are no predictions yet: `python -m leuk evaluate SYSTEM --data DIR --run DIR`.")
+        return
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    chosen = left.multiselect("Systems", usable, default=usable[:1], max_selections=6, key="curves")
+    when = right.segmented_control("Temperature scaling", ("before", "after"), default="after", key="scaling")
+    chart(
+        figures.reliability({name: figures_in(choices[name])["reliability"][when or "after"] for name in chosen}), "rel"
+    )
+    st.caption("On the dotted line a system is right as often as it says. Larger marks stand for more fields.")
+
+
+def confusion_tab(choices: Mapping[str, tuple[Row, str]]) -> None:
+    """Show confusion matrices side by side."""
+    if not choices:
+        st.info("There are no predictions yet: `python -m leuk evaluate SYSTEM --data DIR --run DIR`.")
+        return
+    names = list(choices)
+    control = next((name for name, (row, _) in choices.items() if row.kind == "control"), None)
+    default = list(dict.fromkeys([names[0], *([control] if control else names[1:2])]))
+    chosen = st.multiselect("Side by side", names, default=default, max_selections=4, key="confusions")
+    for start in range(0, len(chosen), 2):
+        for place, name in zip(st.columns(2), chosen[start : start + 2], strict=False):
+            with place:
+                found = figures_in(choices[name])
+                st.markdown(f"**{name}**")
+                chart(figures.confusion(found["confusion"], found["classes"]), f"confusion-{name}")
+
+
+def stress_tab(systems: Sequence[Row]) -> None:
+    """Show accuracy under each stress."""
+    rows, conditions = [], {}
+    for row in systems:
+        for partition in ("grouped", "random"):
+            result = row.results.get(partition, {})
+            if not result.get("stress"):
+                continue
+            accuracy = {"as photographed": (row.figure("accuracy", partition) or {}).get("value")}
+            accuracy |= {name: one["value"] for name, one in result["stress"].items()}
+            for key, name in (("stain_swap", "stain swap"), ("cells_erased", "cells erased")):
+                if result.get(key):
+                    accuracy[name] = result[key]["value"]
+            conditions |= dict.fromkeys(accuracy)
+            rows.append({"title": results.short_title(row), "accuracy": accuracy})
+            break
+    if not rows:
+        st.info("Stress has not been measured yet: `python -m leuk evaluate SYSTEM --data DIR --run DIR`.")
+        return
+    chart(figures.stress(rows, list(conditions)), "stress")
+    st.caption(
+        "Every change but the last two leaves the cells as they are, so a reader of cells should not mind. With cells "
+        "erased, a reader of cells should fall to chance (0.25 to 0.30)."
+    )
+
+
+def training_tab(systems: Sequence[Row]) -> None:
+    """Show training curves of cards that bring their log."""
+    logs = {
+        results.short_title(row): row.card.training["log"]
+        for row in systems
+        if row.card and row.card.training.get("log")
+    }
+    if not logs:
+        st.info("No card brings a training log. A run keeps its own in curves.html, in the run's folder.")
+        return
+    chosen = st.multiselect("Systems", list(logs), default=list(logs)[:4], key="logs")
+    some = {name: logs[name] for name in chosen}
+    left, right = st.columns(2)
+    with left:
+        chart(figures.training_curves(some, "loss", "Loss on training fields"), "curve-loss")
+    with right:
+        chart(figures.training_curves(some, "held_accuracy", "Accuracy on the held-out fold"), "curve-accuracy")
+
+
+def card(row: Row) -> None:
+    """Show all that is known of a system."""
+    st.markdown(f"### {row.title}")
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        st.markdown(f"**Described in** {row.paper}." if row.name != "reader" else "**Leuk's own reader.**")
+        if row.claim and row.name != "reader":
+            st.markdown(f"**The authors report** {row.claim}.")
+        st.markdown(
+            f"**Input** {row.input}. **Parameters** {row.parameters:,}. **Multiply-adds** "
+            f"{(row.multiply_adds or 0) / 1e9:.2f} billion a field. **Classes** "
+            f"{', '.join(figures.class_title(key) for key in row.classes)}."
+        )
+        for text in trained_on(row):
+            st.markdown(text)
+        changed = (row.card.changed if row.card else ()) or results.changes(row.name)
+        if changed:
+            st.markdown("**Changed from the paper, and why**\n" + "\n".join(f"- {text}" for text in changed))
+        limits = row.card.limits if row.card else results.limits(row.name)
+        if limits:
+            st.markdown("**Limits**\n" + "\n".join(f"- {text}" for text in limits))
+    with right:
+        if row.weights:
+            used = st.session_state.get("review_reader") == row.name
+            st.button(
+                "Used on Review" if used else "Use on Review",
+                key=f"use-{row.name}",
+                on_click=use_on_review,
+                args=(row.name,),
+                disabled=used,
+                type="secondary" if used else "primary",
+            )
+        else:
+            st.markdown("**Its weights are not here.** Train it:")
+            st.code(f"python -m leuk train {row.name} --data DIR --weights weights", language="bash", wrap_lines=True)
+            st.caption("DIR holds class folders. Add --reduced on a few processor cores, --resume to go on.")
+        for partition, result in row.results.items():
+            if result.get("figures"):
+                st.markdown(f"**{partition.capitalize()}**, {len(result['figures']['folds'])} of 5 folds")
+                st.dataframe(card_figures(result), hide_index=True, key=f"card-{partition}")
+        for place in elsewhere_in_words(row):
+            st.markdown(f"- {place}")
+
+
+def trained_on(row: Row) -> list[str]:
+    """Say what a system's weights were trained on."""
+    if row.card is None:
+        return []
+    training = row.card.training
+    parts = [f"**Trained on** {training.get('data', 'data that the card does not name')}"]
+    if training.get("fields"):
+        parts.append(f"{training['fields']:,} fields")
+    preset = training.get("preset")
+    if preset:
+        parts.append(f"{preset['epochs']} epochs at {preset['size']} pixels ({preset['source']})")
+    said = [", ".join(parts) + "."]
+    if training.get("split"):
+        said.append(f"**Split** {training['split']}.")
+    return said
+
+
+FIGURES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro-F1",
+    "malignant_sensitivity": "Sensitivity, malignant",
+    "malignant_specificity": "Specificity, malignant",
+    "malignant_auroc": "AUROC, malignant",
+    "sensitivity_at_95_specificity": "Sensitivity at 95 % specificity",
+    "ece_before": "ECE before scaling",
+    "ece": "ECE after scaling",
+    "brier_before": "Brier before scaling",
+    "brier": "Brier after scaling",
+}
+
+
+def card_figures(result: Mapping[str, Any]) -> pd.DataFrame:
+    """Put a result's figures into a table of two columns."""
+    found, rows = result["figures"], []
+
+    def add(title: str, figure: Mapping[str, Any] | None) -> None:
+        if figure:
+            low, high = figure.get("interval") or (None, None)
+            rows.append((title, in_words({"x": figure["value"], "x_low": low, "x_high": high}, "x")))
+
+    for key, title in FIGURES.items():
+        add(title, found.get(key))
+    for name, one in (found.get("per_class") or {}).items():
+        for key in ("precision", "recall", "f1"):
+            add(f"{figures.class_title(name)}, {key if key != 'f1' else 'F1'}", one.get(key))
+    for name, figure in (result.get("stress") or {}).items():
+        add(name[0].upper() + name[1:], figure)
+    add("Stain swap", result.get("stain_swap"))
+    add("Cells erased", result.get("cells_erased"))
+    return pd.DataFrame(rows, columns=["Figure", "Value (95 % interval)"])
+
+
+def elsewhere_in_words(row: Row) -> list[str]:
+    """Say how a system fares on pictures of other laboratories."""
+    said = []
+    for place, one in row.elsewhere().items():
+        parts = []
+        if one.get("sensitivity"):
+            parts.append(f"leukaemia found in {one['sensitivity']['value']:.0%}")
+        if one.get("specificity"):
+            parts.append(f"normal called benign in {one['specificity']['value']:.0%}")
+        said.append(
+            f"**{place}** ({one['images']} pictures, never trained on): {', '.join(parts)}; "
+            f"it says that it can't tell of {one['cannot_tell']:.0%}."
+        )
+    return said
+
+
+def page() -> None:
+    """Lay the page out."""
+    st.html(STYLE)
+    _components.frame(key="frame")
+    systems, controls, rows = measured(stamp())
+    left, right = st.columns([3, 1], vertical_alignment="center", gap="large")
+    with left:
+        st.markdown("## Systems side by side, and what a score is worth")
+        st.markdown(headline(rows))
+    with right:
+        reader_choice(systems)
+    chart(figures.worth(ordered(rows)), "worth")
+    st.markdown("### All figures")
+    table(rows)
+    choices = with_curves(systems, controls)
+    tabs = st.tabs(["Accuracy and time", "Reliability", "Confusion", "Stress", "Training"])
+    with tabs[0]:
+        speed_tab(rows)
+    with tabs[1]:
+        reliability_tab(choices)
+    with tabs[2]:
+        confusion_tab(choices)
+    with tabs[3]:
+        stress_tab(systems)
+    with tabs[4]:
+        training_tab(systems)
+    st.divider()
+    by_name = {row.name: row for row in systems}
+    chosen = st.selectbox(
+        "Card of", list(by_name), format_func=lambda name: results.short_title(by_name[name]), key="card"
+    )
+    card(by_name[chosen])
+
+
+if by_the_front_door():
+    page()
