@@ -40,10 +40,18 @@ TILE = 160
 """Side in pixels at which a field is read; the 224 of the public set holds little more detail, for twice the work."""
 
 RECIPE = Recipe(epochs=28, augmentation=Augmentation(size=TILE, zoom=(0.85, 1.3)))
-# A second, short cycle in which more fields keep their colours: it wins back on fields as photographed what the first,
-# harsher one leaves, and gives up little under stress.
-SETTLING = replace(
-    RECIPE, epochs=6, rate=8e-4, seed=1, augmentation=replace(RECIPE.augmentation, mild=0.65, camera=0.12)
+# Two further cycles, each from the weights of the last, in which more fields keep their colours: they win back on
+# fields as photographed what the first, harsher one leaves. The third adds the over-exposure that still cost most.
+CYCLES = (
+    RECIPE,
+    replace(RECIPE, epochs=6, rate=8e-4, seed=1, augmentation=replace(RECIPE.augmentation, mild=0.65, camera=0.12)),
+    replace(
+        RECIPE,
+        epochs=18,
+        rate=1.5e-3,
+        seed=2,
+        augmentation=replace(RECIPE.augmentation, mild=0.55, bright=0.35, camera=0.12),
+    ),
 )
 ALL_FIELDS = "all"
 Tell = Callable[[str], None]
@@ -97,8 +105,7 @@ def fit(
     folder: Path,
     *,
     others: Sequence[Path] = (),
-    recipe: Recipe = RECIPE,
-    settling: Recipe | None = SETTLING,
+    cycles: Sequence[Recipe] = CYCLES,
     parts: Sequence[str] = ("0", "1", "2", "3", "4", ALL_FIELDS),
     tell: Tell | None = None,
 ) -> None:
@@ -108,12 +115,12 @@ def fit(
     ----------
     fields : Fields
     folder : pathlib.Path
-        Of the run; holds ``PART/checkpoint.pt``, ``PART/log.csv`` and, once done, ``PART/network.safetensors``.
+        Of the run; holds ``PART/cycle-N/checkpoint.pt``, ``PART/cycle-N/log.csv`` and, once done,
+        ``PART/network.safetensors``.
     others : sequence of pathlib.Path
         Pictures that are no smears, for `make_blanks`.
-    recipe : Recipe
-    settling : Recipe, optional
-        Of a second cycle, which begins with the weights of the first; None for none.
+    cycles : sequence of Recipe
+        Each begins with the weights of the one before.
     parts : sequence of str
         Folds by number, or "all".
     tell : callable, optional
@@ -139,14 +146,13 @@ def fit(
         def report(row: Mapping[str, float], part: str = part) -> None:
             tell(f"part {part}: " + ", ".join(f"{key} {value:.4g}" for key, value in row.items()))
 
-        cycles = [(recipe, folder / part)] + ([(settling, folder / part / "settling")] if settling else [])
         weights: dict[str, torch.Tensor] | None = None
-        for cycle, place in cycles:
+        for number, cycle in enumerate(cycles, start=1):
             network = train(
                 small[keep],
                 fields.labels[keep],
                 cycle,
-                place,
+                folder / part / f"cycle-{number}",
                 blanks=blanks[kept],
                 initial=weights,
                 classes=len(CLASSES),
@@ -326,9 +332,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def make_card(
-    fields: Fields, outcome: Mapping[str, Any], cell_diameter: float, recipe: Recipe, settling: Recipe | None
-) -> Card:
+def make_card(fields: Fields, outcome: Mapping[str, Any], cell_diameter: float, cycles: Sequence[Recipe]) -> Card:
     """Assemble the reader's card from a run, but for the strengths of its heat maps."""
     _, temperature = calibrate(fields, outcome["logits"]["as photographed"])
     # Known is what 99 % of unseen fields are, as photographed and under what cameras do to them. Over-exposure is left
@@ -339,7 +343,7 @@ def make_card(
         name="reader",
         title="Leuk reader",
         architecture="reader",
-        arguments=dict(recipe.network),
+        arguments=dict(cycles[0].network),
         classes=CLASSES,
         sha256="",
         tile=TILE,
@@ -354,8 +358,7 @@ def make_card(
             "fields": len(fields),
             "fields_by_class": {name: int((fields.labels == i).sum()) for i, name in enumerate(CLASSES)},
             "split": "figures: five networks, each on four folds of the grouped partition; weights: one on all fields",
-            "recipe": asdict(recipe),
-            "settling": None if settling is None else asdict(settling),
+            "cycles": [asdict(cycle) for cycle in cycles],
             "data_sha256": fingerprint(fields),
             "versions": versions(),
         },
@@ -402,8 +405,7 @@ def finish(
     fields: Fields,
     folder: Path,
     weights: Path,
-    recipe: Recipe = RECIPE,
-    settling: Recipe | None = SETTLING,
+    cycles: Sequence[Recipe] = CYCLES,
     tell: Tell | None = None,
 ) -> Card:
     """Measure a run's networks out of fold and write the one of all fields, with its card.
@@ -415,8 +417,7 @@ def finish(
         Of the run.
     weights : pathlib.Path
         Where ``reader.safetensors`` and ``reader.json`` go.
-    recipe : Recipe
-    settling : Recipe, optional
+    cycles : sequence of Recipe
         As in `fit`.
     tell : callable, optional
         Given a line of progress.
@@ -426,9 +427,10 @@ def finish(
     Card
     """
     tell = tell or log.info
+    recipe = cycles[0]
     outcome = predict_out_of_fold(fields, folder, recipe, tell)
     tell("measuring cells and heat maps")
-    card = make_card(fields, outcome, typical_diameter(fields), recipe, settling)
+    card = make_card(fields, outcome, typical_diameter(fields), cycles)
     measured = strengths(fields, folder, card, recipe)
     card = replace(card, strong={method: float(f"{value:.4g}") for method, value in measured.items()})
     network = load_network(folder, ALL_FIELDS, recipe)

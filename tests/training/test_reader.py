@@ -51,17 +51,17 @@ def test_from_fields_to_weights_and_back(
     others = reader.pictures_in(folder / "others")
     assert len(others) == 1
     reader.fit(
-        fields, tmp_path / "run", others=others, recipe=SMALL, settling=SMALL, parts=("0", "1", "all"), tell=told.append
+        fields, tmp_path / "run", others=others, cycles=(SMALL, SMALL), parts=("0", "1", "all"), tell=told.append
     )
     assert sum("epoch 1" in line for line in told) == 6
     # What is done is not done again.
     told.clear()
     reader.fit(
-        fields, tmp_path / "run", others=others, recipe=SMALL, settling=SMALL, parts=("0", "1", "all"), tell=told.append
+        fields, tmp_path / "run", others=others, cycles=(SMALL, SMALL), parts=("0", "1", "all"), tell=told.append
     )
     assert told == []
 
-    card = reader.finish(fields, tmp_path / "run", tmp_path / "weights", SMALL, SMALL, tell=told.append)
+    card = reader.finish(fields, tmp_path / "run", tmp_path / "weights", (SMALL, SMALL), tell=told.append)
     assert card.classes == CLASSES
     assert set(card.strong) == set(EXPLAINERS)
     assert min(card.strong.values()) > 0
@@ -80,7 +80,7 @@ def test_from_fields_to_weights_and_back(
 def test_out_of_fold_means_unseen(folder: Path, tmp_path: Path) -> None:
     """A field's out-of-fold logits come from the network of its own fold, which was trained on the others."""
     fields = load_fields(folder)
-    reader.fit(fields, tmp_path, recipe=SMALL, settling=None, parts=("0", "1"), tell=lambda line: None)
+    reader.fit(fields, tmp_path, cycles=(SMALL,), parts=("0", "1"), tell=lambda line: None)
     found = reader.predict_out_of_fold(fields, tmp_path, SMALL, tell=lambda line: None)["logits"]["as photographed"]
     for fold in (0, 1):
         held = np.flatnonzero(fields.folds == fold)
