@@ -35,7 +35,7 @@ from leuk.training.systems import (
     system_of,
 )
 
-MOST = 600
+MOST = 400
 """Training fields by which the familiar is described, each as photographed and under one change of the camera."""
 
 
@@ -261,7 +261,7 @@ def _changes(run: Run, system: System) -> tuple[str, ...]:
     return (f"Training began with {start}; {run.preset['source']}.",)
 
 
-def typical_diameter(data: TrainingSet, most: int = 100) -> float:
+def typical_diameter(data: TrainingSet, most: int = 50) -> float:
     """Return the median diameter of white cells over some fields, in pixels of a field of `FIELD`."""
     every = max(1, len(data.pixels) // most)
     found = [segment(SmearImage.from_array(p, name="field")).cell_diameter for p in data.pixels[::every]]
