@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from leuk.cells import CellType
+from leuk.cells.store import classify_cells, has_cells
 from leuk.classification import Prediction, classify, prepare
 from leuk.explanation import Explanation
 from leuk.explanation import explain as map_dependence
 from leuk.image import SmearImage
 from leuk.models.store import DEFAULT_MODEL, Model, load_model
 from leuk.segmentation import DEFAULT_METHOD, Segmentation, segment
+from leuk.segmentation.scale import Scale, estimate_scale
 
 Progress = Callable[[float, str], None]
 """Called with the fraction done, 0 … 1, and a short name of the stage; raising `Cancelled` in it stops the work."""
@@ -27,16 +30,24 @@ class Analysis:
     prediction : Prediction
     explanations : mapping of str to Explanation
         By class key; empty if none was asked for.
+    cell_types : tuple of CellType
+        One for each of the segmentation's cells, in their order; empty if the classifier's weights are not here.
+    scale : Scale or None
+        Width of a pixel, estimated from red cells; None where there are too few.
     """
 
     image: SmearImage
     segmentation: Segmentation
     prediction: Prediction
     explanations: Mapping[str, Explanation] = field(default_factory=dict)
+    cell_types: tuple[CellType, ...] = ()
+    scale: Scale | None = None
 
     def __post_init__(self) -> None:
         if self.segmentation.cell.shape != self.image.pixels.shape[:2]:
             raise ValueError(f"expected masks of {self.image.pixels.shape[:2]}, got {self.segmentation.cell.shape}")
+        if self.cell_types and [t.label for t in self.cell_types] != [c.label for c in self.segmentation.cells]:
+            raise ValueError("cell_types: expected one for each cell, in the order of the cells")
 
 
 def analyze(
@@ -82,6 +93,9 @@ def analyze(
     reader = load_model(model, device) if isinstance(model, str) else model
     tell(0.1, "Finding white cells")
     segmentation = segment(image, method)
+    tell(0.4, "Telling cell types")
+    cell_types = classify_cells(image, segmentation) if has_cells() else ()
+    scale = estimate_scale(image.pixels, segmentation.cell)
     tell(0.5, "Reading the field")
     view = prepare(image, segmentation, reader.card)
     prediction = classify(reader, image, segmentation, view)
@@ -90,4 +104,4 @@ def analyze(
         tell(0.7, "Drawing heat maps")
         explanations = map_dependence(reader, view, segmentation, explain)
     tell(1.0, "Done")
-    return Analysis(image, segmentation, prediction, explanations)
+    return Analysis(image, segmentation, prediction, explanations, cell_types, scale)

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+from leuk.cells.values import TITLES, TYPES, differential
 
 if TYPE_CHECKING:  # at run time they would bring the networks along, which nothing here needs
     from leuk.analysis import Analysis
+    from leuk.cells import CellType
     from leuk.segmentation import Cell, Segmentation
+    from leuk.segmentation.scale import Scale
+
+MEASURES = (
+    "diameter",
+    "nucleus_diameter",
+    "nucleus_eccentricity",
+    "nucleus_circularity",
+    "indentation",
+    "lobes",
+    "chromatin_texture",
+    "basophilia",
+    "nucleus_offset",
+)
+"""Measures of `Cell` that its record and the table hold beside the first ones; lengths in pixels."""
 
 CSV_COLUMNS = (
     "file",
@@ -28,11 +48,38 @@ CSV_COLUMNS = (
     "mean_green",
     "mean_blue",
     "touches_border",
+    *MEASURES,
+    "diameter_um",
+    "nucleus_diameter_um",
+    "um_per_px",
+    "um_source",
+    "type",
+    "type_source",
+    "suggested_type",
+    *(f"p_{key}" for key in TYPES),
 )
-"""Header of the table of cells; lengths and areas in pixels of the original image."""
+"""Header of the table of cells; lengths and areas in pixels of the original image, those in ``_um`` in micrometres."""
+
+Row = tuple[str | int | float, ...]
 
 _SHARE_DIGITS = 4
 _PROBABILITY_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Review:
+    """What a person changed in the reading of one file.
+
+    Attributes
+    ----------
+    types : mapping of int to str
+        By cell, from 1, the type that it was given: a key of `leuk.cells.TITLES`.
+    micrometres : float or None
+        Width of a pixel that was entered; None to keep the estimate.
+    """
+
+    types: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    micrometres: float | None = None
 
 
 def record(analysis: Analysis, file: str) -> dict[str, Any]:
@@ -50,11 +97,15 @@ def record(analysis: Analysis, file: str) -> dict[str, Any]:
         ``file``, ``status`` ("read"), ``error`` (None), ``sha256``, ``width``, ``height`` (pixels), ``model``,
         ``probabilities`` by class key, ``malignant_probability``, ``suggestion`` (class key or "cannot_tell") and
         ``cells``, a list with ``box`` (x0, y0, x1, y1, half-open), ``area``, ``nucleus_area`` (pixels), ``nc_ratio``,
-        ``eccentricity``, ``circularity``, ``solidity`` (0 … 1) and ``touches_border``. If the analysis holds heat
-        maps, also ``heat_on_cells`` (None where there is no heat) and ``cells_share`` of the map of `main_class`.
-        Plain Python values only.
+        ``eccentricity``, ``circularity``, ``solidity`` (0 … 1), ``touches_border``, and `MEASURES` (None where there
+        is nothing to measure). ``scale`` is None or holds ``um_per_px``, ``source`` ("estimated" from red cells, or
+        "entered") and ``red_cells``. If types were told, each cell also has ``type``, ``suggested_type``,
+        ``type_source`` ("suggested" or "corrected") and ``type_probabilities`` by type, and the record its
+        ``differential`` (see `count_types`). If the analysis holds heat maps, also ``heat_on_cells`` (None where there
+        is no heat) and ``cells_share`` of the map of `main_class`. Plain Python values only.
     """
     prediction = analysis.prediction
+    types = analysis.cell_types or (None,) * len(analysis.segmentation.cells)
     out: dict[str, Any] = {
         "file": file,
         "status": "read",
@@ -69,8 +120,11 @@ def record(analysis: Analysis, file: str) -> dict[str, Any]:
         },
         "malignant_probability": round(float(prediction.malignant_probability), _PROBABILITY_DIGITS),
         "suggestion": prediction.suggestion,
-        "cells": [_cell(cell) for cell in analysis.segmentation.cells],
+        "scale": _scale(analysis.scale),
+        "cells": [_cell(cell, kind) for cell, kind in zip(analysis.segmentation.cells, types, strict=True)],
     }
+    if analysis.cell_types:
+        out["differential"] = count_types([kind.type for kind in analysis.cell_types])
     explanation = analysis.explanations.get(main_class(analysis))
     if explanation is not None:
         on_cells = explanation.heat_on_cells
@@ -100,8 +154,55 @@ def refused(file: str, error: str) -> dict[str, Any]:
         "probabilities": None,
         "malignant_probability": None,
         "suggestion": None,
+        "scale": None,
         "cells": [],
     }
+
+
+def count_types(types: Iterable[str]) -> dict[str, Any]:
+    """Return a differential count as plain values.
+
+    Returns
+    -------
+    dict
+        ``total`` (white cells counted), ``types`` by type with ``count``, ``share``, ``low`` and ``high`` (exact 95 %
+        binomial interval, 0 … 1), and ``beside``: how many erythroblasts and platelets were found, which are not
+        counted.
+    """
+    found = differential(types)
+    return {
+        "total": found.total,
+        "types": {
+            share.type: {
+                "count": share.count,
+                **{key: round(getattr(share, key), _SHARE_DIGITS) for key in ("share", "low", "high")},
+            }
+            for share in found.shares
+        },
+        "beside": dict(found.beside),
+    }
+
+
+def corrected(record: Mapping[str, Any], review: Review) -> dict[str, Any]:
+    """Return a copy of a record with a person's changes in it; cells and types that do not exist are passed over.
+
+    Parameters
+    ----------
+    record : mapping
+        As `record` gives it, of a file that was read.
+    review : Review
+    """
+    out = copy.deepcopy(dict(record))
+    for label, key in review.types.items():
+        if 1 <= label <= len(out["cells"]) and key in TITLES:
+            cell = out["cells"][label - 1]
+            cell.update(type=key, suggested_type=cell.get("suggested_type"), type_source="corrected")
+    if review.micrometres is not None:
+        out["scale"] = {"um_per_px": review.micrometres, "source": "entered", "red_cells": 0}
+    types = [cell["type"] for cell in out["cells"] if "type" in cell]
+    if types:
+        out["differential"] = count_types(types)
+    return out
 
 
 def main_class(analysis: Analysis) -> str:
@@ -113,26 +214,38 @@ def main_class(analysis: Analysis) -> str:
     return prediction.classes[best]
 
 
-def cell_rows(segmentation: Segmentation, file: str) -> list[tuple[str | int | float, ...]]:
-    """List one row per cell in the order of `CSV_COLUMNS`."""
-    name = _inert(file)
-    return [
-        (
+def cell_rows(segmentation: Segmentation, file: str) -> list[Row]:
+    """List one row per cell in the order of `CSV_COLUMNS`, of cells whose types were not told."""
+    return record_rows({"file": file, "scale": None, "cells": [_cell(cell, None) for cell in segmentation.cells]})
+
+
+def record_rows(record: Mapping[str, Any]) -> list[Row]:
+    """List one row per cell of a record, in the order of `CSV_COLUMNS`; "" where there is nothing to say."""
+    name, scale = _inert(record["file"]), record["scale"] or {}
+    um = scale.get("um_per_px", "")
+    rows = []
+    for label, cell in enumerate(record["cells"], start=1):
+        lengths = [round(cell[key] * um, 2) if um else "" for key in ("diameter", "nucleus_diameter")]
+        probabilities = cell.get("type_probabilities") or {}
+        values = [
             name,
-            cell.label,
-            *(int(v) for v in cell.box),
-            int(cell.area),
-            int(cell.nucleus_area),
-            *(round(float(v), _SHARE_DIGITS) for v in (cell.nc_ratio, cell.eccentricity, cell.circularity)),
-            round(float(cell.solidity), _SHARE_DIGITS),
-            *(round(float(v), 1) for v in cell.mean_color),
-            "yes" if cell.touches_border else "no",
-        )
-        for cell in segmentation.cells
-    ]
+            label,
+            *cell["box"],
+            *(cell[key] for key in ("area", "nucleus_area", "nc_ratio", "eccentricity", "circularity", "solidity")),
+            *cell["mean_color"],
+            "yes" if cell["touches_border"] else "no",
+            *(cell[key] for key in MEASURES),
+            *lengths,
+            um,
+            scale.get("source", ""),
+            *(cell.get(key) for key in ("type", "type_source", "suggested_type")),
+            *(probabilities.get(key) for key in TYPES),
+        ]
+        rows.append(tuple("" if value is None else value for value in values))
+    return rows
 
 
-def to_csv(rows: Iterable[tuple[str | int | float, ...]], *, header: bool = True) -> str:
+def to_csv(rows: Iterable[Sequence[str | int | float]], *, header: bool = True) -> str:
     """Write rows of `cell_rows` as CSV text (RFC 4180), headed by `CSV_COLUMNS` unless `header` is false."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)
@@ -142,8 +255,8 @@ def to_csv(rows: Iterable[tuple[str | int | float, ...]], *, header: bool = True
     return out.getvalue()
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
-    return {
+def _cell(cell: Cell, kind: CellType | None) -> dict[str, Any]:
+    out = {
         "box": [int(v) for v in cell.box],
         "area": int(cell.area),
         "nucleus_area": int(cell.nucleus_area),
@@ -152,7 +265,25 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "circularity": round(float(cell.circularity), _SHARE_DIGITS),
         "solidity": round(float(cell.solidity), _SHARE_DIGITS),
         "touches_border": bool(cell.touches_border),
+        "mean_color": [round(float(v), 1) for v in cell.mean_color],
     }
+    for key in MEASURES:
+        value = getattr(cell, key)
+        digits = 1 if "diameter" in key else _SHARE_DIGITS
+        out[key] = value if value is None or isinstance(value, int) else round(float(value), digits)
+    if kind is not None:
+        out["type"] = out["suggested_type"] = kind.type
+        out["type_source"] = "suggested"
+        out["type_probabilities"] = {
+            key: round(p, _SHARE_DIGITS) for key, p in zip(TYPES, kind.probabilities, strict=True)
+        }
+    return out
+
+
+def _scale(scale: Scale | None) -> dict[str, Any] | None:
+    if scale is None:
+        return None
+    return {"um_per_px": float(f"{scale.micrometres:.4g}"), "source": scale.source, "red_cells": scale.red_cells}
 
 
 def _inert(text: str) -> str:

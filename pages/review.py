@@ -8,6 +8,7 @@ import gc
 import json
 import sys
 import threading
+from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
@@ -17,10 +18,12 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from leuk import overlay, report
+from leuk.cells.values import TITLES
 from leuk.data.synthetic import samples
 from leuk.errors import LeukError
 from leuk.image import SmearImage, read_image
 from leuk.overlay import Pack
+from leuk.report import Review
 from leuk.segmentation import DEFAULT_METHOD, METHODS
 from pages import _components
 from pages._worklist import TURNS, Item, Progress, Settings, Source, Worklist
@@ -123,6 +126,7 @@ def worklist() -> Worklist:
         st.session_state.chosen = None
         st.session_state.download = None
         st.session_state.uploads = 0
+        st.session_state.reviews = {}
     return st.session_state.worklist
 
 
@@ -164,6 +168,40 @@ def on_go() -> None:
         look_at(ids[min(max(ids.index(st.session_state.chosen) + int(step), 0), len(ids) - 1)])
 
 
+def on_reviews() -> None:
+    """Keep what the user changed in the viewer, for the downloads of all files."""
+    st.session_state.reviews = reviews_in(st.session_state.viewer.get("reviews"))
+
+
+def reviews_in(told: Any) -> dict[str, Review]:
+    """Take from the browser what has the form of a review, by the key of its file; the rest is passed over."""
+    out = {}
+    for key, one in told.items() if isinstance(told, Mapping) else ():
+        types = one.get("types") if isinstance(one, Mapping) else None
+        if not isinstance(types, Mapping):
+            continue
+        kept = {int(label): kind for label, kind in types.items() if str(label).isdecimal() and kind in TITLES}
+        um = one.get("um")
+        sound = isinstance(um, int | float) and not isinstance(um, bool) and 0.001 <= um <= 10
+        out[str(key)] = Review(kept, float(um) if sound else None)
+    return out
+
+
+def review_key(item: Item) -> str:
+    """Name the reading that a review belongs to: one with other cells is another, one by another model is not."""
+    if item.pack is None:
+        return ""
+    head = item.pack.header
+    return f"{item.id}/{head['record']['sha256'][:16]}/{head['method']}/{len(head['record']['cells'])}"
+
+
+def reviewed(item: Item) -> dict[str, Any]:
+    """Give the record of a file that was read, with what the user changed in it."""
+    assert item.pack is not None  # noqa: S101 - callers ask for files that were read
+    review = st.session_state.get("reviews", {}).get(review_key(item), Review())
+    return report.corrected(item.pack.header["record"], review)
+
+
 def on_choose() -> None:
     """Look at the file clicked in the strip."""
     item_id = st.session_state.strip.get("choose")
@@ -199,10 +237,10 @@ def on_all() -> None:
 def export(items: list[Item], what: str) -> dict[str, str]:
     """Put the readings of all files (json) or their cells (csv) into one file."""
     if what == "csv":
-        text = report.to_csv([]) + "".join(item.pack.header["csv"] for item in items if item.pack)
+        text = report.to_csv(row for item in items if item.pack for row in report.record_rows(reviewed(item)))
         return {"name": "leuk_cells.csv", "type": "text/csv", "text": text}
     records = [
-        item.pack.header["record"] if item.pack else report.refused(item.name, item.error)
+        reviewed(item) if item.pack else report.refused(item.name, item.error)
         for item in items
         if item.pack or item.state == "refused"
     ]
@@ -267,7 +305,7 @@ def viewer_data(item: Item, index: int, total: int) -> bytes:
         labels=LABELS,
         explainers=EXPLAINER_TITLES,
         method_title=METHODS[pack.header["method"]].title if pack.header.get("method") in METHODS else "",
-        csv_header=report.to_csv([]),
+        review_key=review_key(item),
         colors=overlay.color_table().tobytes().hex(),
     )
 
@@ -389,7 +427,12 @@ def page() -> None:
     if st.session_state.chosen not in ids:
         look_at(ids[0])
     index = ids.index(st.session_state.chosen)
-    _components.viewer(data=viewer_data(items[index], index, len(items)), key="viewer", on_go_change=on_go)
+    _components.viewer(
+        data=viewer_data(items[index], index, len(items)),
+        key="viewer",
+        on_go_change=on_go,
+        on_reviews_change=on_reviews,
+    )
 
 
 page()

@@ -9,10 +9,11 @@ from tests.readings import CLASSES, make
 
 KEYS = {
     "file", "status", "error", "sha256", "width", "height", "model", "probabilities", "malignant_probability",
-    "suggestion", "cells",
+    "suggestion", "cells", "scale",
 }  # fmt: skip
 CELL_KEYS = {
-    "box", "area", "nucleus_area", "nc_ratio", "eccentricity", "circularity", "solidity", "touches_border",
+    "box", "area", "nucleus_area", "nc_ratio", "eccentricity", "circularity", "solidity", "touches_border", "mean_color",
+    *report.MEASURES,
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ SIDE = 96
 DIAMETER = 60
 """Diameter in pixels, of a disk of its area, to which each cell is brought in its crop."""
 FEWEST_RED_CELLS = 2
-"""Red cells from which the size of a cell is told; fewer than for a scale in micrometres, since a rough size will do."""
+"""Red cells from which a cell's size is told; fewer than for a scale in micrometres, since a rough size will do."""
 MARGIN = 0.06
 """How far beyond its outline a cell is shown, as a share of its diameter."""
 
@@ -72,9 +72,7 @@ def cut(pixels: np.ndarray, segmentation: Segmentation, cells: tuple[Cell, ...] 
     return Crops(images, masks, white, sizes)
 
 
-def _one(
-    pixels: np.ndarray, instances: np.ndarray, cell: Cell, white: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _one(pixels: np.ndarray, instances: np.ndarray, cell: Cell, white: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cut one cell out: uint8 (SIDE, SIDE, 3) and (SIDE, SIDE)."""
     x0, y0, x1, y1 = cell.box
     factor = DIAMETER / cell.diameter
@@ -96,9 +94,7 @@ def _one(
     middle = (cx - a) * zoom[0] - 0.5, (cy - b) * zoom[1] - 0.5
     matrix = np.array([[sx, 0, SIDE / 2 - 0.5 - sx * middle[0]], [0, sy, SIDE / 2 - 0.5 - sy * middle[1]]])
     border = tuple(float(v) for v in white)
-    image = cv2.warpAffine(
-        np.ascontiguousarray(part), matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderValue=border
-    )
+    image = cv2.warpAffine(np.ascontiguousarray(part), matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderValue=border)
     mask = cv2.warpAffine(own_soft, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
     return image, (mask > 0.5).astype(np.uint8)
 

@@ -188,5 +188,3 @@ def differential(types: Iterable[str]) -> Differential:
     total = sum(counts.values())
     shares = tuple(Share(key, n, n / total, *interval(n, total)) for key, n in counts.items() if n)
     return Differential(total, shares, MappingProxyType({key: n for key, n in beside.items() if n}))
-
-

@@ -115,13 +115,17 @@ def weights_files(folder: Path, name: str, shards: int = 1) -> tuple[Path, ...]:
     return tuple(folder / f"{name}-{i + 1}-of-{shards}.safetensors" for i in range(shards))
 
 
+OTHER_WEIGHTS = ("cells", "segmenter")
+"""Names of weights that read no field: of the classifier of single cells and of the segmenter."""
+
+
 def available() -> tuple[str, ...]:
     """Return the names of the models whose card and weights are here, sorted; torch is not needed for it."""
     found = []
     for path in sorted(weights_folder().glob("*.json")):
         # A card that can't be read is left for `read_card` to complain of, by whoever asks for the model.
         whole = path.with_suffix(".safetensors").is_file() or any(path.parent.glob(f"{path.stem}-1-of-*.safetensors"))
-        if whole:
+        if whole and path.stem not in OTHER_WEIGHTS:
             found.append(path.stem)
     return tuple(found)
 

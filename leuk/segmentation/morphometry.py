@@ -218,7 +218,8 @@ def measure(pixels: np.ndarray, nucleus: np.ndarray, instances: np.ndarray) -> t
     """
     height, width = instances.shape
     cells = []
-    white = white_point(pixels) if instances.any() else np.zeros(3, np.float32)
+    step = max(1, math.isqrt(height * width // 250_000))  # the background needs no more
+    white = white_point(pixels[::step, ::step])
     for label, found in enumerate(ndimage.find_objects(instances), start=1):
         if found is None:
             raise ValueError(f"instances: expected labels without gaps, got none of {label}")

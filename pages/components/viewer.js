@@ -743,7 +743,13 @@ class Viewer {
     if (!cell) return;
     const close = element("button", { type: "button", "data-do": "let-go", "aria-label": "Let go of the chosen cell", title: "Let go of the chosen cell (Esc)" });
     close.innerHTML = '<svg viewBox="0 0 20 20" aria-hidden="true"><path d="m5 5 10 10M15 5 5 15"/></svg>';
-    const parts = [element("header", {}, element("h3", {}, `Cell ${cell.label}`), element("span", { class: "says" }, this.says(cell)), close)];
+    const turn = (act, word, shape) => {
+      const button = element("button", { type: "button", "data-do": act, "aria-label": word, title: word });
+      button.innerHTML = `<svg viewBox="0 0 20 20" aria-hidden="true"><path d="${shape}"/></svg>`;
+      return button;
+    };
+    const tools = element("div", {}, turn("cell-back", "Previous cell (K)", "M12.5 4.5 7 10l5.5 5.5"), turn("cell-on", "Next cell (J)", "M7.5 4.5 13 10l-5.5 5.5"), close);
+    const parts = [element("header", {}, element("h3", {}, `Cell ${cell.label}`), element("span", { class: "says", title: this.says(cell) }, this.says(cell)), tools)];
     if (cell.touches_border) parts.push(element("p", { class: "warn" }, "Cut by the edge: measured in part"));
     const types = element("div", { class: "types", role: "radiogroup", "aria-label": "Type of this cell" });
     for (const { key, title, short, press } of TYPES) {
@@ -936,6 +942,8 @@ class Viewer {
       help: () => this.$(".help").showModal(), "close-help": () => this.$(".help").close(),
       overlays: () => this.toggleAll(), reverse: () => { chosen.reversed = !chosen.reversed; this.page = 0; this.gallery(); },
       "let-go": () => this.select(0),
+      "cell-back": () => { this.step(-1); this.$('[data-do="cell-back"]')?.focus(); },
+      "cell-on": () => { this.step(1); this.$('[data-do="cell-on"]')?.focus(); },
       "page-back": () => { this.page -= 1; this.gallery(); }, "page-on": () => { this.page += 1; this.gallery(); },
       undo: () => this.undo(),
       "save-csv": () => save(new Blob([this.table()], { type: "text/csv" }), `${this.stem()}_cells.csv`),
@@ -959,7 +967,11 @@ class Viewer {
         this.$(`[data-set="${type.dataset.set}"]`)?.focus();
       }
       const option = event.target.closest(".cell");
-      if (option) this.select(Number(option.dataset.cell), { focus: true });
+      if (option) {
+        this.select(Number(option.dataset.cell), { focus: true });
+        // On a narrow screen the list lies far below the image and what is told of the cell.
+        if (matchMedia("(max-width: 1024px)").matches) this.$(".measures").scrollIntoView({ block: "end", behavior: "smooth" });
+      }
       if (event.target === this.$(".help")) this.$(".help").close();
     });
     on(root, "input", (event) => {

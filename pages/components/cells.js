@@ -1,0 +1,118 @@
+// What is told of single cells: their types and measures, the differential count, and what a person changed in them.
+// Stands before viewer.js in one module.
+
+const TYPES = [
+  ["neutrophil", "Neutrophil", "Neut", "1"], ["ig", "Immature granulocyte", "Imm gr", "2"], ["eosinophil", "Eosinophil", "Eos", "3"],
+  ["basophil", "Basophil", "Baso", "4"], ["lymphocyte", "Lymphocyte", "Lymph", "5"], ["monocyte", "Monocyte", "Mono", "6"],
+  ["blast", "Blast", "Blast", "7"], ["erythroblast", "Erythroblast", "Eryth", "8"], ["platelet", "Platelet", "Plt", "9"],
+  ["unidentified", "Unidentified", "Unid", "U"],
+].map(([key, title, short, press]) => ({ key, title, short, press }));
+const TYPE = Object.fromEntries(TYPES.map((type) => [type.key, type]));
+const NOT_COUNTED = ["erythroblast", "platelet"];
+const UNSURE = 0.8;
+
+// Title, digits, and what the number means; lengths are shown in micrometres where the scale is known.
+const MEASURES = [
+  ["diameter", "Cell diameter", 1, "of the disk of the cell’s area", "length"],
+  ["nucleus_diameter", "Nucleus diameter", 1, "of the disk of the nucleus’s area", "length"],
+  ["nc_ratio", "N:C ratio", 2, "nucleus area over cell area"],
+  ["circularity", "Circularity", 2, "4π·area over perimeter², 1 for a circle"],
+  ["eccentricity", "Eccentricity", 2, "0 circle, 1 line"],
+  ["solidity", "Solidity", 2, "area over area of the convex hull"],
+  ["indentation", "Nuclear indentation", 2, "deepest cleft over the nucleus’s diameter"],
+  ["lobes", "Nuclear lobes", 0, "parts of the nucleus that lie apart"],
+  ["chromatin_texture", "Chromatin texture", 2, "spread of the nucleus’s density over its mean; even chromatin is low"],
+  ["basophilia", "Basophilia", 2, "cytoplasm: density in red less that in blue; blue is above 0, pink below"],
+  ["nucleus_offset", "Nucleus off centre", 2, "0 central, 1 at the edge"],
+].map(([key, title, digits, note, kind]) => ({ key, title, digits, note, kind }));
+const MEASURE = Object.fromEntries(MEASURES.map((measure) => [measure.key, measure]));
+
+// What a person changed, by file: it outlives a change of file, and a viewer that leaves the page and comes back.
+const reviews = new Map();
+function reviewOf(key) {
+  if (!reviews.has(key)) reviews.set(key, { types: {}, um: null, done: [] });
+  return reviews.get(key);
+}
+function reviewsToKeep() {
+  const out = {};
+  for (const [key, { types, um }] of reviews) if (Object.keys(types).length || um) out[key] = { types, um };
+  return out;
+}
+
+// Logarithms of factorials, longer as needed.
+const factorials = [0];
+function below(k, n, p) {
+  while (factorials.length <= n) factorials.push(factorials.at(-1) + Math.log(factorials.length));
+  const a = Math.log(p), b = Math.log1p(-p);
+  let sum = 0;
+  for (let i = 0; i <= k; i += 1) sum += Math.exp(factorials[n] - factorials[i] - factorials[n - i] + i * a + (n - i) * b);
+  return Math.min(1, sum);
+}
+
+// Clopper and Pearson's exact 95 % interval, as leuk.cells.interval.
+function interval(count, total) {
+  if (!total) return [0, 1];
+  const solve = (f) => {
+    let low = 0, high = 1;
+    for (let i = 0; i < 40; i += 1) {
+      const middle = (low + high) / 2;
+      if (f(middle)) low = middle;
+      else high = middle;
+    }
+    return (low + high) / 2;
+  };
+  return [
+    count ? solve((p) => 1 - below(count - 1, total, p) < 0.025) : 0,
+    count < total ? solve((p) => below(count, total, p) > 0.025) : 1,
+  ];
+}
+
+// The differential count of a list of types, as leuk.report.count_types.
+function countTypes(types) {
+  const counts = Object.fromEntries(TYPES.map(({ key }) => [key, 0]));
+  for (const key of types) counts[key] += 1;
+  const round = (x) => Math.round(x * 1e4) / 1e4;
+  const total = types.length - NOT_COUNTED.reduce((sum, key) => sum + counts[key], 0);
+  const out = { total, types: {}, beside: {} };
+  for (const { key } of TYPES) {
+    if (!counts[key]) continue;
+    if (NOT_COUNTED.includes(key)) out.beside[key] = counts[key];
+    else {
+      const [low, high] = interval(counts[key], total);
+      out.types[key] = { count: counts[key], share: round(counts[key] / total), low: round(low), high: round(high) };
+    }
+  }
+  return out;
+}
+
+const quoted = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
+
+// A strip of where all cells lie in a measure, and where this one does.
+function spread(values, value, title) {
+  const known = values.filter((v) => v !== null && v !== undefined);
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 100 18");
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("class", "spread");
+  svg.setAttribute("role", "img");
+  if (known.length < 2) {
+    svg.setAttribute("aria-hidden", "true");
+    return svg;
+  }
+  const low = Math.min(...known), high = Math.max(...known), range = high - low || 1;
+  const bins = new Array(20).fill(0);
+  for (const v of known) bins[Math.min(19, Math.floor(((v - low) / range) * 20))] += 1;
+  const most = Math.max(...bins);
+  const add = (tag, attributes) => {
+    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [key, v] of Object.entries(attributes)) node.setAttribute(key, v);
+    svg.append(node);
+  };
+  bins.forEach((n, i) => n && add("rect", { x: i * 5 + 0.4, width: 4.2, y: 18 - 15 * (n / most), height: 15 * (n / most), class: "bin" }));
+  add("rect", { x: 0, y: 17, width: 100, height: 1, class: "base" });
+  if (value !== null && value !== undefined) add("rect", { x: Math.min(98, Math.max(0, ((value - low) / range) * 100 - 1)), y: 0, width: 2, height: 18, class: "here" });
+  const under = known.filter((v) => v < value).length + known.filter((v) => v === value).length / 2;
+  svg.setAttribute("aria-label", value === null ? `${title}: not measured` : `${title}: above ${Math.round((under / known.length) * 100)} % of ${known.length} cells`);
+  return svg;
+}
+

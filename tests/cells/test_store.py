@@ -1,0 +1,134 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from leuk.cells import TYPES, UNIDENTIFIED, crops
+from leuk.cells import store as cells
+from leuk.cells.network import CellNetwork
+from leuk.data.synthetic import generate
+from leuk.errors import ModelError
+from leuk.models.cards import available
+from leuk.segmentation import Segmentation
+from leuk.segmentation.morphometry import measure
+
+
+@pytest.fixture
+def model(cell_weights, monkeypatch):
+    monkeypatch.setenv("LEUK_WEIGHTS", str(cell_weights))
+    return cells.load_cells()
+
+
+def segmented(smear):
+    found = measure(smear.image.pixels, smear.nucleus, smear.instances)
+    return Segmentation(smear.nucleus, smear.cell, smear.instances, found, "default")
+
+
+def test_every_cell_gets_a_type_and_probabilities(model):
+    smear = generate(11, 300, 240, style="pre", cells=7)
+    found = cells.classify_cells(smear.image, segmented(smear), model)
+    assert [cell.label for cell in found] == list(range(1, len(found) + 1))
+    assert len(found) == smear.instances.max() > 0
+    for cell in found:
+        best = TYPES[int(np.argmax(cell.probabilities))]
+        assert cell.type == (best if max(cell.probabilities) >= model.card.confident else UNIDENTIFIED)
+
+
+def test_no_cell_no_type(model):
+    smear = generate(3, 160, 120, cells=0)
+    assert cells.classify_cells(smear.image, segmented(smear), model) == ()
+
+
+def test_what_it_cannot_tell_is_unidentified(model):
+    from dataclasses import replace
+
+    strict = cells.CellModel(replace(model.card, confident=1.01), model.networks)
+    smear = generate(11, 200, 160, style="pre", cells=3)
+    assert {c.type for c in cells.classify_cells(smear.image, segmented(smear), strict)} == {UNIDENTIFIED}
+
+
+def test_weights_of_cells_are_no_model_that_reads_fields(cell_weights, monkeypatch):
+    monkeypatch.setenv("LEUK_WEIGHTS", str(cell_weights))
+    assert cells.has_cells()
+    assert available() == ()
+
+
+@pytest.mark.parametrize("fault", ["missing", "no json", "other weights", "other types", "other widths"])
+def test_weights_that_do_not_fit_their_card_are_refused(cell_weights, tmp_path, monkeypatch, fault):
+    for path in cell_weights.iterdir():
+        shutil.copy(path, tmp_path)
+    card, weights = tmp_path / "cells.json", tmp_path / "cells.safetensors"
+    content = json.loads(card.read_text())
+    if fault == "missing":
+        weights.unlink()
+    elif fault == "no json":
+        card.write_text("{")
+    elif fault == "other weights":
+        weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    elif fault == "other types":
+        card.write_text(json.dumps({**content, "types": content["types"][1:]}))
+    else:
+        content["arguments"]["types"]["widths"] = [8, 8, 16, 32]
+        card.write_text(json.dumps(content))
+    monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path))
+    with pytest.raises(ModelError, match="restore|use"):
+        cells.load_cells()
+
+
+def test_the_network_overlooks_depth_and_tint_of_the_stain_but_knows_the_size():
+    torch.manual_seed(0)
+    network = CellNetwork(3, (8, 8, 16, 16)).eval()
+    density = torch.rand(2, 3, 48, 48)
+    sizes = torch.tensor([1.5, float("nan")])
+    with torch.inference_mode():
+        plain = network(density, sizes)
+        assert torch.allclose(network(density * torch.tensor([0.5, 0.8, 1.7])[:, None, None], sizes), plain, atol=0.02)
+        assert torch.isfinite(plain).all()
+        other = network(density, torch.tensor([3.0, float("nan")]))
+    assert not torch.allclose(other[0], plain[0], atol=1e-3)
+    assert torch.allclose(other[1], plain[1], atol=1e-5)
+
+
+def test_joined_probabilities_are_those_of_a_blast_and_of_each_type_if_it_is_none():
+    logits = {"types": np.log([[0.5, 0.5, *[1e-9] * 6]]), "blasts": np.log([[0.2, 0.8]])}
+    (p,) = cells.combine(logits, {"types": 1.0, "blasts": 1.0})
+    assert p[TYPES.index("blast")] == pytest.approx(0.8)
+    assert p[0] == pytest.approx(0.1)
+    assert p.sum() == pytest.approx(1)
+    assert cells.combine({"types": np.zeros((0, 8)), "blasts": np.zeros((0, 2))}, {"types": 1, "blasts": 1}).shape == (
+        0,
+        9,
+    )
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
+def test_a_crop_shows_the_cell_at_one_size_and_nothing_around_it(scale):
+    size = round(200 * scale)
+    y, x = np.mgrid[:size, :size] - size / 2
+    cell = x**2 + y**2 < (20 * scale) ** 2
+    pixels = np.full((size, size, 3), 240, np.uint8)
+    pixels[cell] = (120, 60, 150)
+    pixels[(np.abs(x) > 26 * scale)] = (200, 90, 90)  # a neighbour
+    labels = cell.astype(np.int32)
+    found = Segmentation(cell, cell, labels, measure(pixels, cell, labels), "default")
+    cut = crops.cut(pixels, found)
+    diameter = 2 * (np.count_nonzero(cut.masks[0]) / np.pi) ** 0.5
+    assert diameter == pytest.approx(crops.DIAMETER, rel=0.04)
+    density = crops.to_density(cut.pixels[0], cut.masks[0], cut.white)
+    assert density.shape == (3, crops.SIDE, crops.SIDE)
+    assert density[1, 48, 48] == pytest.approx(np.log10(240 / 60), abs=0.02)
+    assert np.abs(density[:, :8]).max() == 0
+    assert np.abs(density[:, :, :8]).max() == 0
+
+
+def test_a_cell_cut_by_the_edge_and_a_single_pixel_have_crops():
+    pixels = np.full((40, 50, 3), 200, np.uint8)
+    labels = np.zeros((40, 50), np.int32)
+    labels[:9, :9] = 1
+    labels[39, 49] = 2
+    found = Segmentation(labels > 5, labels > 0, labels, measure(pixels, labels > 5, labels), "default")
+    cut = crops.cut(pixels, found)
+    assert cut.pixels.shape == (2, crops.SIDE, crops.SIDE, 3)
+    assert np.isnan(cut.sizes).all()
