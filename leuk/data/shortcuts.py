@@ -109,6 +109,8 @@ class FixedContent:
         int64, (S, C): images per style and class.
     association : float
         Cramér's V of style and class, 0 … 1.
+    scores : numpy.ndarray
+        float64, (8, 8): how far each region of the frame tells the class, rows from the top.
     """
 
     box: tuple[float, float, float, float]
@@ -118,6 +120,7 @@ class FixedContent:
     styles: np.ndarray
     counts: np.ndarray
     association: float
+    scores: np.ndarray
 
 
 def _middle(channel: np.ndarray) -> float:
@@ -375,6 +378,7 @@ def find_fixed_content(
                 styles=styles,
                 counts=counts,
                 association=cramers_v(counts),
+                scores=scores,
             )
         )
     return tuple(sorted(found, key=lambda one: -one.accuracy))
