@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from leuk import __version__
-from leuk.cli import comparing, reading, training
+from leuk.cli import auditing, comparing, reading, training
 from leuk.cli.common import MISUSED, READ, REFUSED
 from leuk.errors import LeukError
 
@@ -45,6 +45,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"leuk {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (reading, training, comparing):
+    for group in (reading, training, comparing, auditing):
         group.add(commands)
     return parser

@@ -226,7 +226,7 @@ def audit(
     dataset : DataSet
         Where it has no folder, what needs images is left out and a finding says so.
     predictions : PredictionTable, optional
-        Out of fold, as `leuk.training.predictions.read_predictions` or `leuk.data.mistakes.read_table` give them.
+        Out of fold, as `leuk.training.predictions.read_predictions` or `leuk.data.inspection.read_table` give them.
     progress : callable, optional
     keep : bool
         Whether to recall and keep results in the cache folder, see `leuk.data.measures`.

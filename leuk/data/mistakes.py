@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Protocol
 
 import numpy as np
@@ -33,99 +30,6 @@ class PredictionTable(Protocol):
     def folds(self) -> np.ndarray: ...  # noqa: D102
     @property
     def probabilities(self) -> np.ndarray: ...  # noqa: D102
-
-
-@dataclass(frozen=True)
-class Table:
-    """Predictions from a table of any origin, see `read_table`.
-
-    Attributes
-    ----------
-    system, partition : str
-    files, classes : tuple of str
-    folds : numpy.ndarray
-        int64, (N,), -1 where not known.
-    probabilities : numpy.ndarray
-        float64, (N, C).
-    problems : tuple of str
-        One sentence for each line left out.
-    """
-
-    system: str
-    partition: str
-    files: tuple[str, ...]
-    classes: tuple[str, ...]
-    folds: np.ndarray
-    probabilities: np.ndarray
-    problems: tuple[str, ...] = ()
-
-
-def read_table(path: Path, data: bytes | None = None) -> Table:
-    """Read a user's own predictions: CSV (gzip allowed) with a column file and one ``p_CLASS`` for each class.
-
-    A column fold is taken if there is one. A line that can't be used is left out and named in `problems`.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Its name up to the first dot names the system.
-    data : bytes, optional
-        The content, where it was uploaded rather than saved.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, is no table, lacks these columns or holds no line that can be used.
-    """
-    try:
-        raw = path.read_bytes() if data is None else data
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
-        rows = list(csv.reader(io.StringIO(text)))
-    except FileNotFoundError as error:
-        raise DataError(f"There is no table of predictions {path}; check the name.") from error
-    except (OSError, EOFError, ValueError, csv.Error) as error:
-        raise DataError(f"{path.name} is no table of text; save the predictions as CSV in UTF-8.") from error
-    heads = [head.strip() for head in rows[0]] if rows else []
-    lower = [head.casefold() for head in heads]
-    where = next((lower.index(name) for name in ("file", "path", "image", "filename") if name in lower), None)
-    columns = [index for index, head in enumerate(lower) if head.startswith("p_") and len(head) > 2]
-    if where is None or len(columns) < 2:
-        raise DataError(f"The table {path.name} lacks a column file, or p_CLASS for at least two classes; add them.")
-    fold = lower.index("fold") if "fold" in lower else None
-    files, folds, probabilities, problems = [], [], [], []
-    seen: set[str] = set()
-    for number, row in enumerate(rows[1:], start=2):
-        if not any(row):
-            continue
-        try:
-            name = row[where].strip().replace("\\", "/")
-            values = [float(row[column]) for column in columns]
-            part = int(float(row[fold])) if fold is not None and row[fold].strip() else -1
-        except (IndexError, ValueError, OverflowError):
-            problems.append(f"Line {number} of {path.name} is incomplete or holds no numbers, and was left out.")
-            continue
-        if not all(math.isfinite(value) and value >= 0 for value in values) or not 0 < sum(values):
-            problems.append(f"Line {number} of {path.name} holds no probabilities of 0 to 1, and was left out.")
-        elif name in seen:
-            problems.append(f"Line {number} of {path.name} names {name} again, and was left out.")
-        else:
-            seen.add(name)
-            files.append(name)
-            folds.append(part)
-            probabilities.append([value / sum(values) for value in values])
-    if not files:
-        raise DataError(f"The table {path.name} has no line that can be used; it needs file and p_CLASS in each.")
-    stem = path.name.removesuffix(".gz").removesuffix(".csv")
-    system, _, partition = stem.partition(".")
-    return Table(
-        system=system,
-        partition=partition,
-        files=tuple(files),
-        classes=tuple(class_key(heads[column][2:]) for column in columns),
-        folds=np.array(folds, np.int64),
-        probabilities=np.array(probabilities, np.float64),
-        problems=tuple(problems),
-    )
 
 
 @dataclass(frozen=True, eq=False)

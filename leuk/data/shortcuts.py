@@ -25,7 +25,7 @@ LONGEST = 512
 """Longer side in pixels to which images are reduced before they are described."""
 GRID = 8
 """Regions along each side of the frame in the search for content fixed to a place."""
-MOST_FRAMES = 4000
+MOST_FRAMES = 2000
 """Images that the search looks at; a larger set is drawn from, evenly by class."""
 
 TITLES = {
