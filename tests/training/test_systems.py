@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,10 +17,12 @@ import pytest
 import torch
 
 from leuk.analysis import analyze
+from leuk.classification import CANNOT_TELL, forward
 from leuk.cli import MISUSED, READ, main
 from leuk.data.synthetic import generate
 from leuk.errors import DataError
-from leuk.image import SmearImage
+from leuk.models.preprocessing import hide_corner
+from leuk.models.store import Model, load_model
 from leuk.models.systems import SYSTEMS, find_system
 from leuk.training.fields import gather
 from leuk.training.presets import PRESETS, REDUCED, Preset, Warp
@@ -77,17 +80,14 @@ def test_from_fields_to_a_binary_record(folder: Path, tmp_path: Path, monkeypatc
     found = analyze(field, model="deep_leukemia_net", explain="gradcam", device="cpu")
     assert found.prediction.classes == ("benign", "malignant")
     assert set(found.explanations) == {"benign", "malignant"}
-    noise = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
-    assert analyze(
-        SmearImage.from_array(noise, name="noise"), model="deep_leukemia_net", device="cpu"
-    ).prediction.outside
+    model = load_model("deep_leukemia_net", "cpu")
+    strict = Model(replace(model.card, familiar=0.0), model.network, model.device, model.means, model.precision)
+    beyond = analyze(field, model=strict).prediction
+    assert beyond.outside
+    assert beyond.suggestion == CANNOT_TELL
 
 
 def test_weights_reproduce_the_card(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from leuk.classification import forward
-    from leuk.models.preprocessing import hide_corner
-    from leuk.models.store import load_model
-
     weights = tmp_path / "weights"
     assert main(_train(folder, tmp_path / "run", "--weights", str(weights), system="simple_cnn_segmented")) == READ
     monkeypatch.setenv("LEUK_WEIGHTS", str(weights))
@@ -116,6 +116,7 @@ def test_random_run_adds_to_the_grouped_card(folder: Path, tmp_path: Path) -> No
 
 _KILLED = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 import torch
 from leuk.models.systems import find_system
