@@ -1,0 +1,169 @@
+"""What is known of systems: the list, the figures beside the tables, the comparison, and no torch for any of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from leuk.cli import main
+from leuk.models.systems import SYSTEMS
+from leuk.training import results
+from leuk.training.evaluate import card_metrics, record, truth_of
+from leuk.training.predictions import predictions_path, read_predictions
+from leuk.training.results import read_result
+from tests.conftest import ROOT
+
+CLASSES = ("benign", "early_pre_b", "pre_b", "pro_b")
+
+
+@pytest.fixture
+def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of weights in which one system was evaluated, right on everything but under two stresses."""
+    monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path))
+    files = list(results.pseudo_sessions())[::40]
+    labels = np.array([["Benign", "Early", "Pre", "Pro"].index(file.split("/")[1]) for file in files])
+    right = np.eye(4)[labels] * 6.0
+    half = right.copy()
+    half[::2] = np.roll(half[::2], 1, axis=1)
+    partly = np.full_like(right, np.nan)
+    partly[:10] = right[:10]
+    record(
+        "simple_cnn",
+        "grouped",
+        files,
+        labels,
+        np.arange(len(files)) % 5,
+        CLASSES,
+        {
+            "as photographed": right,
+            "blur 1.5": half,
+            "JPEG 40": partly,
+            "grey": np.roll(right, 1, axis=1),
+            "stain swap": half,
+            "cells erased": half,
+        },
+        run={"size": 96},
+    )
+    return tmp_path
+
+
+def test_what_was_measured_is_told(measured: Path) -> None:
+    row = next(row for row in results.systems() if row.name == "simple_cnn")
+    assert row.figure("accuracy")["value"] == 1.0
+    worst = row.figure("worst_stress")
+    assert worst["name"] == "blur 1.5"  # grey stands apart
+    assert worst["value"] == pytest.approx(0.5, abs=0.02)
+    assert worst["interval"][0] < worst["value"] < worst["interval"][1]
+    assert row.figure("grey")["value"] == 0
+    assert row.results["grouped"]["stress"]["JPEG 40"]["fields"] == 10
+    assert row.figure("cells_erased")["mean_confidence"] > 0.9
+    assert row.size == 96
+    assert row.weights is None
+    assert row.folds == {"grouped": 5}
+
+
+def test_figures_of_another_table_are_taken_anew(measured: Path) -> None:
+    table = predictions_path("simple_cnn", "grouped")
+    assert read_result(table)["stress"]
+    other = read_predictions(table)
+    from leuk.training.predictions import Predictions, write_predictions
+
+    wrong = Predictions(
+        other.system,
+        other.partition,
+        other.files,
+        other.labels,
+        other.folds,
+        other.classes,
+        np.roll(other.probabilities, 1, axis=1),
+    )
+    write_predictions(wrong, table)
+    anew = read_result(table)
+    assert anew["figures"]["accuracy"]["value"] == 0
+    assert "stress" not in anew
+
+
+def test_a_broken_table_leaves_the_others(measured: Path) -> None:
+    predictions_path("vgg19", "random").write_bytes(b"nonsense")
+    rows = {row.name: row for row in results.systems()}
+    assert not rows["vgg19"].results
+    assert rows["simple_cnn"].results
+
+
+def test_card_metrics_keep_their_old_keys(measured: Path) -> None:
+    metrics = card_metrics(read_result(predictions_path("simple_cnn", "grouped")))
+    assert metrics["accuracy"]["value"] == 1.0
+    assert isinstance(metrics["ece"], float)
+    assert metrics["stress_accuracy"]["stain swap"] == pytest.approx(0.5, abs=0.02)
+    assert set(metrics["cells_erased"]) == {"accuracy", "mean_confidence"}
+    assert metrics["recall"] == dict.fromkeys(CLASSES, 1.0)
+    json.dumps(metrics)
+
+
+def test_models_lists_every_system_with_the_keys_promised(measured: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out" / "models.json"
+    assert main(["models", "--json", str(out)]) == 0
+    told = json.loads(out.read_text())
+    assert [one["name"] for one in told] == list(SYSTEMS)
+    keys = {"name", "title", "paper", "parameters", "multiply_adds", "input", "weights", "classes", "metrics"}
+    assert all(keys <= set(one) for one in told)
+    assert told[0]["name"] == "reader"
+    assert next(one for one in told if one["name"] == "simple_cnn")["metrics"]["grouped"]["accuracy"]["value"] == 1
+
+
+def test_compare_on_the_screen_as_csv_and_as_json(
+    measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare"]) == 0
+    assert "simple_cnn" in capsys.readouterr().out
+    assert main(["compare", "--json", str(tmp_path / "c.json"), "--csv", str(tmp_path / "c.csv")]) == 0
+    rows = json.loads((tmp_path / "c.json").read_text())
+    row = next(one for one in rows if one["name"] == "simple_cnn")
+    assert row["grouped"] == 1.0
+    assert row["claimed"] == 0.7745
+    assert row["random"] is None
+    assert len((tmp_path / "c.csv").read_text().splitlines()) == len(rows) + 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["evaluate", "simple_cnn", "--data", "here"], "--run"),
+        (["evaluate", "simple_cnn", "--data", "here", "--run", "nowhere"], "nowhere"),
+        (["evaluate", "alexnet", "--data", "here", "--run", "nowhere"], "alexnet"),
+        (["evaluate", "simple_cnn", "--data", "here", "--run", "nowhere", "--every", "0"], "--every"),
+    ],
+)
+def test_evaluate_refuses_in_one_sentence(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "truth"),
+    [
+        ("im/Im001_1.jpg", True),
+        ("im/Im090_0.jpg", False),
+        ("pbc/lymphocyte/LY_12.jpg", False),
+        ("other/Im7.jpg", None),
+        ("other/1.jpg", None),
+    ],
+)
+def test_names_say_what_pictures_show(path: str, truth: bool | None) -> None:
+    assert truth_of(Path(path)) is truth
+
+
+def test_listing_needs_no_torch() -> None:
+    code = (
+        "import sys; from leuk.cli import main; main(['models']); main(['compare']); "
+        "sys.exit(sum(name in sys.modules for name in ('torch', 'sklearn')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
