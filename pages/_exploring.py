@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gc
 import logging
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -61,6 +62,8 @@ PAGE = 48
 THUMB, FILM_THUMB = 150, 64
 FILM = 60
 KEPT_READINGS = 48
+LONGEST_REST = 10.0
+LANES = 2
 
 
 def title(key: str) -> str:
@@ -88,10 +91,11 @@ class Job:
     done: bool = False
     stopped: bool = field(default=False, repr=False)
 
-    def run(self) -> None:
-        """Do the work in the calling thread."""
+    def run(self, turn: threading.Event) -> None:
+        """Do the work in the calling thread, resting while the event is cleared."""
 
         def progress(fraction: float, stage: str) -> None:
+            turn.wait(LONGEST_REST)
             if self.stopped:
                 raise Cancelled("Stopped.")
             self.fraction, self.stage = min(max(float(fraction), 0.0), 1.0), stage
@@ -108,20 +112,22 @@ class Job:
 
 
 class Jobs:
-    """Jobs by key, done one after the other in a thread of their own, for all visits. Results stay while there is room.
+    """Jobs by key, done by two threads of their own, for all visits: the latest asked for comes first.
 
     Parameters
     ----------
+    turn : threading.Event
+        Cleared while something more urgent is done: jobs rest meanwhile, so that nobody waits for an image behind them.
     kept : int
         How many finished jobs to keep.
     """
 
-    def __init__(self, kept: int = 24) -> None:
-        self._kept = kept
+    def __init__(self, turn: threading.Event, kept: int = 24) -> None:
+        self._turn, self._kept = turn, kept
         self._jobs: OrderedDict[tuple, Job] = OrderedDict()
-        self._line: deque[Job] = deque()
+        self._line: list[Job] = []
         self._lock = threading.Lock()
-        self._running = False
+        self._running = 0
 
     def get(self, key: tuple, work: Callable[[Callable[[float, str], None]], Any]) -> Job:
         """Return the job of this key, put in line if there is none yet."""
@@ -136,8 +142,8 @@ class Jobs:
                 if oldest is None:
                     break
                 del self._jobs[oldest]
-            if not self._running:
-                self._running = True
+            if self._running < LANES:
+                self._running += 1
                 threading.Thread(target=self._go, name="leuk-explorer", daemon=True).start()
             return job
 
@@ -157,13 +163,13 @@ class Jobs:
         while True:
             with self._lock:
                 if not self._line:
-                    self._running = False
+                    self._running -= 1
                     return
-                job = self._line.popleft()
+                job = self._line.pop()
             if job.stopped:
                 job.done = True
                 continue
-            job.run()
+            job.run(self._turn)
 
 
 # ---- readings of single images ------------------------------------------------------------------------------------
@@ -186,6 +192,10 @@ class Readings:
         self._line: list[tuple[tuple, DataSet, int, str]] = []
         self._lock = threading.Lock()
         self._running = False
+        self._warming, self._warm = False, threading.Event()
+        self.idle = threading.Event()
+        """Set while no image waits to be read."""
+        self.idle.set()
 
     def get(self, dataset: DataSet, row: int, model: str) -> Reading | None:
         """Return a reading if it is there; else see that it will be, before all others."""
@@ -196,20 +206,39 @@ class Readings:
                 return self._kept[key]
             self._line = [one for one in self._line if one[0] != key][-3:]
             self._line.append((key, dataset, row, model))
+            self.idle.clear()
             if not self._running:
                 self._running = True
                 threading.Thread(target=self._go, name="leuk-readings", daemon=True).start()
         return None
 
     def warm_up(self) -> None:
-        """Load the networks' libraries and the bundled model in the background, which takes seconds."""
-        threading.Thread(target=_warm_up, name="leuk-warm-up", daemon=True).start()
+        """Load the networks' libraries and the bundled model in the background, which takes seconds, once.
+
+        Until then each call spares what is being loaded from the collection of garbage with which Streamlit ends every
+        run of a page: it would go through half a million objects each time, and hold the loading up.
+        """
+        with self._lock:
+            first, self._warming = not self._warming, True
+        if first:
+            threading.Thread(target=self._load, name="leuk-warm-up", daemon=True).start()
+        if not self._warm.is_set():
+            gc.freeze()
+
+    def _load(self) -> None:
+        try:
+            _warm_up()
+        finally:
+            gc.collect()
+            gc.freeze()
+            self._warm.set()
 
     def _go(self) -> None:
         while True:
             with self._lock:
                 if not self._line:
                     self._running = False
+                    self.idle.set()
                     return
                 key, dataset, row, model = self._line.pop()
             try:

@@ -30,7 +30,7 @@ SOURCES = {
 }
 SECTIONS = ("Balance", "Errors", "Traps", "Map", "Labels", "Slices", "Triage")
 NO_TABLE = "no predictions"
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.8
 SEVERITY = {"serious": "Serious", "warning": "Warning", "note": "Note"}
 STYLE = """
 <style>
@@ -51,7 +51,7 @@ STYLE = """
 @st.cache_resource(show_spinner=False)
 def jobs() -> Jobs:
     """Keep long work, for all visits."""
-    return Jobs()
+    return Jobs(readings().idle)
 
 
 @st.cache_resource(show_spinner=False)
@@ -64,12 +64,6 @@ def readings() -> Readings:
 def store() -> Triage:
     """Give the decisions on this machine."""
     return Triage()
-
-
-@st.cache_resource(show_spinner=False)
-def warm_up() -> None:
-    """Load what heat maps need while the visitor still looks around."""
-    readings().warm_up()
 
 
 # ---- the visit's state --------------------------------------------------------------------------------------------
@@ -499,7 +493,8 @@ def inspector(opened: Opened, view: View | None) -> None:
     model = model_for(view)
     with_image = dataset.root is not None
     reading = readings().get(dataset, row, model) if with_image else None
-    reference, known = reference_if_done(opened), measures_if_done(opened)
+    known = measures_if_done(opened)
+    reference = reference_if_done(opened) if reading is not None else None  # the image itself comes first
     index = listed.index(row)
     start, film = prepare.film_window(listed, index)
     marks = decided(opened)
@@ -834,6 +829,9 @@ def section_traps(opened: Opened, view: View | None) -> None:
     """Show whatever makes a score hard to believe."""
     dataset = opened.dataset
     table = opened.tables.get(state.table)
+    job = measured(opened)
+    if job is not None and not wait_for(job, "Measuring images"):
+        return
     key = ("audit", *opened.identity, state.table if view is not None else "")
     job = jobs().get(key, lambda progress: audit.audit(dataset, table, progress))
     if not wait_for(job, "Looking for traps"):
@@ -1007,9 +1005,9 @@ def section_labels(opened: Opened, view: View | None) -> None:
         "get. A system that is wrong in the same way many times is doubted too: look before you decide."
     )
     notes = {
-        int(row): f"labelled {prepare.short(dataset.classes[dataset.labels[row]])}, looks "
-        f"{prepare.short(dataset.classes[suggested])}"
-        for row, suggested in zip(found.rows, found.suggested, strict=True)
+        int(row): f"labelled {prepare.short(dataset.classes[dataset.labels[row]])}, "
+        f"{prepare.percent(float(found.quality[row]))}"
+        for row in found.rows
     }
     gallery("labels-gallery", [panel(opened, view, "labels", "Probable label errors", found.rows.tolist(),
                                      first=True, notes=notes, kind="")])  # fmt: skip
@@ -1032,8 +1030,11 @@ def section_slices(opened: Opened, view: View | None) -> None:
     overall = float(right[verdicts.known].mean())
     lists, rows = {}, []
     for number, one in enumerate(shown):
+        heading = one.title[0].upper() + one.title[1:]
+        if one.by == "class":
+            heading = prepare.title(dataset.classes[int(dataset.labels[one.rows[0]])])
         wrong_first = sorted(one.rows.tolist(), key=lambda row: bool(right[row]))
-        lists[f"slice-{number}"] = (f"{one.title[0].upper()}{one.title[1:]}, errors first", wrong_first)
+        lists[f"slice-{number}"] = (f"{heading}, errors first", wrong_first)
         extra = [
             f"{name} {prepare.percent(value)}"
             for name, value in (("specificity", one.specificity), ("sensitivity", one.sensitivity))
@@ -1043,7 +1044,7 @@ def section_slices(opened: Opened, view: View | None) -> None:
             {
                 "id": f"slice-{number}",
                 "slim": True,
-                "title": one.title[0].upper() + one.title[1:],
+                "title": heading,
                 "bars": [
                     {"name": "", "kind": "interval", "value": one.accuracy, "low": one.interval[0],
                      "high": one.interval[1], "ref": overall, "num": prepare.percent(one.accuracy),
@@ -1083,15 +1084,15 @@ def section_triage(opened: Opened, view: View | None) -> None:
             bars.append({"name": TITLES[word], "kind": "share", "value": count / max(1, len(mine)), "num": str(count)})
         who = f"decisions of {reviewer()}" if reviewer() else "decisions of an unnamed reviewer"
         parts.rows(
-            data={"rows": [{"id": "progress", "title": "Progress", "text": f"{len(mine)} {who}.", "bars": bars}],
-                  "legend": None},
+            data={"rows": [{"id": "progress", "narrow": True, "title": "Progress", "text": f"{len(mine)} {who}.",
+                            "bars": bars}], "legend": None},
             key="progress",
         )  # fmt: skip
-        undecided = [row for row in errors if dataset.files[row] not in mine]
+        undecided = [row for row in _benign_first(dataset, errors) if dataset.files[row] not in mine]
         if undecided:
             st.button(
                 f"Go on with {len(undecided)} undecided errors", key="go-on", type="primary", width="stretch",
-                on_click=open_list, args=("Undecided errors", _benign_first(dataset, undecided), undecided_first(dataset, undecided)),
+                on_click=open_list, args=("Undecided errors", undecided, undecided[0]),
             )  # fmt: skip
         parts.save(
             data={
@@ -1123,11 +1124,6 @@ def section_triage(opened: Opened, view: View | None) -> None:
 
 def _benign_first(dataset: DataSet, rows: Sequence[int]) -> list[int]:
     return sorted(rows, key=lambda row: (int(dataset.labels[row]) != dataset.benign, row))
-
-
-def undecided_first(dataset: DataSet, rows: Sequence[int]) -> int:
-    """Return where to go on."""
-    return _benign_first(dataset, rows)[0]
 
 
 def _agreement(opened: Opened, everything: Sequence[Decision]) -> None:
@@ -1187,7 +1183,7 @@ def page() -> None:
     st.html(STYLE)
     parts.frame(key="frame")
     begin()
-    warm_up()
+    readings().warm_up()
     if state.stack and state.opened is not None:
         # An image has the whole page: what is chosen above the list stays as it was.
         show(state.opened, inspector)

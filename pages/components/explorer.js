@@ -6,7 +6,7 @@ const element = (tag, attributes = {}, ...children) => {
     if (value === null || value === undefined || value === false) continue;
     if (key === "class") node.className = value;
     else if (key === "style") node.style.cssText = value;
-    else node.setAttribute(key, value === true ? "" : value);
+    else node.setAttribute(key, value === true && !key.startsWith("aria-") ? "" : value);
   }
   node.append(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false));
   return node;
@@ -19,9 +19,9 @@ const percent = (x) => {
   return (p < 10 || p > 90 ? p.toFixed(1) : p.toFixed(0)) + " %";
 };
 const whole = (x) => Math.round(x).toLocaleString("en");
-const picture = (thumb, label = "") => thumb
-  ? element("img", { class: "pic", src: `data:image/jpeg;base64,${thumb}`, alt: label, draggable: "false" })
-  : element("div", { class: "pic none" }, "image not here");
+const picture = (thumb, missing = "image not here") => thumb
+  ? element("img", { class: "pic", src: `data:image/jpeg;base64,${thumb}`, alt: "", draggable: "false" })
+  : element("div", { class: "pic none" }, missing);
 const color = (index) => `var(--c${index % 7})`;
 // Keys act wherever the focus is, unless something is being written, or another widget uses them.
 const typing = (event) => {

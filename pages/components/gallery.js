@@ -57,7 +57,7 @@ class Gallery {
     }
     node.append(element("div", { class: "tiles" }, items.map((item, i) => element("button", {
       type: "button", class: "tile", "data-row": item.row, tabindex: i ? "-1" : "0", title: `${item.name}\n${item.say}`, "aria-label": `${item.name}: ${item.say}`,
-    }, element("div", { class: "pics" }, picture(item.thumb), item.twin !== undefined ? picture(item.twin) : null),
+    }, element("div", { class: "pics" }, picture(item.thumb, item.name.split("/").pop()), item.twin !== undefined ? picture(item.twin, "no twin") : null),
       element("span", { class: item.wrong ? "cap wrong" : "cap" }, element("span", {}, item.cap), item.value ? element("i", {}, item.value) : null),
       element("span", { class: "sub" }, item.sub),
       item.mark ? element("span", { class: "badge", "data-mark": item.mark }, item.marktext) : null))));

@@ -23,11 +23,11 @@ class Rows {
     this.orders();
   }
 
-  row({ id, slim, tone, badge, title, text, bars, thumbs, action }) {
+  row({ id, slim, narrow, tone, badge, title, text, bars, thumbs, action }) {
     return element("section", { class: `card row ${slim ? "slim" : ""}`, "data-id": id },
       title ? element("header", {}, badge ? element("span", { class: "badge", "data-tone": tone }, badge) : null, element("h3", {}, title)) : null,
       text && !slim ? element("p", { class: "text" }, text) : null,
-      bars?.length ? element("div", { class: "bars" }, bars.map((bar) => this.bar(bar))) : null,
+      bars?.length ? element("div", { class: narrow ? "bars narrow" : "bars" }, bars.map((bar) => this.bar(bar))) : null,
       action || thumbs?.length ? element("div", { class: "act" },
         thumbs?.length ? element("div", { class: "thumbs", "aria-hidden": "true" }, thumbs.map((t) => picture(t))) : null,
         action ? element("button", { type: "button", "data-show": id, "aria-label": `${action}: ${title}` }, action) : null) : null);

@@ -40,11 +40,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "log.txt"
+    folder = tmp_path_factory.mktemp("server")
+    log = folder / "log.txt"
+    # Nothing of a test is kept where the user's own decisions are.
+    own = {"LEUK_CACHE": str(folder / "cache"), "LEUK_DECISIONS": str(folder / "decisions.sqlite")}
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true", f"--server.port={port}"]
     with (
         log.open("wb") as out,
-        subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env={**os.environ}) as process,
+        subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **own}) as process,
     ):
         address = f"http://localhost:{port}"
         try:

@@ -1,0 +1,164 @@
+import csv
+import io
+import re
+
+import pytest
+
+SLOW = 240_000
+
+
+@pytest.fixture
+def explorer(visit):
+    """Open the explorer as a new visitor does: by the link."""
+
+    def opened(**settings):
+        page = visit(**settings)
+        page.get_by_role("link", name="Explorer").click()
+        page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
+        return page
+
+    return opened
+
+
+def section(page, name):
+    page.get_by_test_id("stButtonGroup").get_by_role("radio", name=name).or_(
+        page.get_by_test_id("stButtonGroup").get_by_role("button", name=name)
+    ).first.click()
+
+
+def inspecting(page, row=None):
+    wanted = '.inspector[data-ready="true"]' + (f'[data-row="{row}"]' if row is not None else "")
+    page.locator(wanted).wait_for()
+    return int(page.locator(".inspector").get_attribute("data-row"))
+
+
+def step(page, key):
+    before = inspecting(page)
+    page.keyboard.press(key)
+    page.locator(f'.inspector[data-ready="true"]:not([data-row="{before}"])').wait_for()
+    return inspecting(page)
+
+
+def test_from_a_confusion_cell_to_decisions_that_outlive_the_visit(explorer):
+    page = explorer()
+    assert page.get_by_text("Research use only, not a medical device").is_visible()
+    page.get_by_placeholder("your initials").fill("AB")
+    page.keyboard.press("Enter")
+    cell = page.locator('.matrix button[data-cell="0,1"]')
+    count = int(cell.text_content())
+    cell.click()
+    page.locator('.panel[data-id="cell-0-1"] .tile img').nth(count - 1).wait_for()
+    assert page.locator('.panel[data-id="cell-0-1"] .tile').count() == count
+
+    # Walk the benign errors by key.
+    page.keyboard.press("n")
+    seen = [inspecting(page)]
+    for _ in range(count - 1):
+        seen.append(step(page, "n"))
+    assert len(set(seen)) == count
+    assert page.locator(".place").text_content() == f"{count} of {count}"
+    assert step(page, "p") == seen[-2]
+    for _ in range(count - 2):
+        step(page, "p")
+
+    # Decide on three, one with a comment.
+    page.locator(".inspector textarea").fill("nucleoli")
+    page.keyboard.press("Escape")
+    marked = [inspecting(page)]
+    for key in "123":
+        page.keyboard.press(key)
+        if key != "3" or count > 3:
+            page.locator(f'.inspector[data-ready="true"]:not([data-row="{marked[-1]}"])').wait_for()
+            marked.append(inspecting(page))
+    page.get_by_text(f"3 of {count} decided").wait_for()
+    page.keyboard.press("Escape")
+    page.locator('.panel[data-id="cell-0-1"] .badge').nth(2).wait_for()
+
+    section(page, "Triage")
+    page.get_by_text("3 decisions of AB").wait_for()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Export my decisions").click()
+    rows = list(csv.DictReader(io.StringIO(waiting.value.path().read_text(), newline="")))
+    assert [row["decision"] for row in rows] == ["model_error", "label_error", "unusable"]
+    assert {row["reviewer"] for row in rows} == {"AB"}
+    assert rows[0]["comment"] == "nucleoli"
+
+    # A new visit finds them again, under the same name.
+    again = explorer()
+    again.get_by_placeholder("your initials").fill("AB")
+    again.keyboard.press("Enter")
+    section(again, "Triage")
+    again.get_by_text("3 decisions of AB").wait_for()
+    assert again.locator('.panel[data-id="triage-label_error"] .tile').count() == 1
+
+    # A colleague reads them in, agrees, and it is counted.
+    text = waiting.value.path().read_text().replace(",AB,", ",CD,")
+    again.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(
+        {"name": "colleague.csv", "mimeType": "text/csv", "buffer": text.encode()}
+    )
+    again.get_by_text("3 decisions read").wait_for()
+    again.get_by_text("Cohen's kappa 1.00").wait_for()
+
+
+def test_the_threshold_counts_in_the_browser_and_the_images_follow(explorer):
+    page = explorer()
+    alarms, misses = page.locator(".alarms b"), page.locator(".misses b")
+    before = int(alarms.text_content()), int(misses.text_content())
+    slider = page.locator('.matrix input[type="range"]')
+    page.evaluate(
+        """() => {
+            window.sent = 0;
+            const send = WebSocket.prototype.send;
+            WebSocket.prototype.send = function (...data) { window.sent += 1; return send.apply(this, data); };
+        }"""
+    )
+    slider.evaluate("e => { e.value = 90; e.dispatchEvent(new Event('input')); }")
+    after = int(alarms.text_content()), int(misses.text_content())
+    assert page.evaluate("window.sent") == 0
+    assert after[0] < before[0]
+    assert after[1] > before[1]
+    assert "0.90" in page.locator(".how").text_content()
+    slider.evaluate("e => e.dispatchEvent(new Event('change'))")
+    page.locator('.panel[data-id="misses"] h2', has_text=re.compile(rf"· {after[1]}$")).wait_for()
+
+
+def test_an_image_is_read_and_its_heat_drawn_for_both_classes(explorer):
+    page = explorer()
+    page.locator('.panel[data-id="alarms"] .tile').first.click()
+    inspecting(page)
+    page.locator('.inspector[data-heat="drawn"]').wait_for(timeout=SLOW)
+    captions = page.locator(".inspector figcaption b").all_text_contents()
+    assert len(captions) == 3
+    assert "called" in captions[1]
+    assert "Benign" in captions[2]
+    assert page.locator(".inspector .foot", has_text="of the heat lies on cells").count() >= 1
+    page.locator(".near button").first.wait_for(timeout=SLOW)
+    page.locator(".range").first.wait_for(timeout=SLOW)
+    here = inspecting(page)
+    page.locator(".near button").first.click()
+    page.locator(f'.inspector[data-ready="true"]:not([data-row="{here}"])').wait_for()
+    page.keyboard.press("Escape")
+    assert inspecting(page, here) == here
+
+
+def test_a_finding_leads_to_its_images(explorer):
+    page = explorer()
+    section(page, "Traps")
+    row = page.locator('.rows .row[data-id^="duplicates"]').first
+    row.wait_for(timeout=SLOW)
+    row.get_by_role("button").first.click()
+    page.locator('.panel[data-id="listing"] .tile img').first.wait_for()
+    page.get_by_role("button", name="Back").click()
+    row.wait_for()
+
+
+def test_a_phone_needs_no_sideways_scrolling(explorer):
+    page = explorer(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator('.panel[data-id="alarms"] .tile').first.click()
+    inspecting(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    small = page.locator(".inspector button:visible").evaluate_all(
+        "all => all.map(e => e.getBoundingClientRect()).filter(b => b.height < 40 || b.width < 40).length"
+    )
+    assert small == 0

@@ -1,0 +1,304 @@
+import threading
+import time
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from leuk.data.datasets import DataSet
+from leuk.data.triage import Decision
+from leuk.errors import DataError
+from leuk.training.predictions import Predictions
+from pages import _exploring as prepare
+from pages._exploring import Jobs, Opened
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def app(cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("LEUK_CACHE", str(cache))
+    monkeypatch.setenv("LEUK_DECISIONS", str(tmp_path / "decisions.sqlite"))
+    # Loading the networks' libraries is tested where they are used.
+    monkeypatch.setattr(prepare, "_warm_up", lambda: None)
+    monkeypatch.setattr(prepare, "_read", lambda dataset, row, model: prepare.Reading(None, None, "not read here"))
+    st.cache_resource.clear()
+    page = AppTest.from_file(str(ROOT / "pages" / "explorer.py"), default_timeout=120).run()
+    yield page
+    st.cache_resource.clear()
+
+
+def said(app):
+    return " ".join(one.value for kind in (app.markdown, app.caption, app.info, app.success) for one in kind)
+
+
+def sound(app):
+    assert not app.exception
+    assert not app.error
+    return app
+
+
+def test_the_page_opens_with_the_demonstration_set_and_its_errors(app):
+    sound(app)
+    assert app.session_state.section == "Errors"
+    assert "102 images" in said(app)
+    assert {"alarms", "misses", "confused"} <= set(app.session_state.panels)
+    alarms = app.session_state.panels["alarms"]["rows"]
+    assert set(app.session_state.opened.dataset.labels[alarms]) == {0}
+
+
+@pytest.mark.parametrize("section", ["Balance", "Errors", "Map", "Labels", "Slices", "Triage"])
+def test_every_section_draws(app, section):
+    app.session_state.section = section
+    sound(app.run())
+
+
+def test_a_threshold_moves_images_from_false_alarms_to_misses(app):
+    counts = []
+    for step in (5, 50, 95):
+        app.session_state.step = step
+        sound(app.run())
+        counts.append([len(app.session_state.panels[name]["rows"]) for name in ("alarms", "misses")])
+    assert counts[0][0] > counts[1][0] > counts[2][0]
+    assert counts[0][1] < counts[1][1] < counts[2][1]
+
+
+def test_a_cell_of_the_confusion_matrix_lists_its_images(app):
+    app.session_state.cell = (0, 1)
+    sound(app.run())
+    rows = app.session_state.panels["cell-0-1"]["rows"]
+    view = app.session_state.opened.view(app.session_state.table)
+    assert len(rows) == view.confusion[0, 1] > 0
+    assert set(view.verdicts.predicted[rows]) == {1}
+
+
+def test_an_image_opens_with_what_is_known_about_it(app):
+    alarms = app.session_state.panels["alarms"]["rows"]
+    app.session_state.stack = [{"title": "False alarms", "rows": alarms, "row": alarms[0]}]
+    sound(app.run())
+    assert app.session_state.last_row == alarms[0]
+
+
+def test_a_folder_that_is_none_is_one_sentence(app, tmp_path):
+    app.session_state.source = "own"
+    sound(app.run())
+    app.session_state.folder = str(tmp_path / "nothing")
+    app.run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert app.error[0].value.endswith(".")
+
+
+def test_a_folder_with_a_broken_image_opens_and_asks_for_predictions(app, tmp_path):
+    from PIL import Image
+
+    for name in ("benign", "malignant"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for i in range(3):
+            Image.fromarray(np.full((40, 40, 3), 40 * i + 90, np.uint8)).save(tmp_path / "set" / name / f"{i}.png")
+    (tmp_path / "set" / "benign" / "broken.png").write_bytes(b"\x89PNG no picture")
+    app.session_state.source, app.session_state.folder = "own", str(tmp_path / "set")
+    sound(app.run())
+    assert "7 images" in said(app)
+    assert "p_benign" in said(app)
+    app.session_state.section = "Balance"
+    sound(app.run())
+
+
+def test_the_public_list_shows_statistics_without_the_images(app):
+    app.session_state.source = "taleqani"
+    sound(app.run())
+    assert "statistics only" in said(app)
+    view = app.session_state.opened.view(app.session_state.table)
+    assert view.confusion.sum() == 2516
+    for section in ("Balance", "Traps", "Map", "Slices"):
+        app.session_state.section = section
+        sound(app.run())
+
+
+# ---- what the page is made of -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("0,1", (0, 1)),
+        ("3,3", (3, 3)),
+        ("4,0", None),
+        ("-1,0", None),
+        ("0", None),
+        ("", None),
+        (None, None),
+        ("a,b", None),
+    ],
+)
+def test_only_a_cell_of_the_matrix_is_a_cell(text, cell):
+    assert prepare.parse_cell(text, 4) == cell
+
+
+@pytest.mark.parametrize(
+    ("selection", "rows"),
+    [
+        ({"points": [{"customdata": [5]}, {"customdata": [2]}, {"customdata": [5]}]}, [2, 5]),
+        ({"points": [{"customdata": 3}]}, [3]),
+        ({"points": [{"customdata": {"0": 3}}, {"x": 1}, {"customdata": [99]}, {"customdata": [-1]}]}, []),
+        ({"points": []}, []),
+        (None, []),
+    ],
+)
+def test_a_lasso_becomes_rows(selection, rows):
+    assert prepare.selected_rows(selection, 10).tolist() == rows
+
+
+@pytest.mark.parametrize(
+    ("page", "shown", "at", "pages"),
+    [(0, [0, 1, 2], 0, 3), (2, [6], 2, 3), (9, [6], 2, 3), (-1, [0, 1, 2], 0, 3)],
+)
+def test_pages_are_held_to_what_there_is(page, shown, at, pages):
+    assert prepare.page_of(range(7), page, 3) == (shown, at, pages)
+
+
+def test_nothing_is_one_empty_page():
+    assert prepare.page_of([], 3) == ([], 0, 1)
+
+
+def test_walking_stops_at_the_ends():
+    assert prepare.neighbour_in([4, 7, 9], 7, 1) == 9
+    assert prepare.neighbour_in([4, 7, 9], 9, 1) == 9
+    assert prepare.neighbour_in([4, 7, 9], 4, -1) == 4
+    assert prepare.neighbour_in([4, 7, 9], 5, 1) == 4
+
+
+@pytest.mark.parametrize(("index", "start"), [(0, 0), (50, 20), (99, 40)])
+def test_the_strip_of_a_long_list_is_short_and_holds_the_neighbours(index, start):
+    begin, shown = prepare.film_window(range(100), index, 60)
+    assert (begin, len(shown)) == (start, 60)
+    assert {max(index - 1, 0), index, min(index + 1, 99)} <= set(shown)
+
+
+def test_progress_counts_what_is_decided():
+    decided = {"b": Decision("s", "b", "unusable"), "z": Decision("s", "z", "unusable")}
+    assert prepare.progress_text([0, 1, 2], ["a", "b", "c"], decided) == "1 of 3 decided"
+
+
+def done(job):
+    end = time.monotonic() + 20
+    while not job.done:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return job
+
+
+@pytest.fixture
+def jobs():
+    turn = threading.Event()
+    turn.set()
+    return Jobs(turn, kept=2)
+
+
+def test_a_job_is_done_once_and_its_result_kept(jobs):
+    calls = []
+
+    def work(progress):
+        progress(0.5, "Half")
+        calls.append(1)
+        return 7
+
+    assert done(jobs.get(("a",), work)).result == 7
+    assert jobs.get(("a",), work).result == 7
+    assert calls == [1]
+
+
+def test_a_job_that_fails_says_why_and_the_next_still_runs(jobs):
+    def refuse(progress):
+        raise DataError("There is nothing here; choose another folder.")
+
+    def fall(progress):
+        raise ZeroDivisionError
+
+    assert done(jobs.get(("a",), refuse)).error == "There is nothing here; choose another folder."
+    assert "could not be computed" in done(jobs.get(("b",), fall)).error
+    assert done(jobs.get(("c",), lambda progress: 1)).result == 1
+    assert jobs.known(("a",)) is None  # only the last two are kept
+
+
+def test_a_job_rests_while_something_more_urgent_is_done():
+    turn, went = threading.Event(), threading.Event()
+
+    def work(progress):
+        progress(0.1, "Begun")
+        went.set()
+
+    job = Jobs(turn).get(("a",), work)
+    assert not went.wait(0.2)
+    turn.set()
+    assert went.wait(5)
+    done(job)
+
+
+def test_a_dropped_job_stops_at_its_next_word(jobs):
+    begun, go = threading.Event(), threading.Event()
+
+    def work(progress):
+        begun.set()
+        go.wait(5)
+        progress(0.5, "Half")
+        return 1
+
+    job = jobs.get(("a",), work)
+    begun.wait(5)
+    jobs.drop(("a",))
+    go.set()
+    assert done(job).result is None
+
+
+@pytest.fixture
+def small():
+    return DataSet("small", ("benign/a.png", "pre_b/b.png"), ("benign", "pre_b"), np.array([0, 1]))
+
+
+def table(files, name="made"):
+    count = len(files)
+    return Predictions(
+        name, "grouped", tuple(files), np.zeros(count, np.int64), np.zeros(count, np.int64), ("benign", "pre_b"),
+        np.tile([0.7, 0.3], (count, 1)),
+    )  # fmt: skip
+
+
+def test_only_tables_that_know_the_set_are_offered(small):
+    tables = {"ours": table(small.files), "other": table(["elsewhere/x.png"])}
+    assert list(prepare.fitting(small, tables)) == ["ours"]
+
+
+def test_a_tile_says_what_the_image_was_called_and_how_it_is_marked(small):
+    opened = Opened("small", small, {"t": table(small.files)})
+    view = opened.view("t")
+    marks = {"pre_b/b.png": Decision("small", "pre_b/b.png", "label_error")}
+    right, wrong = (prepare.tile(small, view.verdicts, row, marks) for row in (0, 1))
+    assert (right["wrong"], wrong["wrong"]) == (False, True)
+    assert wrong["cap"] == "Benign"
+    assert wrong["sub"] == "labelled Pre"
+    assert "marked probable label error" in wrong["say"]
+    assert right["mark"] == ""
+    assert opened.view("t") is view
+    assert opened.view("none") is None
+
+
+def test_the_matrix_carries_every_threshold(small):
+    data = prepare.matrix_data(Opened("s", small, {"t": table(small.files)}).view("t"), None, None)
+    assert data["counts"] == [[1, 0], [1, 0]]
+    assert data["called"]["misses"] == 1
+    assert len(data["curve"]) == 101
+    assert data["curve"][0]["false_alarms"] == 1
+    assert data["curve"][100]["misses"] == 1
+
+
+def test_images_that_are_absent_are_said_to_be(small):
+    pack, why = prepare.photo(small, 0)
+    assert "image" not in pack.blobs
+    assert "not on this machine" in why
