@@ -1,7 +1,6 @@
 """Plotly figures from plain data, shared by pages and reports.
 
-No colour is set here: traces take their place in the colour order of whoever shows them (the app's theme, light or
-dark), and differ in symbol or dash too.
+Colours come from whoever shows a figure (the app's theme, light or dark); traces differ in symbol or dash too.
 """
 
 from __future__ import annotations
@@ -20,6 +19,8 @@ TITLES = {
     "malignant": "Malignant",
 }
 """Short names of classes."""
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b87e00", "#3a8fc7", "#6b6b6b")
+"""Colours where nobody names others: Okabe and Ito's, for a white ground."""
 _MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
 
 
@@ -28,13 +29,15 @@ def class_title(key: str) -> str:
     return TITLES.get(key, key.replace("_", " ").capitalize())
 
 
-def worth(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
+def worth(rows: Sequence[Mapping[str, Any]], palette: Sequence[str] = PALETTE) -> go.Figure:
     """Draw claims beside what was measured, a line for each system or control.
 
     Parameters
     ----------
     rows : sequence of mapping
         As `leuk.training.results.comparison` returns them; the first is drawn at the top.
+    palette : sequence of str
+        Systems take the first colour, controls the second, claims the last.
 
     Returns
     -------
@@ -42,12 +45,12 @@ def worth(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     """
     figure = go.Figure()
     kinds = (
-        ("system", "random", "Systems, random split", "circle"),
-        ("system", "grouped", "Systems, whole groups held out", "square"),
-        ("control", "random", "No cell seen, random split", "circle-open"),
-        ("control", "grouped", "No cell seen, whole groups held out", "square-open"),
+        ("system", "random", "System, random split", "circle-open", 0),
+        ("system", "grouped", "System, grouped", "square", 0),
+        ("control", "random", "No cell seen, random split", "circle-open", 1),
+        ("control", "grouped", "No cell seen, grouped", "square", 1),
     )
-    for kind, key, name, symbol in kinds:
+    for kind, key, name, symbol, color in kinds:
         chosen = [row for row in rows if row["kind"] == kind and row[key] is not None]
         if not chosen:
             continue
@@ -63,7 +66,12 @@ def worth(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
                 "width": 0,
             },
             mode="markers",
-            marker={"symbol": symbol, "size": 10, "line": {"width": 2}},
+            marker={
+                "symbol": symbol,
+                "size": 10,
+                "color": palette[color],
+                "line": {"width": 2, "color": palette[color]},
+            },
             name=name,
             hovertemplate="%{y}<br>%{x:.3f}<extra>" + name + "</extra>",
         )
@@ -72,7 +80,7 @@ def worth(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         x=[row["claimed"] for row in claimed],
         y=[row["short"] for row in claimed],
         mode="markers",
-        marker={"symbol": "diamond-open", "size": 11, "line": {"width": 2}},
+        marker={"symbol": "diamond-open", "size": 12, "color": palette[-1], "line": {"width": 2}},
         name="Claimed by the authors",
         hovertemplate="%{y}<br>%{x:.4f}<extra>claimed</extra>",
     )

@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from leuk import figures
-from leuk.models.cards import available, weights_folder
+from leuk.models.cards import weights_folder
+from leuk.models.systems import readers
 from leuk.training import results
 from leuk.training.results import Row
 from pages import _components
@@ -63,6 +64,7 @@ HELP = {
     "folds": "A system measured on one fold of five was not affordable in full; its card says how it was trained.",
 }
 INTERVALS = ("random", "grouped", "benign_recall", "auroc", "sensitivity_at_95", "worst_stress", "grey", "stain_swap")
+IN_WORDS = (*INTERVALS, "claimed", "cells_erased", "elsewhere", "ece")
 SHOW = ("Systems", "Controls")
 
 
@@ -92,7 +94,7 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Put rows of the comparison into the page's table."""
     columns: dict[str, list[Any]] = {}
     for key in COLUMNS:
-        columns[key] = [in_words(row, key) if key in INTERVALS else row[key] for row in rows]
+        columns[key] = [in_words(row, key) if key in IN_WORDS else row[key] for row in rows]
     return pd.DataFrame(columns)
 
 
@@ -132,7 +134,8 @@ def headline(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def ordered(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Sort rows for the first figure: what was measured grouped first, best on top, what is only claimed below."""
-    return sorted(rows, key=lambda row: (-(row["grouped"] or 0), -(row["random"] or 0), -(row["claimed"] or 0)))
+    known = [row for row in rows if any(row[key] is not None for key in ("claimed", "random", "grouped"))]
+    return sorted(known, key=lambda row: (-(row["grouped"] or 0), -(row["random"] or 0), -(row["claimed"] or 0)))
 
 
 # ---- the reader used on Review ------------------------------------------------------------------------------------
@@ -150,8 +153,7 @@ def on_pick() -> None:
 
 def reader_choice(systems: Sequence[Row]) -> None:
     """Choose the reader used on Review, here as there."""
-    here = set(available())
-    names = [row.name for row in systems if row.name in here]
+    names = list(readers())
     titles = {row.name: results.short_title(row) for row in systems}
     if not names:
         st.info("No weights are here; train a system first.")
@@ -171,8 +173,15 @@ def reader_choice(systems: Sequence[Row]) -> None:
 # ---- parts of the page --------------------------------------------------------------------------------------------
 
 
+def palette() -> list[str]:
+    """Return the theme's colours for categories."""
+    dark = st.context.theme.type == "dark"
+    return list(st.get_option(f"theme.{'dark' if dark else 'light'}.chartCategoricalColors") or figures.PALETTE)
+
+
 def chart(figure: go.Figure, key: str) -> None:
     """Show a figure in the theme's colours."""
+    figure.update_layout(colorway=palette())
     st.plotly_chart(
         figure, key=key, width="stretch", theme="streamlit", config={"displaylogo": False, "displayModeBar": False}
     )
@@ -189,12 +198,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> None:
         st.info("Nothing fits this filter; show more kinds, or other words.")
         return
     formats: dict[str, Any] = {
-        key: st.column_config.TextColumn(title, help=HELP.get(key), width="medium" if key in INTERVALS else None)
-        for key, title in COLUMNS.items()
+        key: st.column_config.TextColumn(title, help=HELP.get(key)) for key, title in COLUMNS.items()
     }
     formats["short"] = st.column_config.TextColumn("System", pinned=True, width="medium")
-    for key in ("claimed", "cells_erased", "elsewhere", "ece"):
-        formats[key] = st.column_config.NumberColumn(COLUMNS[key], help=HELP.get(key), format="%.3f")
     for key in ("parameters", "multiply_adds"):
         formats[key] = st.column_config.NumberColumn(COLUMNS[key], format="compact")
     for key in ("latency", "throughput"):
@@ -306,8 +312,8 @@ def stress_tab(systems: Sequence[Row]) -> None:
         return
     chart(figures.stress(rows, list(conditions)), "stress")
     st.caption(
-        "Every change but the last two leaves the cells as they are, so a reader of cells should not mind. With cells "
-        "erased, a reader of cells should fall to chance (0.25 to 0.30)."
+        "Every change but the last leaves the cells' shape and chromatin as they are: a reader of cells should hardly "
+        "mind. With cells erased it should fall to chance (0.25 to 0.30)."
     )
 
 
@@ -454,7 +460,7 @@ def page() -> None:
         st.markdown(headline(rows))
     with right:
         reader_choice(systems)
-    chart(figures.worth(ordered(rows)), "worth")
+    chart(figures.worth(ordered(rows), palette()), "worth")
     st.markdown("### All figures")
     table(rows)
     choices = with_curves(systems, controls)

@@ -321,6 +321,23 @@ def find_system(name: str) -> System:
     return SYSTEMS[name]
 
 
+def readers() -> tuple[str, ...]:
+    """Return the names of the models here that read fields: systems in their order, the default one first, then others.
+
+    Other networks that lie in the same folder, of single cells or of outlines, are passed over.
+    """
+    from leuk.models.cards import available, read_card, weights_folder
+
+    found = []
+    for name in available():
+        try:
+            if read_card(weights_folder() / f"{name}.json").architecture in ARCHITECTURES:
+                found.append(name)
+        except ModelError:
+            continue
+    return tuple([name for name in SYSTEMS if name in found] + [name for name in found if name not in SYSTEMS])
+
+
 def build(architecture: str, classes: int, **arguments: Any) -> nn.Module:
     """Build an architecture's network, with random weights unless the arguments say otherwise.
 
