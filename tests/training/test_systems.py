@@ -27,6 +27,7 @@ from leuk.models.systems import SYSTEMS, find_system
 from leuk.training.fields import gather
 from leuk.training.presets import PRESETS, REDUCED, Preset, Warp
 from leuk.training.systems import (
+    Step,
     batches,
     fit,
     folds_done,
@@ -114,47 +115,46 @@ def test_random_run_adds_to_the_grouped_card(folder: Path, tmp_path: Path) -> No
     assert (tmp_path / "weights" / "deep_leukemia_net.safetensors").read_bytes() == before
 
 
-_KILLED = """
-import sys
-from dataclasses import replace
-from pathlib import Path
-import torch
-from leuk.models.systems import find_system
-from leuk.training.fields import gather
-from leuk.training.presets import Preset, Warp
-from leuk.training.systems import fit
-torch.set_num_threads(1)
-system = find_system("mobilenet_v3_small")
-preset = Preset(epochs=4, batch=4, size=32, recount=True, warp=Warp(rotation=20, zoom=0.1, brightness=0.1))
-def report(step):
-    print(step.step, flush=True)
-data = gather(Path(sys.argv[1]), system)
-fit(system, data, Path(sys.argv[2]), preset, folds=[0], device="cpu", resume=True, interval=0.05, report=report)
-"""
+def run_to_be_killed(folder: str, run: str, speak: bool = True) -> None:
+    """Train on one thread, as any number of threads would, and say each step."""
+    torch.set_num_threads(1)
+    system = find_system("mobilenet_v3_small")
+    preset = Preset(epochs=3, batch=4, size=32, recount=True, warp=Warp(rotation=20, zoom=0.1, brightness=0.1))
+
+    def report(step: Step) -> None:
+        if speak:
+            sys.stdout.write(f"{step.step}\n")
+            sys.stdout.flush()
+
+    data = gather(Path(folder), system)
+    fit(system, data, Path(run), preset, folds=[0], device="cpu", resume=True, interval=0.05, report=report)
 
 
 def test_killed_mid_epoch_and_resumed_ends_as_undisturbed(folder: Path, tmp_path: Path) -> None:
     """SIGKILL, twice, in the middle of epochs; dropout, Adam and augmentation must go on as if nothing had been."""
-    code = [sys.executable, "-c", _KILLED, str(folder)]
-    root = Path(__file__).parents[2]
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    subprocess.run([*code, str(tmp_path / "whole")], check=True, env=environment, stdout=subprocess.DEVNULL)
-    for after in (2, 4):
-        with subprocess.Popen(
-            [*code, str(tmp_path / "cut")], env=environment, stdout=subprocess.PIPE, text=True
-        ) as run:
+    code = "import sys; from test_systems import run_to_be_killed; run_to_be_killed(*sys.argv[1:])"
+    here = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": f"{here.parents[1]}{os.pathsep}{here}"}
+    for steps in (2, 3):
+        command = [sys.executable, "-c", code, str(folder), str(tmp_path / "cut")]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as run:
             assert run.stdout is not None
-            for _ in range(after):
+            for _ in range(steps):
                 assert run.stdout.readline().strip()
             run.send_signal(signal.SIGKILL)
-            assert run.wait(timeout=30) == -signal.SIGKILL
+            assert run.wait(timeout=60) == -signal.SIGKILL
         assert not folds_done(tmp_path / "cut")
-    subprocess.run([*code, str(tmp_path / "cut")], check=True, env=environment, stdout=subprocess.DEVNULL)
+    threads = torch.get_num_threads()
+    try:
+        for name in ("cut", "whole"):
+            run_to_be_killed(str(folder), str(tmp_path / name), speak=False)
+    finally:
+        torch.set_num_threads(threads)
     one, other = (load_fold_network(tmp_path / name, 0).state_dict() for name in ("whole", "cut"))
     for name, value in one.items():
         torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-3, msg=name)
     logs = [read_log(tmp_path / name / "fold-0") for name in ("whole", "cut")]
-    assert len(logs[0]) == len(logs[1]) == 4
+    assert len(logs[0]) == len(logs[1]) == 3
     for a, b in zip(*logs, strict=True):
         assert b["loss"] == pytest.approx(a["loss"], rel=1e-3)
         assert b["held_accuracy"] == a["held_accuracy"]
