@@ -6,7 +6,6 @@ import base64
 import contextlib
 import gc
 import json
-import sys
 import threading
 from collections.abc import Mapping
 from itertools import count
@@ -22,6 +21,7 @@ from leuk.cells.values import TITLES
 from leuk.data.synthetic import samples
 from leuk.errors import LeukError
 from leuk.image import SmearImage, read_image
+from leuk.models.systems import SYSTEMS, readers
 from leuk.overlay import Pack
 from leuk.report import Review
 from leuk.segmentation import DEFAULT_METHOD, METHODS
@@ -42,10 +42,13 @@ EXPLAINER_TITLES = {
     "layercam": "LayerCAM",
     "eigencam": "Eigen-CAM (same for every class)",
 }
+MODEL_TITLES = {name: system.title for name, system in SYSTEMS.items()}
 POLL_SECONDS = 0.8
 STYLE = """
 <style>
-[data-testid="stHeader"] { height: 3.25rem; min-height: 3.25rem; padding-left: 7.5rem; }
+[data-testid="stHeader"] {
+  height: 3.25rem; min-height: 3.25rem; padding-left: 7.5rem; backdrop-filter: blur(14px);
+}
 .stMainBlockContainer { padding: 3.4rem 1.5rem 3.2rem; max-width: 1760px; }
 .stMainBlockContainer .stVerticalBlock { gap: .75rem; }
 [data-testid="stFileUploaderDropzone"] { min-height: 56px; padding: .5rem .9rem; }
@@ -73,8 +76,8 @@ STYLE = """
 WELCOME = """
 ## Read a smear
 
-Drop in photographs of a blood or marrow smear. Leuk outlines the white cells and measures them, suggests one of four
-classes for the field, to be confirmed by immunophenotyping, and shows where that score depends on the image.
+Drop in photographs of a blood or marrow smear. Leuk outlines the white cells, measures them and suggests a type for
+each, which you can change; it counts them, suggests one of four classes for the field, to be confirmed by immunophenotyping, and shows where that score depends on the image.
 It has learnt from the fields of one hospital: of a picture unlike those it says that it cannot tell.
 """
 
@@ -336,7 +339,10 @@ def sample_buttons() -> None:
 def settings_form() -> None:
     """Choose how files are read; all are read anew when it changes."""
     models, methods = model_names(), list(METHODS)
-    model = st.selectbox("Model", models, key="model")
+    # What was chosen stays chosen while other pages are looked at, where it can be changed too (see pages/models.py).
+    if st.session_state.get("model") not in models:
+        st.session_state["model"] = models[0]
+    model = st.selectbox("Model", models, key="model", format_func=lambda name: MODEL_TITLES.get(name, name))
     method = st.selectbox(
         "Way of finding cells",
         methods,
@@ -356,9 +362,8 @@ def settings_form() -> None:
 
 
 def model_names() -> list[str]:
-    """Name the models whose weights are here; until the networks' libraries are loaded, the usual one."""
-    available = getattr(sys.modules.get("leuk.models.store"), "available", None)
-    return list(available()) if available else [Settings.model]
+    """Name the models whose weights are here, the usual one first."""
+    return list(readers()) or [Settings.model]
 
 
 def progress_and_strip() -> None:

@@ -1,10 +1,13 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
 from leuk import report
+from leuk.cells import TYPES, CellType
+from leuk.segmentation.scale import Scale
 from tests.readings import CLASSES, make
 
 KEYS = {
@@ -12,7 +15,8 @@ KEYS = {
     "suggestion", "cells", "scale",
 }  # fmt: skip
 CELL_KEYS = {
-    "box", "area", "nucleus_area", "nc_ratio", "eccentricity", "circularity", "solidity", "touches_border", "mean_color",
+    "box", "area", "nucleus_area", "nc_ratio", "eccentricity", "circularity", "solidity", "touches_border",
+    "mean_color",
     *report.MEASURES,
 }  # fmt: skip
 
@@ -64,6 +68,43 @@ def test_the_table_has_a_row_for_every_cell(cells):
         assert [int(row[k]) for k in ("x0", "y0", "x1", "y1")] == list(cell.box)
         assert float(row["nc_ratio"]) == pytest.approx(cell.nc_ratio, abs=1e-4)
         assert row["touches_border"] == ("yes" if cell.touches_border else "no")
+
+
+def typed():
+    analysis = make(heat=None)
+    p = [0.0] * len(TYPES)
+    p[TYPES.index("blast")], p[TYPES.index("lymphocyte")] = 0.7, 0.3
+    kinds = tuple(CellType(cell.label, "blast", tuple(p)) for cell in analysis.segmentation.cells)
+    return replace(analysis, cell_types=kinds, scale=Scale(0.1234567, "estimated", 9))
+
+
+def test_types_and_scale_are_told_and_counted():
+    record = report.record(typed(), "x.png")
+    assert set(record) == KEYS | {"differential"}
+    more = {"type", "suggested_type", "type_source", "type_probabilities"}
+    assert all(set(cell) == CELL_KEYS | more for cell in record["cells"])
+    assert record["scale"] == {"um_per_px": 0.1235, "source": "estimated", "red_cells": 9}
+    count = record["differential"]
+    assert count["total"] == len(record["cells"])
+    assert count["types"]["blast"]["share"] == 1
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+
+
+def test_a_correction_changes_the_copy_and_its_count_only():
+    record = report.record(typed(), "x.png")
+    before = json.dumps(record)
+    changed = report.corrected(record, report.Review({1: "monocyte", 2: "platelet", 3: "smudge", 99: "blast"}, 0.2))
+    assert json.dumps(record) == before
+    assert [c["type"] for c in changed["cells"]][:3] == ["monocyte", "platelet", "blast"]
+    assert [c["type_source"] for c in changed["cells"]][:3] == ["corrected", "corrected", "suggested"]
+    assert changed["cells"][0]["suggested_type"] == "blast"
+    assert changed["differential"]["types"]["monocyte"]["count"] == 1
+    assert changed["differential"]["beside"] == {"platelet": 1}
+    row = dict(zip(report.CSV_COLUMNS, report.record_rows(changed)[0], strict=True))
+    assert (row["type"], row["type_source"], row["suggested_type"], row["p_blast"]) == (
+        "monocyte", "corrected", "blast", 0.7,
+    )  # fmt: skip
+    assert row["diameter_um"] == pytest.approx(row["diameter"] * 0.2, abs=0.01)
 
 
 @pytest.mark.parametrize("name", ["=1+1.png", "+x.png", "-x.png", "@x.png"])

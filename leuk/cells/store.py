@@ -5,20 +5,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor
-from torch.nn import functional
 
 from leuk.cells import crops as cutting
 from leuk.cells.network import CellNetwork
@@ -32,9 +30,9 @@ NAME = "cells"
 KINDS = tuple(key for key in TYPES if key != "blast")
 """Types that the first network tells apart."""
 BLASTS = "blasts"
-SIDES = {"types": 80, BLASTS: 48}
+SIDES = {"types": 64, BLASTS: 48}
 """Side in pixels of what each network is given."""
-COARSE = 1.5
+COARSE = 1.4
 """Blur, in pixels of a crop, that brings every cell down to the detail in which blasts were learnt."""
 _BATCH = 64
 
@@ -96,18 +94,29 @@ class CellModel:
     networks: Mapping[str, CellNetwork]
 
 
-def coarse(density: Tensor, blur: float = COARSE) -> Tensor:
-    """Return crops, float (N, 3, SIDE, SIDE), without fine detail and at the side that the blast network takes."""
-    radius = math.ceil(2.5 * blur)
-    at = torch.arange(-radius, radius + 1, dtype=density.dtype)
-    kernel = torch.exp(-0.5 * (at / blur) ** 2)
-    kernel = kernel / kernel.sum()
-    count, channels, height, width = density.shape
-    soft = density.reshape(count * channels, 1, height, width)
-    soft = functional.conv2d(soft, kernel[None, None, :, None], padding=(radius, 0))
-    soft = functional.conv2d(soft, kernel[None, None, None, :], padding=(0, radius)).reshape(density.shape)
-    side = (SIDES[BLASTS],) * 2
-    return functional.interpolate(soft, side, mode="bilinear", antialias=True, align_corners=False)
+def views(pixels: np.ndarray, masks: np.ndarray, which: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return crops at the side, and with the detail, that a network takes.
+
+    Parameters
+    ----------
+    pixels, masks : numpy.ndarray
+        As in `leuk.cells.crops.Crops`, (N, SIDE, SIDE, 3) and (N, SIDE, SIDE).
+    which : str
+        "types" or "blasts".
+
+    Returns
+    -------
+    pixels, masks : numpy.ndarray
+        uint8, (N, S, S, 3) and (N, S, S).
+    """
+    side = SIDES[which]
+    small = np.zeros((len(pixels), side, side, 3), np.uint8)
+    shapes = np.zeros((len(pixels), side, side), np.uint8)
+    for i, (image, mask) in enumerate(zip(pixels, masks, strict=True)):
+        soft = cv2.GaussianBlur(image, (0, 0), COARSE) if which == BLASTS else image
+        small[i] = cv2.resize(soft, (side, side), interpolation=cv2.INTER_AREA)
+        shapes[i] = cv2.resize(mask * 255, (side, side), interpolation=cv2.INTER_AREA) > 127
+    return small, shapes
 
 
 def run(networks: Mapping[str, CellNetwork], crops: cutting.Crops | Any) -> dict[str, np.ndarray]:
@@ -124,21 +133,12 @@ def run(networks: Mapping[str, CellNetwork], crops: cutting.Crops | Any) -> dict
     white = np.broadcast_to(crops.white, (count, 3))
     for start in range(0, count, _BATCH):
         part = slice(start, start + _BATCH)
-        density = torch.from_numpy(
-            np.stack(
-                [
-                    cutting.to_density(p, m, w)
-                    for p, m, w in zip(crops.pixels[part], crops.masks[part], white[part], strict=True)
-                ]
-            )
-        )
         sizes = torch.from_numpy(np.ascontiguousarray(crops.sizes[part], dtype=np.float32))
-        fine = functional.interpolate(
-            density, (SIDES["types"],) * 2, mode="bilinear", antialias=True, align_corners=False
-        )
-        with torch.inference_mode():
-            out["types"][part] = networks["types"](fine, sizes).numpy()
-            out[BLASTS][part] = networks[BLASTS](coarse(density), sizes).numpy()
+        for which, network in networks.items():
+            shown = zip(*views(crops.pixels[part], crops.masks[part], which), white[part], strict=True)
+            density = torch.from_numpy(np.stack([cutting.to_density(p, m, w) for p, m, w in shown]))
+            with torch.inference_mode():
+                out[which][part] = network(density, sizes).numpy()
     return out
 
 

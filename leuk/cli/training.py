@@ -22,7 +22,10 @@ def add(commands: Any) -> None:
     from leuk.models.systems import SYSTEMS
 
     train = commands.add_parser("train", help="train a system on labelled fields and write its weights and card")
-    train.add_argument("system", choices=list(SYSTEMS), metavar="SYSTEM", help=f"what to train: {', '.join(SYSTEMS)}")
+    names = [*SYSTEMS, "cells"]
+    train.add_argument(
+        "system", choices=names, metavar="SYSTEM", help=f"what to train: {', '.join(names)} (types of single cells)"
+    )
     train.add_argument(
         "--data",
         type=Path,
@@ -61,8 +64,21 @@ def add(commands: Any) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
+    if options.system == "cells":
+        return _train_cells(options)
     options.folder = options.folder or Path("runs") / f"{options.system}.{options.partition}"
     return _train_reader(options) if options.system == "reader" else _train_system(options)
+
+
+def _train_cells(options: argparse.Namespace) -> int:
+    from leuk.training.cells import finish, fit
+
+    tell = functools.partial(print, flush=True)
+    folder = make_folder(options.folder or Path("runs") / "cells")
+    fit(options.data, folder, tell)
+    card = finish(options.data, folder, make_folder(options.weights or folder), tell)
+    print(f"PBC, held-out fifth: macro-F1 {card.metrics['pbc']['macro_f1']['value']:.4f}")
+    return READ
 
 
 def _train_reader(options: argparse.Namespace) -> int:

@@ -32,12 +32,13 @@ from torch.nn import functional
 from leuk import __version__
 from leuk.cells import crops as cutting
 from leuk.cells.network import CellNetwork
-from leuk.cells.store import BLASTS, KINDS, SIDES, CellCard, CellModel, coarse, combine, run, save_cells
+from leuk.cells.store import BLASTS, KINDS, CellCard, CellModel, combine, run, save_cells, views
 from leuk.cells.values import TYPES
 from leuk.errors import DataError
 from leuk.image import SmearImage, find_images, read_image
 from leuk.segmentation import Cell, Segmentation, segment
 from leuk.training import metrics
+from leuk.training.augment import jpeg
 
 log = logging.getLogger(__name__)
 Tell = Callable[[str], None]
@@ -282,30 +283,31 @@ class Recipe:
 
 
 RECIPES = {
-    "types": Recipe(epochs=32),
+    "types": Recipe(epochs=26, widths=(24, 40, 80, 144)),
     "blasts": Recipe(
-        epochs=16,
-        steps=100,
+        epochs=14,
+        steps=50,
         rate=1.5e-3,
         smoothing=0.0,
         grey=0.4,
         color=0.25,
         unknown=0.4,
-        widths=(32, 48, 96, 128),
+        widths=(24, 40, 80, 96),
     ),
 }
 
 
-def change(cells: Cells, index: int, recipe: Recipe, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Return a changed copy of a cell, as optical density (3, SIDE, SIDE), and its changed size."""
-    image, mask = cells.pixels[index], cells.masks[index]
-    side = cutting.SIDE
+def change(
+    image: np.ndarray, mask: np.ndarray, white: np.ndarray, recipe: Recipe, rng: np.random.Generator
+) -> np.ndarray:
+    """Return a changed copy of a crop, uint8 (S, S, 3), as optical density, float32 (3, S, S)."""
+    side = len(image)
+    unit = side / cutting.SIDE
     if rng.random() < 0.3:
-        factor = rng.uniform(0.35, 0.9)
+        factor = rng.uniform(0.4, 0.9)
         small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         if rng.random() < 0.5:
-            _, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))])
-            small = cv2.imdecode(data, cv2.IMREAD_COLOR)
+            small = jpeg(small, int(rng.integers(35, 95)))
         image = cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR)
     angle, zoom = rng.uniform(0, 2 * math.pi), math.exp(rng.uniform(-0.17, 0.17))
     stretch = math.exp(rng.uniform(-0.06, 0.06))
@@ -313,33 +315,39 @@ def change(cells: Cells, index: int, recipe: Recipe, rng: np.random.Generator) -
     flip = -1 if rng.random() < 0.5 else 1
     linear = np.array([[c * stretch * flip, -s], [s * stretch * flip, c]])
     middle = np.full(2, (side - 1) / 2)
-    matrix = np.column_stack([linear, middle - linear @ middle + rng.uniform(-3, 3, 2)])
-    border = tuple(float(v) for v in cells.white[index])
-    image = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=border)
+    matrix = np.column_stack([linear, middle - linear @ middle + rng.uniform(-3, 3, 2) * unit])
+    image = cv2.warpAffine(
+        image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=tuple(float(v) for v in white)
+    )
     mask = cv2.warpAffine(mask, matrix, (side, side), flags=cv2.INTER_NEAREST)
     if rng.random() < 0.3:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.8))
-    white = cells.white[index] * np.exp(rng.uniform(-0.05, 0.05, 3))
-    density = cutting.to_density(image, mask, white.astype(np.float32), rng.uniform(-0.06, 0.14))
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.3))
+    white = (white * np.exp(rng.uniform(-0.05, 0.05, 3))).astype(np.float32)
+    density = cutting.to_density(image, mask, white, rng.uniform(-0.06, 0.14))
     if rng.random() < 0.1:  # cut by the edge of a photograph
-        angle, reach = rng.uniform(0, 2 * math.pi), rng.uniform(0, 24)
+        angle, reach = rng.uniform(0, 2 * math.pi), rng.uniform(0, 0.25 * side)
         y, x = np.mgrid[:side, :side] - side / 2
-        density = density * (x * math.cos(angle) + y * math.sin(angle) < reach)
+        density *= x * math.cos(angle) + y * math.sin(angle) < reach
     mix = np.eye(3) + rng.uniform(-recipe.color, recipe.color, (3, 3))
     if rng.random() < recipe.grey:
         mix = np.repeat(rng.dirichlet(np.full(3, 2.0))[None], 3, axis=0)
     mix *= np.exp(rng.uniform(-0.25, 0.25, (3, 1)))
-    density = (mix @ density.reshape(3, -1)).reshape(3, side, side)
-    power = math.exp(rng.uniform(-0.25, 0.25))
-    density = np.sign(density) * np.abs(density) ** power
+    density = (mix.astype(np.float32) @ density.reshape(3, -1)).reshape(3, side, side)
+    if rng.random() < 0.5:
+        density = np.sign(density) * np.abs(density) ** np.float32(math.exp(rng.uniform(-0.3, 0.3)))
     if rng.random() < 0.3:
-        density = density + rng.normal(0, rng.uniform(0.005, 0.04), density.shape) * (density != 0)
-    size = float(cells.sizes[index]) * math.exp(rng.normal(0, 0.08))
-    return density.astype(np.float32), float("nan") if rng.random() < recipe.unknown else size
+        noise = rng.standard_normal(density.shape, dtype=np.float32) * np.float32(rng.uniform(0.005, 0.04))
+        density += noise * (density != 0)
+    return density.astype(np.float32, copy=False)
 
 
 def _batches(
-    cells: Cells, which: str, pool: np.ndarray, recipe: Recipe, epoch: int
+    cells: Cells,
+    which: str,
+    pool: np.ndarray,
+    shown: tuple[np.ndarray, np.ndarray],
+    recipe: Recipe,
+    epoch: int,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield augmented densities, sizes and target distributions; all randomness hangs on the seed and the epoch."""
     rng = np.random.default_rng([recipe.seed, epoch, len(which)])
@@ -354,31 +362,23 @@ def _batches(
         for name, share in DRAWN.items():
             mine = cells.of(name)[pool]
             weight[mine] = share / max(1, int(np.count_nonzero(mine)))
-    order = rng.choice(pool, size=recipe.steps * recipe.batch, p=weight / weight.sum())
+    order = rng.choice(len(pool), size=recipe.steps * recipe.batch, p=weight / weight.sum())
     classes = len(KINDS) if which == "types" else 2
     for start in range(0, len(order), recipe.batch):
         chosen = order[start : start + recipe.batch]
-        made = [change(cells, int(i), recipe, np.random.default_rng(rng.integers(2**63))) for i in chosen]
-        density = torch.from_numpy(np.stack([d for d, _ in made]))
+        density = np.stack([change(shown[0][i], shown[1][i], cells.white[pool[i]], recipe, rng) for i in chosen])
+        sizes = cells.sizes[pool[chosen]] * np.exp(rng.normal(0, 0.08, len(chosen))).astype(np.float32)
+        sizes[rng.random(len(chosen)) < recipe.unknown] = np.nan
         target = np.full((len(chosen), classes), recipe.smoothing / classes, np.float32)
-        for row, i in enumerate(chosen):
-            if which == "types":
-                if cells.kind[i] >= 0:
-                    target[row, cells.kind[i]] += 1 - recipe.smoothing
-                else:
-                    target[row] = 1 / classes
-            else:
+        for row, i in enumerate(pool[chosen]):
+            if which == BLASTS:
                 p = BLAST_TARGETS[SOURCES[cells.source[i]]]
                 target[row] = (1 - p, p)
-        blur = float(rng.uniform(1.0, 2.2))
-        density = (
-            coarse(density, blur)
-            if which == BLASTS
-            else functional.interpolate(
-                density, (SIDES[which],) * 2, mode="bilinear", antialias=True, align_corners=False
-            )
-        )
-        yield density, torch.tensor([s for _, s in made], dtype=torch.float32), torch.from_numpy(target)
+            elif cells.kind[i] >= 0:
+                target[row, cells.kind[i]] += 1 - recipe.smoothing
+            else:
+                target[row] = 1 / classes
+        yield torch.from_numpy(density), torch.from_numpy(sizes), torch.from_numpy(target)
 
 
 def _ahead(batches: Iterator[tuple[Tensor, Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -434,11 +434,12 @@ def train(cells: Cells, which: str, recipe: Recipe, folder: Path, tell: Tell) ->
         optimizer.load_state_dict(state["optimizer"])
         averaged, first, step = state["averaged"], state["epoch"], state["step"]
     total = recipe.epochs * recipe.steps
+    shown = views(cells.pixels[pool], cells.masks[pool], which)
     for epoch in range(first, recipe.epochs):
         began, sum_loss, right, seen = time.perf_counter(), 0.0, 0, 0
         torch.manual_seed(recipe.seed * 100_003 + epoch)
         network.train()
-        for density, sizes, target in _ahead(_batches(cells, which, pool, recipe, epoch)):
+        for density, sizes, target in _ahead(_batches(cells, which, pool, shown, recipe, epoch)):
             warm = min(1.0, (step + 1) / max(1, total // 20))
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate * warm * 0.5 * (1 + math.cos(math.pi * step / total))

@@ -7,6 +7,8 @@ import re
 import pytest
 from PIL import Image
 
+from leuk import report
+
 SUBTYPES = ("Early Pre-B", "Pre-B", "Pro-B")
 
 
@@ -263,3 +265,100 @@ def test_removing_the_last_file_leads_back_to_the_start(visit, smears):
     page.get_by_role("button", name="Remove first.png").click()
     page.get_by_role("heading", name="Read a smear").wait_for()
     assert page.locator("canvas.view").count() == 0
+
+
+def saved(page, kind):
+    page.locator(".menu summary").click()
+    with page.expect_download() as waiting:
+        page.locator(f'[data-do="save-{kind}"]').click()
+    return waiting.value.path().read_bytes().decode()
+
+
+def all_saved(page, kind):
+    with page.expect_download() as waiting:
+        page.locator(f'[data-all="{kind}"]').click()
+    return waiting.value.path().read_bytes().decode()
+
+
+def count_of(page, kind):
+    row = page.locator(f'.shares [data-type="{kind}"]')
+    return int(row.locator(".c").text_content()) if row.count() else 0
+
+
+def test_a_type_changed_by_key_or_click_moves_the_count_and_reaches_every_download(visit, smears):
+    page = visit()
+    read(page, smears[0])
+    cells = page.locator(".cell").count()
+    page.locator(".cell").nth(0).click()
+    page.locator(".measures", has_text="Cell 1").wait_for()
+    page.keyboard.press("3")
+    page.locator('[data-set="eosinophil"][aria-checked="true"]').wait_for()
+    assert count_of(page, "eosinophil") == 1
+    page.locator(".cell").nth(1).click()
+    page.locator('[data-set="eosinophil"]').click()
+    assert count_of(page, "eosinophil") == 2
+    page.locator(".scale input").fill("0.25")
+    page.locator(".scale input").press("Tab")
+    page.locator(".measures .table", has_text="µm").wait_for()
+    page.wait_for_timeout(1500)
+    (mine,), (kept,) = json.loads(saved(page, "json")), json.loads(all_saved(page, "json"))
+    assert mine == kept
+    assert [cell["type"] for cell in mine["cells"][:2]] == ["eosinophil"] * 2
+    assert mine["differential"] == report.count_types([cell["type"] for cell in mine["cells"]])
+    assert mine["scale"]["source"] == "entered"
+    ours, theirs = (
+        list(csv.DictReader(io.StringIO(text, newline=""))) for text in (saved(page, "csv"), all_saved(page, "csv"))
+    )
+    assert len(ours) == cells
+    assert [row["type_source"] for row in ours[:3]] == ["corrected", "corrected", "suggested"]
+    for a, b in zip(ours, theirs, strict=True):
+        assert {k: v for k, v in a.items() if "_um" not in k and not k.startswith("p_")} == {
+            k: v for k, v in b.items() if "_um" not in k and not k.startswith("p_")
+        }
+        assert float(a["diameter_um"]) == pytest.approx(float(b["diameter_um"]), abs=0.011)
+    for _ in range(3):
+        page.locator('[data-do="undo"]').click()
+    assert count_of(page, "eosinophil") == sum(c["suggested_type"] == "eosinophil" for c in mine["cells"])
+    assert page.locator('[data-do="undo"]').is_disabled()
+    assert json.loads(saved(page, "json"))[0]["cells"][0]["type_source"] == "suggested"
+
+
+def test_changes_outlive_a_change_of_file(visit, smears):
+    page = visit()
+    read(page, *smears[:2])
+    page.locator(".cell").nth(0).click()
+    page.keyboard.press("3")
+    page.locator('.file[data-state="read"]').nth(1).wait_for()
+    choose(page, "second.png")
+    assert page.locator('[data-do="undo"]').is_disabled()
+    choose(page, "first.png")
+    assert page.locator('.cell[data-cell="1"]').get_attribute("data-type") == "eosinophil"
+    assert count_of(page, "eosinophil") >= 1
+
+
+def test_the_list_is_sorted_and_sifted(visit, smears):
+    page = visit()
+    read(page, smears[0])
+    (record,) = json.loads(saved(page, "json"))
+
+    def labels():
+        return [int(v) for v in page.locator(".cell").evaluate_all("all => all.map(e => e.dataset.cell)")]
+
+    for key in ("indentation", "diameter", "chromatin_texture"):
+        page.locator(".sort select").select_option(key)
+        values = [record["cells"][label - 1][key] for label in labels()]
+        assert values == sorted(values)
+    page.locator(".sort select").select_option("suspicion")
+    page.locator('[data-do="reverse"]').click()
+    values = [record["cells"][label - 1]["type_probabilities"]["blast"] for label in labels()]
+    assert values == sorted(values, reverse=True)
+    row = page.locator(".shares button").nth(0)
+    kind, expected = row.get_attribute("data-type"), int(row.locator(".c").text_content())
+    before = picture(page)
+    row.click()
+    assert page.locator(".cell").count() == expected
+    assert set(page.locator(".cell").evaluate_all("all => all.map(e => e.dataset.type)")) == {kind}
+    if expected < len(record["cells"]):
+        assert picture(page) != before
+    page.locator(".shares button").nth(0).click()
+    assert page.locator(".cell").count() == len(record["cells"])

@@ -1,3 +1,4 @@
+import csv
 import io
 import json
 import time
@@ -115,6 +116,40 @@ def test_all_files_go_into_one_download(page):
     lines = page.export(items, "csv")["text"].splitlines()
     assert lines[0].startswith("file,cell,")
     assert len(lines) == 1 + len(records[0]["cells"])
+
+
+def test_what_the_user_changed_is_in_the_downloads_of_all_files(page, monkeypatch):
+    item, other = read_item("a.png"), read_item("b.png")
+    other.id = "2"
+    told = {page.review_key(item): {"types": {"2": "blast", "99": "blast"}, "um": 0.1}}
+    monkeypatch.setattr("streamlit.session_state", {"reviews": page.reviews_in(told)})
+    first, second = json.loads(page.export([item, other], "json")["text"])
+    assert [cell.get("type") for cell in first["cells"]][:3] == [None, "blast", None]
+    assert first["cells"][1]["type_source"] == "corrected"
+    assert first["differential"]["total"] == 1
+    assert first["scale"] == {"um_per_px": 0.1, "source": "entered", "red_cells": 0}
+    assert "differential" not in second
+    rows = list(csv.DictReader(io.StringIO(page.export([item], "csv")["text"], newline="")))
+    assert [row["type"] for row in rows[:3]] == ["", "blast", ""]
+    assert float(rows[1]["diameter_um"]) == pytest.approx(float(rows[1]["diameter"]) / 10, abs=0.01)
+    assert item.pack.header["record"]["cells"][1].get("type") is None  # the reading itself stays as it was
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        None,
+        [],
+        {"k": None},
+        {"k": {"types": [1]}},
+        {"k": {"types": {"x": "blast", "1": "smudge", "-2": "blast"}}},
+        {"k": {"types": {}, "um": "wide"}},
+        {"k": {"types": {}, "um": -1}},
+        {"k": {"types": {}, "um": True}},
+    ],
+)
+def test_what_is_no_review_is_passed_over(page, told):
+    assert all(not review.types and review.micrometres is None for review in page.reviews_in(told).values())
 
 
 @pytest.mark.parametrize(

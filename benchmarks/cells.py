@@ -1,0 +1,65 @@
+"""How well the shipped classifier tells cell types: PBC's held-out fifth and ALL-IDB2, from photograph to type.
+
+Run with ``python benchmarks/cells.py DATA``, DATA laid out as in the README of the shared images; one to two minutes.
+What is found and cut out here is what the page finds and cuts out; a picture in which no cell is found counts as wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from leuk.cells import TYPES, UNIDENTIFIED
+from leuk.cells.store import KINDS, classify_cells, load_cells
+from leuk.image import read_image
+from leuk.segmentation import DEFAULT_METHOD, METHODS, segment
+from leuk.training.cells import HELD_OUT, auroc, central_cell, fold_of
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--method", default=DEFAULT_METHOD, choices=list(METHODS), help="segmentation method")
+    options = parser.parse_args()
+    model = load_cells()
+
+    def look(path: Path) -> tuple[str, np.ndarray]:
+        image = read_image(path)
+        found = segment(image, options.method)
+        cell = central_cell(found)
+        if cell is None:
+            return UNIDENTIFIED, np.zeros(len(TYPES))
+        told = classify_cells(image, found, model)[cell.label - 1]
+        return told.type, np.array(told.probabilities)
+
+    truth, called, sure = [], [], []
+    for name in KINDS:
+        for path in sorted((options.data / "pbc" / name).glob("*")):
+            if fold_of(f"{name}/{path.name}") == HELD_OUT:
+                kind, p = look(path)
+                truth.append(name)
+                called.append(TYPES[int(p.argmax())] if p.any() else UNIDENTIFIED)
+                sure.append(kind != UNIDENTIFIED)
+    truth_, called_, sure_ = np.array(truth), np.array(called), np.array(sure)
+    scores = []
+    print(f"PBC, held-out fifth, {len(truth)} cells, segmentation {options.method}")
+    for name in KINDS:
+        right = np.count_nonzero((truth_ == name) & (called_ == name))
+        both = np.count_nonzero(truth_ == name) + np.count_nonzero(called_ == name)
+        scores.append(2 * right / max(1, both))
+        print(f"  {name:14} F1 {scores[-1]:.3f}, recall {right / max(1, np.count_nonzero(truth_ == name)):.3f}")
+    print(f"  macro-F1 {np.mean(scores):.4f}; unidentified {1 - sure_.mean():.3f}; ", end="")
+    print(f"accuracy of the rest {(truth_ == called_)[sure_].mean():.4f}")
+
+    blasts, values = [], []
+    for path in sorted((options.data / "all_idb2" / "img").glob("*")):
+        kind, p = look(path)
+        blasts.append(path.stem.endswith("_1"))
+        values.append(p[TYPES.index("blast")])
+    print(f"ALL-IDB2, {len(values)} cells: blast against normal, AUROC {auroc(np.array(blasts), np.array(values)):.4f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from leuk.cells import TYPES
+from leuk.cells.store import KINDS, load_cells
+from leuk.data.synthetic import generate
+from leuk.errors import DataError
+from leuk.training import cells as training
+
+TINY = {
+    which: replace(recipe, epochs=1, steps=1, batch=8, widths=(8, 8, 16, 16))
+    for which, recipe in training.RECIPES.items()
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A folder laid out as the shared data, a few synthetic smears in each place."""
+    root = tmp_path_factory.mktemp("data")
+
+    def put(folder, count, first, size=150, cells=2, suffix=".png"):
+        (root / folder).mkdir(parents=True)
+        for i in range(count):
+            smear = generate(first + i, size, size, style="pre", cells=cells)
+            cv2.imwrite(str(root / folder / f"{folder.replace('/', '-')}-{i}{suffix}"), smear.image.pixels[..., ::-1])
+
+    for number, name in enumerate(KINDS):
+        put(f"pbc/{name}", 6, 10 * number)
+    for number, name in enumerate(("Benign", "Early", "Pre", "Pro")):
+        put(f"taleqani/Original/{name}", 4, 100 + 10 * number, size=200, cells=4)
+    put("ood/photo", 3, 200, cells=0)
+    put("all_idb2/img", 0, 0)
+    for i, blast in enumerate((1, 0, 1, 0)):
+        smear = generate(300 + i, 150, 150, style="pre", cells=1)
+        cv2.imwrite(str(root / "all_idb2" / "img" / f"Im00{i}_{blast}.png"), smear.image.pixels[..., ::-1])
+    return root
+
+
+def test_from_pictures_to_weights_and_a_card_with_figures(data, tmp_path, monkeypatch):
+    told = []
+    training.fit(data, tmp_path / "run", told.append, TINY)
+    card = training.finish(data, tmp_path / "run", tmp_path / "weights", told.append, TINY)
+    assert card.types == TYPES
+    assert 0 <= card.metrics["pbc"]["macro_f1"]["value"] <= 1
+    assert card.metrics["all_idb2"]["cells"] == 4
+    assert np.sum(card.metrics["pbc"]["confusion"]) <= card.metrics["pbc"]["cells"]
+    monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path / "weights"))
+    assert load_cells().card.sha256 == card.sha256
+    # A finished run is not trained again.
+    lines = len(told)
+    training.fit(data, tmp_path / "run", told.append, TINY)
+    assert len(told) == lines
+
+
+def test_a_stopped_run_goes_on_and_ends_as_one_that_was_not_stopped(data, tmp_path):
+    cells = training.cells_of(data, tmp_path / "run", str)
+    recipe = replace(TINY["blasts"], epochs=2)
+
+    def stop(line):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(cells, "blasts", recipe, tmp_path / "a", stop)
+    resumed = training.train(cells, "blasts", recipe, tmp_path / "a", str)
+    whole = training.train(cells, "blasts", recipe, tmp_path / "b", str)
+    for a, b in zip(resumed.state_dict().values(), whole.state_dict().values(), strict=True):
+        assert np.allclose(a.numpy(), b.numpy(), atol=1e-5)
+    with pytest.raises(DataError, match="another recipe"):
+        training.train(cells, "blasts", replace(recipe, rate=1.0), tmp_path / "a", str)
+
+
+def test_a_folder_without_the_sources_is_refused(tmp_path):
+    with pytest.raises(DataError, match="pbc"):
+        training.gather(tmp_path, str)
+
+
+@pytest.mark.parametrize("which", ["types", "blasts"])
+def test_a_changed_crop_shows_nothing_beyond_the_cell(which):
+    y, x = np.mgrid[:64, :64] - 32
+    mask = (x**2 + y**2 < 15**2).astype(np.uint8)
+    image = np.full((64, 64, 3), (200, 120, 130), np.uint8)  # all around lies what must not be seen
+    image[mask > 0] = (110, 60, 150)
+    recipe = replace(training.RECIPES[which], grey=0.5)
+    for seed in range(20):
+        density = training.change(image, mask, np.full(3, 240, np.float32), recipe, np.random.default_rng(seed))
+        assert density.shape == (3, 64, 64)
+        assert np.isfinite(density).all()
+        assert np.abs(density[:, :2]).max() == np.abs(density[:, :, -2:]).max() == 0
+
+
+@pytest.mark.parametrize(
+    ("scores", "area"), [([0.1, 0.2, 0.8, 0.9], 1.0), ([0.5] * 4, 0.5), ([0.9, 0.8, 0.2, 0.1], 0.0)]
+)
+def test_the_area_under_the_curve(scores, area):
+    assert training.auroc(np.array([False, False, True, True]), np.array(scores)) == pytest.approx(area)
