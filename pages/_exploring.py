@@ -433,7 +433,10 @@ def called_of(dataset: DataSet, verdicts: Verdicts | None, row: int) -> int:
 
 def percent(share: float) -> str:
     """Write a share for a narrow place."""
-    return "–" if not np.isfinite(share) else f"{share * 100:.0f} %" if share < 0.995 else f"{share * 100:.1f} %"
+    if not np.isfinite(share):
+        return "–"
+    # Nearly all is not all.
+    return f"{share * 100:.1f} %" if 0.995 <= share < 1 else f"{share * 100:.0f} %"
 
 
 def tile(

@@ -13,6 +13,10 @@ def explorer(visit):
 
     def opened(**settings):
         page = visit(**settings)
+        # On a phone the pages stand in a drawer.
+        drawer = page.get_by_test_id("stExpandSidebarButton")
+        if drawer.is_visible():
+            drawer.click()
         page.get_by_role("link", name="Explorer").click()
         page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
         return page

@@ -1,0 +1,263 @@
+"""The explorer's view of one image: read, explained, and held against the rest of its set."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from leuk import overlay
+from leuk.data import inspection, mistakes
+from leuk.data.datasets import DataSet
+from leuk.data.triage import DECISIONS, TITLES
+from leuk.errors import LeukError
+from pages import _exploring as prepare
+from pages import _exploring_parts as parts
+from pages._explorer_visit import (
+    decided,
+    embedding_if_done,
+    jobs,
+    measured,
+    measures_if_done,
+    model_for,
+    on_close,
+    on_comment,
+    on_go,
+    on_look,
+    on_mark,
+    poll,
+    readings,
+    reference_if_done,
+    state,
+)
+from pages._exploring import Opened, View
+
+
+def inspector(opened: Opened, view: View | None) -> None:
+    """Show one image beside everything that is known about it."""
+    here = state.stack[-1]
+    dataset, row, listed = opened.dataset, here["row"], here["rows"]
+    state.last_row = row
+    verdicts = view.verdicts if view is not None else None
+    label, called = int(dataset.labels[row]), prepare.called_of(dataset, verdicts, row)
+    classes = list(dict.fromkeys([label, called] if called >= 0 else [label]))
+    model = model_for(view)
+    with_image = dataset.root is not None
+    reading = readings().get(dataset, row, model) if with_image else None
+    known = measures_if_done(opened)
+    reference = reference_if_done(opened) if reading is not None else None  # the image itself comes first
+    index = listed.index(row)
+    start, film = prepare.film_window(listed, index)
+    marks = decided(opened)
+    mine = marks.get(dataset.files[row])
+    pack, missing = (reading.pack, "") if reading and reading.pack else prepare.photo(dataset, row)
+    found = inspection.ranges(dataset, row, classes, known, reading.cells if reading else None, reference)
+    data = {
+        "stamp": state.stamp,
+        "row": row,
+        "name": dataset.files[row],
+        "back": f"Back to {_lower(here['title'])}" if len(state.stack) == 1 else "Back",
+        "index": index,
+        "total": len(listed),
+        "facts": _where(dataset, row, verdicts),
+        "film": [
+            {
+                "row": one,
+                "name": dataset.files[one],
+                "thumb": prepare.thumb(dataset, one, prepare.FILM_THUMB),
+                "mark": marks[dataset.files[one]].decision if dataset.files[one] in marks else "",
+            }
+            for one in film
+        ],
+        "filmStart": start,
+        "label": prepare.title(dataset.classes[label]),
+        "called": prepare.title(dataset.classes[called]) if called >= 0 else None,
+        "wrong": called >= 0 and called != label,
+        "bars": _bars(dataset, verdicts, row),
+        "source": _source(view, state.table),
+        "panes": _panes(dataset, label, called, reading, model, with_image),
+        "missing": missing,
+        "colors": overlay.color_table().tobytes().hex(),
+        "size": [pack.header["record"]["width"], pack.header["record"]["height"]]
+        if "record" in pack.header
+        else pack.header.get("size"),
+        "decisions": [{"key": key, "title": TITLES[key]} for key in DECISIONS],
+        "decision": mine.decision if mine else "",
+        "comment": mine.comment if mine else "",
+        "progress": prepare.progress_text(listed, dataset.files, marks),
+        "near": _near(opened, view, row, known),
+        "ranges": {
+            "items": [prepare.range_data(one) for one in found],
+            "legend": [{"index": one, "title": prepare.title(dataset.classes[one])} for one in classes],
+            "note": _ranges_note(with_image, known, reference, reading),
+        },
+        "others": _others(opened, row, label),
+    }
+    data["look"] = f"{hash(repr({key: value for key, value in data.items() if key != 'colors'}))}"
+    parts.inspector(
+        data=overlay.to_bytes(pack, **data),
+        key="inspector",
+        on_go_change=on_go,
+        on_look_change=on_look,
+        on_close_change=on_close,
+        on_mark_change=on_mark,
+        on_comment_change=on_comment,
+    )
+    if with_image:
+        # While this one is looked at, the next is read.
+        if index + 1 < len(listed) and reading is not None:
+            readings().get(dataset, listed[index + 1], model)
+        late = [
+            job for job in (measured(opened), jobs().known(("reference", *opened.identity))) if job and not job.done
+        ]
+        if reading is None or late:
+            poll(
+                lambda: (
+                    (reading is None and readings().get(dataset, row, model) is not None)
+                    or any(job.done for job in late)
+                )
+            )
+
+
+def _lower(heading: str) -> str:
+    name = heading.split(":")[0]
+    return name[0].lower() + name[1:]
+
+
+def _where(dataset: DataSet, row: int, verdicts: Any) -> str:
+    words = []
+    if dataset.session is not None and dataset.session[row] >= 0:
+        words.append(f"pseudo-session {int(dataset.session[row])}")
+    if dataset.split is not None and dataset.split[row]:
+        words.append(dataset.split[row])
+    if verdicts is not None and verdicts.folds[row] >= 0:
+        words.append(f"held out in fold {int(verdicts.folds[row])}")
+    if dataset.scale_bar is not None and dataset.scale_bar[row]:
+        words.append(f"scale bar {dataset.scale_bar[row].replace('_', ' ')}")
+    return " · ".join(words)
+
+
+def _bars(dataset: DataSet, verdicts: Any, row: int) -> list[dict[str, Any]]:
+    if verdicts is None or not verdicts.known[row]:
+        return []
+    return [
+        {"index": i, "title": prepare.title(key), "short": prepare.title(key).split(" (")[0],
+         "p": float(verdicts.probabilities[row, i])}
+        for i, key in enumerate(dataset.classes)
+    ]  # fmt: skip
+
+
+def _source(view: View | None, table: str) -> str:
+    if view is None:
+        return "No predictions are open for this image."
+    return f"Out-of-fold probabilities of {table}, not calibrated: the system had not seen this image."
+
+
+def _panes(
+    dataset: DataSet, label: int, called: int, reading: Any, model: str, with_image: bool
+) -> list[dict[str, Any]]:
+    photo = {"title": "Photograph", "sub": "outlines: cell yellow, nucleus cyan", "foot": []}
+    if not with_image:
+        return [photo | {"sub": ""}]
+    if reading is None:
+        photo["wait"] = "finding cells, drawing heat maps …"
+    elif reading.error:
+        photo["foot"] = [{"text": reading.error, "low": True}]
+    elif reading.pack is not None:
+        record = reading.pack.header["record"]
+        count = len(record["cells"])
+        photo["foot"] = [{"text": f"{count} white {'cell' if count == 1 else 'cells'} found"}]
+        if reading.pack.header["outside"]:
+            photo["foot"].append({"text": "Outside what the bundled model has learnt from.", "low": True})
+    wanted = list(dict.fromkeys([called, label] if called >= 0 else [label]))
+    panes = [photo]
+    heat = reading.pack.header["heat"] if reading is not None and reading.pack is not None else {}
+    for index in wanted:
+        key = dataset.classes[index]
+        role = "called and labelled" if called == label else "called" if index == called else "labelled"
+        pane: dict[str, Any] = {
+            "title": f"{prepare.title(key)} ({role})",
+            "sub": f"where the score depends on the image · {model.replace('_', ' ')}",
+        }
+        if reading is None:
+            pane["wait"] = "on its way …"
+        elif key in heat:
+            pane["heat"] = key
+            pane["foot"] = _heat_words(heat[key])
+        else:
+            pane["foot"] = [{"text": f"The model {model} does not know this class, so there is no map."}]
+        panes.append(pane)
+    return panes
+
+
+def _heat_words(one: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if one["heat_on_cells"] is None:
+        return [{"text": "No heat for this class anywhere in the image."}]
+    words = [
+        {
+            "text": f"{prepare.percent(one['heat_on_cells'])} of the heat lies on cells, "
+            f"which cover {prepare.percent(one['cells_share'])} of the image."
+        }
+    ]
+    if one["peak"] < 0.2:
+        words.append({"text": "Nearly flat: this score hangs on no place in particular."})
+    elif one["heat_on_cells"] < one["cells_share"]:
+        words.append({"text": "Less than chance: it depends on what lies around the cells.", "low": True})
+    return words
+
+
+def _ranges_note(with_image: bool, known: Any, reference: Any, reading: Any) -> str:
+    if not with_image:
+        return "Needs the images."
+    if known is None or reference is None or reading is None:
+        return "Being measured …"
+    return "This image is the upright line; bars are the middle half, thin lines 5 to 95 % of each class."
+
+
+def _near(opened: Opened, view: View | None, row: int, known: Any) -> dict[str, Any]:
+    dataset = opened.dataset
+    heading = "Nearest training images"
+    if known is None:
+        note = "Needs the images." if dataset.root is None else "Being measured …"
+        return {"title": heading, "note": note, "items": []}
+    features, source = embedding_if_done(opened, view, known)
+    found = mistakes.nearest(dataset, features, row, view.verdicts if view is not None else None)
+    items = []
+    for one in found:
+        same = one.same_session
+        items.append(
+            {
+                "row": one.row,
+                "name": dataset.files[one.row],
+                "thumb": prepare.thumb(dataset, one.row),
+                "label": prepare.short(dataset.classes[one.label]),
+                "same": bool(same),
+                "where": "" if same is None else "same session" if same else "other session",
+            }
+        )
+    return {
+        "title": heading,
+        "note": f"Likest by {source}, from other folds; sessions are clusters of colour, never patients.",
+        "items": items,
+    }
+
+
+def _others(opened: Opened, row: int, label: int) -> dict[str, Any]:
+    items = []
+    for name in opened.tables:
+        if name == state.table:
+            continue
+        with contextlib.suppress(LeukError):
+            view = opened.view(name)
+            called = prepare.called_of(opened.dataset, view.verdicts if view else None, row)
+            if view is not None and called >= 0:
+                items.append(
+                    {
+                        "system": name,
+                        "called": prepare.short(opened.dataset.classes[called]),
+                        "p": float(view.verdicts.probabilities[row, called]),
+                        "wrong": called != label,
+                    }
+                )
+    note = "Out of fold, the likeliest class." if items else "No other table of predictions fits this set."
+    return {"note": note, "items": items}

@@ -1,0 +1,367 @@
+"""One visit to the explorer: what is open and chosen, what a press or a key does, and what is still being computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from leuk.data import inspection, maps, measures, mistakes, triage
+from leuk.data.triage import DECISIONS, Decision, Triage
+from leuk.errors import LeukError
+from leuk.models.cards import available
+from pages import _exploring as prepare
+from pages import _exploring_parts as parts
+from pages._exploring import Job, Jobs, Opened, Readings, View
+
+SOURCES = {
+    "demonstration": "Demonstration (synthetic)",
+    "taleqani": "Taleqani fields (public list)",
+    "own": "Folder or table …",
+}
+
+
+SECTIONS = ("Balance", "Errors", "Traps", "Map", "Labels", "Slices", "Triage")
+
+
+POLL_SECONDS = 0.8
+
+
+@st.cache_resource(show_spinner=False)
+def jobs() -> Jobs:
+    """Keep long work, for all visits."""
+    return Jobs(readings().idle)
+
+
+@st.cache_resource(show_spinner=False)
+def readings() -> Readings:
+    """Keep readings of single images, for all visits."""
+    return Readings()
+
+
+@st.cache_resource(show_spinner=False)
+def store() -> Triage:
+    """Give the decisions on this machine."""
+    return Triage()
+
+
+state = st.session_state
+
+
+def begin() -> None:
+    """Fill what a new visit lacks; a reload comes back to the same set and section."""
+    asked = st.query_params
+    defaults: dict[str, Any] = {
+        "source": asked.get("set") if asked.get("set") in SOURCES else "demonstration",
+        "section": asked.get("section") if asked.get("section") in SECTIONS else "Errors",
+        "folder": "",
+        "own_tables": {},
+        "opened": None,
+        "opened_as": None,
+        "cell": None,
+        "step": None,
+        "pages": {},
+        "panels": {},
+        "stack": [],
+        "listing": None,
+        "stamp": 0,
+        "rows": {},
+    }
+    for key, value in defaults.items():
+        state.setdefault(key, value)
+    # Streamlit forgets the value of a widget that a run did not draw.
+    for key in ("source", "section", "reviewer", "table", "folder"):
+        if key in state:
+            state[key] = state[key]
+
+
+def look_away() -> None:
+    """Forget what was chosen in the set before."""
+    state.cell, state.step, state.listing = None, None, None
+    state.pages, state.stack = {}, []
+
+
+def on_section() -> None:
+    """Leave the image and the list that were open."""
+    state.listing, state.stack = None, []
+    if state.section is None:  # pressing the chosen section again would leave none
+        state.section = state.get("section_before", "Errors")
+
+
+def reviewer() -> str:
+    """Name who decides; "" if nobody said."""
+    return str(state.get("reviewer") or "").strip()
+
+
+def decided(opened: Opened) -> dict[str, Decision]:
+    """Return this reviewer's decisions by file."""
+    return store().decisions(opened.key, reviewer())
+
+
+def value_of(component: str, name: str) -> Any:
+    """Return what a component sent."""
+    return getattr(state.get(component), name, None)
+
+
+def on_cell() -> None:
+    """Show the images of a cell of the confusion matrix; pressed again, all errors."""
+    cell = prepare.parse_cell(value_of("matrix", "cell"), len(state.opened.dataset.classes))
+    state.cell = None if cell == state.cell else cell
+
+
+def on_threshold() -> None:
+    """Count by a threshold, or by the likeliest class."""
+    step = value_of("matrix", "threshold")
+    state.step = int(step) if isinstance(step, int | float) else None
+    state.cell = None
+
+
+def on_open(component: str) -> Callable[[], None]:
+    """Open the image pressed in a gallery, with the list that it stands in."""
+
+    def handle() -> None:
+        sent = value_of(component, "open") or {}
+        panel = state.panels.get(sent.get("panel"))
+        if panel is not None:
+            open_list(panel["title"], panel["rows"], int(sent["row"]))
+
+    return handle
+
+
+def on_page(component: str) -> Callable[[], None]:
+    """Turn a gallery's page."""
+
+    def handle() -> None:
+        sent = value_of(component, "page") or {}
+        state.pages[sent.get("panel")] = int(sent.get("page", 0))
+
+    return handle
+
+
+def open_list(heading: str, rows: Sequence[int], row: int) -> None:
+    """Open an image; what was open before is kept to come back to."""
+    listed = [int(one) for one in rows]
+    if row in listed:
+        state.stack.append({"title": heading, "rows": listed, "row": row})
+
+
+def on_go() -> None:
+    """Go to another image of the list."""
+    state.stamp += 1
+    to, here = value_of("inspector", "go"), state.stack[-1]
+    if to in ("next", "prev"):
+        here["row"] = prepare.neighbour_in(here["rows"], here["row"], 1 if to == "next" else -1)
+    elif to in here["rows"]:
+        here["row"] = int(to)
+
+
+def on_look() -> None:
+    """Look at a neighbour, beside the image that it is like."""
+    state.stamp += 1
+    row = value_of("inspector", "look")
+    if isinstance(row, int | float) and 0 <= row < len(state.opened.dataset):
+        state.stack.append({"title": "the image before", "rows": [int(row)], "row": int(row)})
+
+
+def on_close() -> None:
+    """Go back to the list."""
+    state.stamp += 1
+    state.stack.pop()
+
+
+def on_mark() -> None:
+    """Keep a decision and go on to the next image."""
+    state.stamp += 1
+    keep(value_of("inspector", "mark"), go_on=True)
+
+
+def on_comment() -> None:
+    """Keep a changed comment."""
+    state.stamp += 1
+    keep(value_of("inspector", "comment"), go_on=False)
+
+
+def keep(sent: Mapping[str, Any] | None, go_on: bool) -> None:
+    """Store or take back a decision."""
+    opened, here = state.opened, state.stack[-1] if state.stack else None
+    if not sent or here is None or sent.get("row") not in here["rows"]:
+        return
+    row = int(sent["row"])
+    file, word = opened.dataset.files[row], sent.get("decision")
+    try:
+        if word in DECISIONS:
+            store().decide(Decision(opened.key, file, word, str(sent.get("comment") or ""), reviewer()))
+            if go_on:
+                here["row"] = prepare.neighbour_in(here["rows"], row, 1)
+        else:
+            store().forget(opened.key, file, reviewer())
+    except LeukError as error:
+        state.trouble = str(error)
+
+
+def on_choose(component: str) -> Callable[[], None]:
+    """List the images of a finding or a slice, or open one of the strip of capture order."""
+
+    def handle() -> None:
+        what = str(value_of(component, "choose") or "")
+        if what.startswith("row:"):
+            row = int(what.removeprefix("row:"))
+            order = next((rows for rows in state.rows.get("orders", ()) if row in rows), [row])
+            open_list(state.section, order, row)
+        elif what in state.rows.get(component, {}):
+            heading, rows = state.rows[component][what]
+            state.listing = {"title": heading, "rows": rows}
+            state.pages.pop("listing", None)
+
+    return handle
+
+
+def on_table() -> None:
+    """Take a user's own predictions."""
+    file = state.get("own_table")
+    if file is None:
+        return
+    try:
+        table = inspection.read_table(file.getvalue(), file.name)
+        view = View(state.opened.dataset, mistakes.align(state.opened.dataset, table))
+        name = f"{table.system} · yours"
+        state.own_tables[name] = table
+        state.opened.tables[name] = table
+        state.table = name
+        look_away()
+        state.trouble = " ".join(view.verdicts.problems[:3])
+    except LeukError as error:
+        state.trouble = str(error)
+
+
+def on_decisions() -> None:
+    """Read decisions back."""
+    file = state.get("decisions_file")
+    if file is None:
+        return
+    try:
+        text = file.getvalue().decode("utf-8-sig")
+        found = triage.from_csv(text, state.opened.key, file.name)
+        store().decide(*found)
+        state.told = f"{len(found)} decisions read from {file.name}."
+    except UnicodeDecodeError:
+        state.trouble = f"{file.name} is no CSV; export decisions from Leuk and use that table."
+    except LeukError as error:
+        state.trouble = str(error)
+
+
+def measured(opened: Opened) -> Job | None:
+    """Measure the images in the background; None where there are none."""
+    if opened.dataset.root is None:
+        return None
+    return jobs().get(("measures", *opened.identity), lambda progress: measures.measure(opened.dataset, progress))
+
+
+def measures_if_done(opened: Opened) -> measures.Measures | None:
+    """Return the measures if they are there."""
+    job = measured(opened)
+    return job.result if job is not None and job.done else None
+
+
+def reference_if_done(opened: Opened) -> dict[str, np.ndarray] | None:
+    """Return the cells of some images of each class if they are measured."""
+    if opened.dataset.root is None:
+        return None
+    job = jobs().get(
+        ("reference", *opened.identity), lambda progress: inspection.reference_cells(opened.dataset, progress=progress)
+    )
+    return job.result if job.done else None
+
+
+def wait_for(job: Job, what: str) -> bool:
+    """Tell whether a job is done; until then show how far it is, and run the page again when it is."""
+    if job.done:
+        if job.error:
+            st.error(job.error, icon=":material/error:")
+        return not job.error
+
+    def show() -> None:
+        if job.done:
+            st.rerun()
+        st.progress(job.fraction, text=f"{what} · {job.stage.lower()}")
+
+    st.fragment(show, run_every=POLL_SECONDS)()
+    return False
+
+
+def poll(ready: Callable[[], bool]) -> None:
+    """Run the page again once something is ready."""
+
+    def show() -> None:
+        if ready():
+            st.rerun()
+
+    st.fragment(show, run_every=POLL_SECONDS)()
+
+
+def panel(
+    opened: Opened,
+    view: View | None,
+    name: str,
+    heading: str,
+    rows: Sequence[int],
+    note: str = "",
+    kind: str = "",
+    first: bool = False,
+    empty: str = "",
+    twin: bool = False,
+    notes: Mapping[int, str] | None = None,
+) -> dict[str, Any]:
+    """Describe one page of a panel of thumbnails, and remember its list."""
+    shown, page, pages = prepare.page_of(rows, state.pages.get(name, 0))
+    state.panels[name] = {"title": heading, "rows": [int(row) for row in rows]}
+    marks = decided(opened)
+    verdicts = view.verdicts if view is not None else None
+    return {
+        "id": name,
+        "title": f"{heading} · {len(rows):,}" if heading else "",
+        "note": note,
+        "kind": kind,
+        "first": first,
+        "empty": empty,
+        "total": len(rows),
+        "page": page,
+        "pages": pages,
+        "items": [
+            prepare.tile(opened.dataset, verdicts, row, marks, twin, (notes or {}).get(row, "")) for row in shown
+        ],
+    }
+
+
+def gallery(key: str, panels: list[dict[str, Any]], columns: str = "minmax(0, 1fr)") -> None:
+    """Show panels of thumbnails."""
+    parts.gallery(
+        data={"panels": panels, "columns": columns, "focus": state.get("last_row")},
+        key=key,
+        on_open_change=on_open(key),
+        on_page_change=on_page(key),
+    )
+
+
+def model_for(view: View | None) -> str:
+    """Name the weights that draw heat maps: the chosen system's if they are here, else the bundled reader's."""
+    system = view.verdicts.system if view is not None else ""
+    return system if system in available() else "reader"
+
+
+def embedding_if_done(opened: Opened, view: View | None, known: measures.Measures) -> tuple[np.ndarray, str]:
+    """Return a system's embeddings if they are computed, else colour and layout, and what to call them."""
+    job = jobs().known(("embedding", *opened.identity, model_for(view)))
+    if job is not None and job.done and job.result is not None:
+        return job.result, f"what {model_for(view).replace('_', ' ')} makes of them"
+    return embedding_plain(opened, known), "colour and layout"
+
+
+def embedding_plain(opened: Opened, known: measures.Measures) -> np.ndarray:
+    """Describe every image by colour and layout, once."""
+    kept = opened.__dict__.setdefault("_features", {})
+    if "plain" not in kept:
+        kept["plain"] = maps.image_features(known)
+    return kept["plain"]
