@@ -198,7 +198,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> None:
         st.info("Nothing fits this filter; show more kinds, or other words.")
         return
     formats: dict[str, Any] = {
-        key: st.column_config.TextColumn(title, help=HELP.get(key)) for key, title in COLUMNS.items()
+        key: st.column_config.TextColumn(title, help=HELP.get(key), width=150 if key in INTERVALS else None)
+        for key, title in COLUMNS.items()
     }
     formats["short"] = st.column_config.TextColumn("System", pinned=True, width="medium")
     for key in ("parameters", "multiply_adds"):

@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
         "evaluate", help="measure a trained run out of fold, under stress and on other laboratories' pictures"
     )
     evaluate.add_argument("system", metavar="SYSTEM", help="a system's name, or: controls")
-    evaluate.add_argument("--data", type=Path, required=True, metavar="DIR", help="what the run was trained on")
+    evaluate.add_argument("--data", type=Path, metavar="DIR", help="what the run was trained on")
     evaluate.add_argument("--run", type=Path, dest="folder", metavar="DIR", help="the training run")
     evaluate.add_argument(
         "--partition",
@@ -44,7 +44,8 @@ def add(commands: Any) -> None:
         nargs="+",
         default=[],
         metavar="DIR",
-        help="pictures of other laboratories: named as in ALL-IDB (…_1, …_0), or PBC's folders of normal cells",
+        help="pictures of other laboratories: named as in ALL-IDB (…_1, …_0), or PBC's folders of normal cells; "
+        "without --run, only these are read, with the weights that are here",
     )
     evaluate.add_argument("--out", type=Path, metavar="DIR", help="for the table (default: weights/predictions)")
     evaluate.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, … (default: auto)")
@@ -87,6 +88,13 @@ def _value(row: Row, partition: str) -> str:
 
 def _evaluate(options: argparse.Namespace) -> int:
     tell = functools.partial(print, flush=True)
+    if options.elsewhere and options.folder is None:
+        from leuk.training.evaluate import add_elsewhere
+
+        add_elsewhere(options.system, options.elsewhere, tell)
+        return READ
+    if options.data is None:
+        raise OptionError("Name the labelled fields with --data: what the run was trained on.")
     if options.system == "controls":
         from leuk.data.taleqani import load_fields
         from leuk.training.controls import measure_controls

@@ -44,6 +44,7 @@ class Control:
     painted: bool = False
 
 
+TREES = 300
 CONTROLS: Mapping[str, Control] = MappingProxyType(
     {
         "control_histogram": Control(
@@ -96,13 +97,13 @@ def predict_controls(features: np.ndarray, labels: np.ndarray, folds: np.ndarray
     """
     from sklearn.ensemble import RandomForestClassifier
 
-    trees, count = 300, int(labels.max()) + 1
+    trees, count = TREES, int(labels.max()) + 1
     probabilities = np.zeros((len(labels), count))
     for fold in np.unique(folds):
         held = folds == fold
         forest = RandomForestClassifier(trees, random_state=seed, n_jobs=2).fit(features[~held], labels[~held])
         probabilities[np.ix_(held, forest.classes_)] = forest.predict_proba(features[held])
-    # A forest says 0 where no tree of three hundred disagrees: counted as one tree more for each class.
+    # A forest says 0 where no tree of hundreds disagrees: one tree more is counted for each class.
     return (probabilities * trees + 1) / (trees + count)
 
 
@@ -144,7 +145,7 @@ def measure_controls(
                 "partitions": measured,
             }
         )
-    content = {"trained": "random forests of 300 trees, five folds, out of fold", "controls": told}
+    content = {"trained": f"random forests of {TREES} trees, five folds, out of fold", "controls": told}
     path = (folder or weights_folder()) / "controls.json"
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return content

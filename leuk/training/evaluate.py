@@ -15,7 +15,7 @@ from leuk.image import SmearImage, find_images, read_image
 from leuk.models.cards import available, read_card, weights_folder, write_card
 from leuk.models.systems import find_system
 from leuk.training.metrics import share
-from leuk.training.predictions import from_logits, predictions_path, random_folds, write_predictions
+from leuk.training.predictions import from_logits, predictions_path, random_folds, shipped, write_predictions
 from leuk.training.results import MAIN_FIGURES, groups_of, write_result
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,8 @@ def card_metrics(result: Mapping[str, Any]) -> dict[str, Any]:
     stress = {name: one["value"] for name, one in result.get("stress", {}).items()}
     if result.get("stain_swap"):
         stress[SWAP] = result["stain_swap"]["value"]
-    metrics["stress_accuracy"] = stress
+    if stress:
+        metrics["stress_accuracy"] = stress
     for name in ("cells_erased", "elsewhere"):
         if result.get(name):
             metrics[name] = result[name]
@@ -196,8 +197,7 @@ def evaluate(
     if elsewhere and name not in available():
         tell(f"no weights of {name} are in {weights_folder().name}: pictures of other laboratories are left out")
     elif elsewhere:
-        found = [read_elsewhere(name, path, tell) for path in elsewhere]
-        more["elsewhere"] = {one.pop("place"): one for one in found}
+        more["elsewhere"] = _read_places(name, elsewhere, tell)
     if name == "reader":
         from leuk.data.taleqani import load_fields
         from leuk.training.reader import predict_out_of_fold
@@ -208,6 +208,46 @@ def evaluate(
         outcome = predict_out_of_fold(fields, run, tell=tell)
         return record_reader(outcome, fields, partition, **more)
     return _evaluate_run(name, data, run, every, folder, device, skip_broken, tell, more)
+
+
+def add_elsewhere(name: str, places: Sequence[Path], tell: Tell | None = None) -> dict[str, Any]:
+    """Read pictures of other laboratories with the weights that are here, and write that beside the tables there are.
+
+    Parameters
+    ----------
+    name : str
+        System.
+    places : sequence of pathlib.Path
+        See `read_elsewhere`.
+    tell : callable, optional
+        Given a line of progress.
+
+    Returns
+    -------
+    dict
+        By place, as `read_elsewhere`.
+
+    Raises
+    ------
+    DataError
+        If the system has no table of predictions yet, or a folder can't be used.
+    OptionError
+        If there is no such system, or no weights of it.
+    """
+    find_system(name)
+    tables = [path for (system, _), path in shipped().items() if system == name]
+    if not tables:
+        raise DataError(f"There are no predictions of {name} yet; evaluate a run of it first, with --data and --run.")
+    found = _read_places(name, places, tell or log.info)
+    for table in tables:
+        result = write_result(table, elsewhere=found)
+        _onto_card(name, result["partition"], result)
+    return found
+
+
+def _read_places(name: str, places: Sequence[Path], tell: Tell) -> dict[str, Any]:
+    found = [read_elsewhere(name, path, tell) for path in places]
+    return {one.pop("place"): one for one in found}
 
 
 def _evaluate_run(
@@ -289,10 +329,10 @@ def truth_of(path: Path) -> bool | None:
     ALL-IDB's names end in ``_1`` for leukaemia and in ``_0`` for none; a folder named after a type of normal cell, as
     in the PBC set, holds none.
     """
+    if path.parent.name.casefold() in _NORMAL:
+        return False
     ending = path.stem.rpartition("_")[2]
-    if ending in ("0", "1") and "_" in path.stem:
-        return ending == "1"
-    return False if path.parent.name.casefold() in _NORMAL else None
+    return ending == "1" if ending in ("0", "1") and "_" in path.stem else None
 
 
 def read_elsewhere(name: str, folder: Path, tell: Tell | None = None, most: int = 400) -> dict[str, Any]:

@@ -82,7 +82,8 @@ def write_result(table: Path, **more: Any) -> dict[str, Any]:
     table : pathlib.Path
         Of predictions.
     **more
-        What else is to be kept, such as ``stress``, ``elsewhere`` or ``run``; what was there under other keys stays.
+        What else is to be kept, such as ``stress``, ``elsewhere`` or ``run``; what was there under other keys stays
+        if the table is the same.
 
     Returns
     -------
@@ -90,7 +91,10 @@ def write_result(table: Path, **more: Any) -> dict[str, Any]:
         What was written.
     """
     predictions = read_predictions(table)
-    content = _read_json(figures_path(table)) | more
+    content = _read_json(figures_path(table))
+    if content.get("table_sha256") != _digest(table):
+        content = {}  # what was measured beside another table belongs to other networks
+    content |= more
     content |= {
         "system": predictions.system,
         "partition": predictions.partition,

@@ -1,18 +1,149 @@
-import json
-import re
-
+import numpy as np
 import pytest
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
+from leuk import figures
 from leuk.models.systems import SYSTEMS
+from leuk.training import results
 from pages import models
 from tests.conftest import ROOT
 
 
+def row(**changed):
+    keys = (*models.COLUMNS, "claimed", *(f"{key}_{end}" for key in models.INTERVALS for end in ("low", "high")))
+    return dict.fromkeys(keys) | {"name": "a", "title": "System A", "short": "A", "kind": "system"} | changed
+
+
+ROWS = [
+    row(name="reader", title="Leuk reader", short="Leuk", random=0.99, grouped=0.9, grouped_low=0.8, grouped_high=0.95),
+    row(name="dense", title="DenseNet-201", short="Dense", claimed=0.99),
+    row(name="cnn", title="Simple CNN", short="CNN", claimed=0.77, random=0.8),
+    row(name="histogram", title="Colour histogram", short="Histogram", kind="control", random=0.991, grouped=0.95),
+]
+
+
 @pytest.fixture
-def page():
-    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run().switch_page("pages/models.py").run()
+def open_page(monkeypatch):
+    monkeypatch.setattr(PagesManager, "uses_pages_directory", False)
+
+    def run(**state):
+        app = AppTest.from_file(str(ROOT / "pages" / "models.py"), default_timeout=120)
+        for key, value in state.items():
+            app.session_state[key] = value
+        app.run()
+        assert not app.exception
+        return app
+
+    return run
 
 
-def test_the_page_opens(page):
-    assert not page.exception
+@pytest.fixture
+def page(open_page):
+    return open_page()
+
+
+def test_every_system_is_in_the_table_and_has_a_card(page):
+    names = set(page.dataframe[0].value["short"])
+    assert {results.short_title(one) for one in results.systems()} <= names
+    for name in ("vgg19", "reader"):
+        page.selectbox(key="card").select(name).run()
+        assert not page.exception
+        text = " ".join(one.value for one in page.markdown)
+        assert SYSTEMS[name].title in text
+        assert all(limit in text for limit in SYSTEMS[name].limits)
+
+
+def test_a_system_without_weights_says_how_to_train_it(page):
+    lacking = [one.name for one in results.systems() if one.weights is None]
+    if not lacking:
+        pytest.skip("all weights are here")
+    page.selectbox(key="card").select(lacking[0]).run()
+    assert f"python -m leuk train {lacking[0]}" in page.code[0].value
+
+
+def test_the_table_is_filtered_by_name_and_kind(page):
+    page.text_input(key="filter").set_value("densenet").run()
+    assert all("DenseNet" in name or name == "Two branches" for name in page.dataframe[0].value["short"])
+    page.text_input(key="filter").set_value("no such system").run()
+    assert any("Nothing fits" in one.value for one in page.info)
+
+
+def test_the_reader_of_review_is_chosen_here_too(open_page, small_weights, tmp_path, monkeypatch):
+    for name in ("small", "other"):
+        card = (small_weights / "small.json").read_text().replace('"small"', f'"{name}"')
+        (tmp_path / f"{name}.json").write_text(card)
+        (tmp_path / f"{name}.safetensors").write_bytes((small_weights / "small.safetensors").read_bytes())
+    monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path))
+    app = open_page()
+    app.selectbox(key="review_reader").select("small").run()
+    assert app.session_state["model"] == "small"
+    app.selectbox(key="review_reader").select("other").run()
+    assert app.session_state["model"] == "other"
+    assert open_page(model="small").selectbox(key="review_reader").value == "small"
+    assert open_page(model="gone").selectbox(key="review_reader").value in ("small", "other")
+
+
+def test_review_takes_the_reader_chosen_elsewhere(small_weights, monkeypatch):
+    monkeypatch.setenv("LEUK_WEIGHTS", str(small_weights))
+    for chosen in ("small", "gone"):
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+        app.session_state["model"] = chosen
+        app.run()
+        assert not app.exception
+        assert app.selectbox(key="model").value == "small"
+
+
+def test_rows_sort_as_text_as_their_numbers_do():
+    texts = models.table_of([row(grouped=v, grouped_low=v, grouped_high=v) for v in (0.091, 0.5, 0.99, 1.0)])["grouped"]
+    assert list(texts) == sorted(texts)
+    assert models.table_of([row()])["grouped"][0] == ""
+
+
+@pytest.mark.parametrize(
+    ("kinds", "text", "only", "names"),
+    [
+        (["Systems", "Controls"], "", False, ["reader", "dense", "cnn", "histogram"]),
+        (["Controls"], "", False, ["histogram"]),
+        (["Systems"], "simple", False, ["cnn"]),
+        (["Systems", "Controls"], "", True, ["reader", "cnn", "histogram"]),
+        ([], "", False, []),
+    ],
+)
+def test_filter(kinds, text, only, names):
+    assert [one["name"] for one in models.filtered(ROWS, kinds, text, only)] == names
+
+
+def test_the_headline_holds_a_control_against_the_claims():
+    text = models.headline(ROWS)
+    assert "Colour histogram" in text
+    assert "**0.991**" in text
+    assert "2 of 2 published accuracies" in text
+    assert "not been measured" in models.headline(ROWS[:1])
+
+
+def test_the_first_figure_shows_claims_systems_and_controls():
+    figure = figures.worth(models.ordered(ROWS))
+    assert [trace.name for trace in figure.data] == [
+        "System, random split",
+        "System, grouped",
+        "No cell seen, random split",
+        "No cell seen, grouped",
+        "Claimed by the authors",
+    ]
+    assert figure.layout.yaxis.categoryarray[-1] == "Histogram"
+    assert figure.data[1].error_x.arrayminus[0] == pytest.approx(0.1)
+
+
+def test_figures_of_plain_data():
+    matrix = figures.confusion([[8, 2], [0, 0]], ("benign", "malignant"))
+    np.testing.assert_allclose(np.array(matrix.data[0].z, float), [[0.8, 0.2], [0, 0]])
+    curve = figures.reliability({"a": [[0, None, None], [5, 0.6, 0.4]]})
+    assert list(curve.data[0].x) == [0.6]
+    log = figures.training_curves(
+        {"a": [{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": float("nan")}]}, "loss", "Loss"
+    )
+    assert list(log.data[0].y) == [2.0]
+    point = {"title": "A", "short": "A", "latency": 0.1, "accuracy": 0.9, "low": 0.8, "high": 0.95}
+    assert figures.accuracy_latency([point], "DenseNet-201").data[0].error_y.arrayminus[0] == pytest.approx(0.1)
+    assert figures.stress([{"title": "A", "accuracy": {"grey": 0.5}}], ["grey", "blur"]).data[0].text[0] == ["0.50", ""]

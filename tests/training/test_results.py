@@ -152,6 +152,7 @@ def test_evaluate_refuses_in_one_sentence(arguments: list[str], said: str, capsy
         ("im/Im001_1.jpg", True),
         ("im/Im090_0.jpg", False),
         ("pbc/lymphocyte/LY_12.jpg", False),
+        ("pbc/lymphocyte/LY_1.jpg", False),
         ("other/Im7.jpg", None),
         ("other/1.jpg", None),
     ],

@@ -1,0 +1,140 @@
+"""From a run to a table, its figures, and what they are worth."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from leuk.cli import main
+from leuk.data.synthetic import generate
+from leuk.data.taleqani import CLASSES, Fields
+from leuk.errors import DataError
+from leuk.models.systems import find_system
+from leuk.training import controls
+from leuk.training.evaluate import evaluate, read_elsewhere, record
+from leuk.training.fields import gather
+from leuk.training.predictions import predictions_path, read_predictions
+from leuk.training.presets import REDUCED
+from leuk.training.stress import STRESSES
+from leuk.training.systems import fit
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders with five small fields each."""
+    folder = tmp_path_factory.mktemp("data")
+    for number, name in enumerate(("Benign", "Early", "Pre", "Pro")):
+        (folder / name).mkdir()
+        for index in range(5):
+            pixels = generate(10 * number + index, 96, 96, style="pre", cells=2).image.pixels
+            cv2.imwrite(str(folder / name / f"{index}.png"), pixels[..., ::-1])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of which one fold of five is trained, for one epoch."""
+    folder = tmp_path_factory.mktemp("run")
+    system = find_system("simple_cnn")
+    preset = replace(REDUCED["simple_cnn"], epochs=1, size=32, batch=8)
+    fit(system, gather(data, system, "random"), folder, preset, partition="random", folds=[0])
+    return folder
+
+
+def test_evaluate_writes_table_and_figures(
+    data: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path / "weights"))
+    out = tmp_path / "out"
+    assert main(["evaluate", "simple_cnn", "--data", str(data), "--run", str(run), "--out", str(out)]) == 0
+    assert "accuracy:" in capsys.readouterr().out
+    table = read_predictions(predictions_path("simple_cnn", "random", out))
+    assert table.classes == CLASSES
+    assert set(table.folds) == {0}
+    assert len(table) == 4
+    told = json.loads((out / "simple_cnn.random.json").read_text())
+    assert set(told["stress"]) == set(STRESSES)
+    assert told["stain_swap"]["fields"] == 4
+    assert 0 <= told["cells_erased"]["mean_confidence"] <= 1
+    assert told["run"]["size"] == 32
+    assert told["figures"]["folds"] == [0]
+
+
+def test_a_run_is_refused_with_other_data_or_another_system(data: Path, run: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="simple_cnn"):
+        evaluate("vgg19", data, run)
+    fewer = tmp_path / "fewer"
+    for path in sorted(data.rglob("*.png"))[::2]:
+        (fewer / path.parent.name).mkdir(parents=True, exist_ok=True)
+        (fewer / path.parent.name / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(DataError, match="other files"):
+        evaluate("simple_cnn", fewer, run)
+
+
+def test_elsewhere_counts_both_kinds(small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEUK_WEIGHTS", str(small_weights))
+    folder = tmp_path / "all_idb9" / "im"
+    folder.mkdir(parents=True)
+    for index, kind in enumerate((1, 1, 0)):
+        pixels = generate(index, 96, 96, style="pre", cells=2).image.pixels
+        cv2.imwrite(str(folder / f"Im00{index}_{kind}.png"), pixels[..., ::-1])
+    told = read_elsewhere("small", folder)
+    assert told["place"] == "all_idb9"
+    assert told["images"] == 3
+    sensitivity, specificity = told["sensitivity"]["value"], told["specificity"]["value"]
+    assert told["balanced"] == pytest.approx((sensitivity + specificity) / 2, abs=1e-3)
+    assert told["accuracy"]["value"] == pytest.approx((2 * sensitivity + specificity) / 3, abs=1e-3)
+    with pytest.raises(DataError, match="ALL-IDB"):
+        read_elsewhere("small", small_weights)
+
+
+def test_elsewhere_alone_adds_to_what_is_there(
+    small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, folder = tmp_path / "weights", tmp_path / "pbc" / "lymphocyte"
+    folder.mkdir(parents=True)
+    weights.mkdir()
+    cv2.imwrite(str(folder / "LY_1.png"), generate(1, 96, 96, style="pre", cells=1).image.pixels[..., ::-1])
+    card = json.loads((small_weights / "small.json").read_text()) | {"name": "reader"}
+    (weights / "reader.json").write_text(json.dumps(card | {"metrics": {"stress_accuracy": {"grey": 0.5}}}))
+    (weights / "reader.safetensors").write_bytes((small_weights / "small.safetensors").read_bytes())
+    monkeypatch.setenv("LEUK_WEIGHTS", str(weights))
+    command = ["evaluate", "reader", "--elsewhere", str(folder.parent)]
+    assert main(command) == 2
+    assert "no predictions of reader" in capsys.readouterr().err
+    labels = np.arange(8) % 4
+    files = [f"{i}.png" for i in range(8)]
+    record("reader", "grouped", files, labels, labels, CLASSES, {"as photographed": np.eye(4)[labels]})
+    assert main(command) == 0
+    kept = json.loads((weights / "reader.json").read_text())["metrics"]
+    assert kept["elsewhere"]["pbc"]["images"] == 1
+    assert kept["elsewhere"]["pbc"]["sensitivity"] is None
+    assert kept["stress_accuracy"] == {"grey": 0.5}
+    assert kept["accuracy"]["value"] == 1
+
+
+def test_controls_tell_classes_by_colour_and_not_by_chance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 10)
+    pixels = np.full((40, 64, 64, 3), 200, np.uint8)
+    pixels[..., 0] -= (labels * 30).astype(np.uint8)[:, None, None]  # each class has a colour of its own
+    pixels -= rng.integers(0, 8, pixels.shape, dtype=np.uint8)
+    files = tuple(f"{i}.png" for i in range(40))
+    fields = Fields(files, pixels, labels, np.arange(40) % 5, np.arange(40), np.arange(40))
+    monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(controls, "TREES", 20)
+    controls.measure_controls(fields)
+    from leuk.training import results
+
+    rows = {row.name: row for row in results.controls()}
+    assert set(rows) == set(controls.CONTROLS)
+    assert rows["control_medians"].figure("accuracy", "random")["value"] == 1
+    p = controls.predict_controls(rng.normal(size=(40, 3)), labels, np.arange(40) % 5)
+    assert (p.argmax(1) == labels).mean() < 0.6
+    np.testing.assert_allclose(p.sum(1), 1)
+    assert p.min() > 0
