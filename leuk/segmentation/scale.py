@@ -78,6 +78,9 @@ def red_cell_diameters(pixels: np.ndarray, cell: np.ndarray) -> np.ndarray:
         return np.zeros(0)
     red = (density > max(0.03, 0.8 * otsu(outside, 0.0, 1.0))) & ~near
     red = _filled(red)
+    if red.all():
+        # No ground to stand out from: a photograph rather than a smear.
+        return np.zeros(0)
     depth = cv2.distanceTransform(np.pad(red.astype(np.uint8), 1, mode="edge"), cv2.DIST_L2, 5)[1:-1, 1:-1]
     depth = cv2.GaussianBlur(depth, (0, 0), 1.0)
     crest = (depth >= cv2.dilate(depth, np.ones((7, 7), np.uint8)) - 1e-6) & (depth > 3)
