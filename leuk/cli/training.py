@@ -22,7 +22,7 @@ def add(commands: Any) -> None:
     from leuk.models.systems import SYSTEMS
 
     train = commands.add_parser("train", help="train a system on labelled fields and write its weights and card")
-    names = [*SYSTEMS, "cells"]
+    names = [*SYSTEMS, "cells", "segmenter"]
     train.add_argument(
         "system", choices=names, metavar="SYSTEM", help=f"what to train: {', '.join(names)} (types of single cells)"
     )
@@ -66,6 +66,8 @@ def add(commands: Any) -> None:
 def _train(options: argparse.Namespace) -> int:
     if options.system == "cells":
         return _train_cells(options)
+    if options.system == "segmenter":
+        return _train_segmenter(options)
     options.folder = options.folder or Path("runs") / f"{options.system}.{options.partition}"
     return _train_reader(options) if options.system == "reader" else _train_system(options)
 
@@ -78,6 +80,15 @@ def _train_cells(options: argparse.Namespace) -> int:
     fit(options.data, folder, tell)
     card = finish(options.data, folder, make_folder(options.weights or folder), tell)
     print(f"PBC, held-out fifth: macro-F1 {card.metrics['pbc']['macro_f1']['value']:.4f}")
+    return READ
+
+
+def _train_segmenter(options: argparse.Namespace) -> int:
+    from leuk.training.segmenter import finish, fit
+
+    folder = make_folder(options.folder or Path("runs") / "segmenter")
+    network = fit(options.data, folder, resume=options.resume, tell=functools.partial(print, flush=True))
+    finish(network, make_folder(options.weights or folder))
     return READ
 
 

@@ -60,7 +60,7 @@ def dye_and_path(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if min(height, width) < 8:
         return nothing
     reduction = min(1.0, LOOK / max(height, width))
-    look = _reduced(pixels, reduction)
+    look = reduced(pixels, reduction)
     white = white_point(look)
     density = optical_density(look, white)
     red_share = red_weight(density)
@@ -71,7 +71,7 @@ def dye_and_path(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     factor = max(reduction, reduction * NUCLEUS_RADIUS / radius)
     factor = min(1.0, factor, math.sqrt(LARGEST_WORK / (height * width)))
     radius *= factor / reduction
-    density = optical_density(_reduced(pixels, factor), white)
+    density = optical_density(reduced(pixels, factor), white)
     nucleus, labels = _cells(density, red_share, radius)
     if factor < 1:
         labels = instances.enlarged(labels, height, width)
@@ -80,7 +80,7 @@ def dye_and_path(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return nucleus & (labels > 0), labels
 
 
-def _reduced(pixels: np.ndarray, factor: float) -> np.ndarray:
+def reduced(pixels: np.ndarray, factor: float) -> np.ndarray:
     """Reduce an image by averaging; the image itself for a factor of 1."""
     if factor >= 1:
         return pixels

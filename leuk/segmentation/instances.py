@@ -71,7 +71,7 @@ def pieces(nuclei: np.ndarray, radius: float) -> np.ndarray:
     return watershed(-smooth, markers, mask=nuclei).astype(np.int32)
 
 
-def _saddles(labels: np.ndarray, depth: np.ndarray) -> dict[tuple[int, int], float]:
+def saddles(labels: np.ndarray, depth: np.ndarray) -> dict[tuple[int, int], float]:
     """Greatest depth at which each pair of neighbouring labels meets."""
     found: dict[tuple[int, int], float] = {}
     for a, b, da, db in (
@@ -111,8 +111,8 @@ def join(regions: np.ndarray, nuclei: np.ndarray, nucleus_depth: np.ndarray, wid
     count = len(widest) - 1
     parent = np.arange(count + 1)
     depth = depth_of(regions > 0)
-    bodies = _saddles(regions, depth)
-    waists = _saddles(nuclei, nucleus_depth)
+    bodies = saddles(regions, depth)
+    waists = saddles(nuclei, nucleus_depth)
     peak, inner = greatest(depth, regions, count), greatest(nucleus_depth, nuclei, count)
     nucleus_area = np.bincount(nuclei.ravel(), minlength=count + 1).astype(float)
     area = np.maximum(np.bincount(regions.ravel(), minlength=count + 1), 1).astype(float)
@@ -134,11 +134,11 @@ def join(regions: np.ndarray, nuclei: np.ndarray, nucleus_depth: np.ndarray, wid
         area[x] += area[y]
         for measure in (peak, inner, wide):
             measure[x] = max(measure[x], measure[y])
-        bodies, waists = _renamed(bodies, y, x), _renamed(waists, y, x)
+        bodies, waists = renamed(bodies, y, x), renamed(waists, y, x)
     return np.unique(parent, return_inverse=True)[1].astype(np.int32)
 
 
-def _renamed(pairs: dict[tuple[int, int], float], old: int, new: int) -> dict[tuple[int, int], float]:
+def renamed(pairs: dict[tuple[int, int], float], old: int, new: int) -> dict[tuple[int, int], float]:
     """Let one label take over another's neighbours."""
     renamed: dict[tuple[int, int], float] = {}
     for (x, y), value in pairs.items():

@@ -1,0 +1,372 @@
+"""The trained method: a small network redraws what the default method found.
+
+The default method carries over to laboratories that nobody has seen, since it learns each image's colours from that
+image; what it lacks is knowledge of how cells look. The network is shown the image at the scale that the default method
+measured, together with that method's masks, and draws nuclei, cells and depths. Where its drawing is withheld it errs
+as networks do on unseen stains; with it, it has little to lose. Taking cells apart is plain watershed on the depths.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from scipy import ndimage
+from skimage.segmentation import expand_labels, watershed
+
+from leuk.errors import ModelError
+from leuk.segmentation import instances
+from leuk.segmentation.default import dye_and_path
+from leuk.segmentation.recipes import fill_holes
+
+if TYPE_CHECKING:
+    from leuk.segmentation.unet import Segmenter
+
+NAME = "segmenter"
+DIAMETER = 42.0
+"""Diameter in pixels to which cells are brought for the network."""
+LARGEST_FACTOR = 2.5
+LARGEST_WORK = 1_200_000
+"""Pixels of the largest image that the network is given."""
+TILE, OVERLAP = 512, 96
+SADDLE = 0.72
+"""Parts of a cell mask whose depths dip to less than this share of the shallower one's are two cells."""
+
+
+@dataclass(frozen=True, eq=False)
+class SegmenterCard:
+    """What stands beside the segmenter's weights.
+
+    Attributes
+    ----------
+    name, title : str
+    kind : str
+        "segmenter", by which it is told from models that classify.
+    widths : tuple of int
+        Of the network.
+    sha256 : str
+        Of the weights file.
+    cell_diameter : float
+        Pixels to which cells are brought.
+    training, metrics : mapping
+        Data, recipe, versions; figures by source.
+    limits : tuple of str
+    """
+
+    name: str
+    title: str
+    kind: str
+    widths: tuple[int, ...]
+    sha256: str
+    cell_diameter: float
+    training: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
+
+
+def read_segmenter_card(path: Path) -> SegmenterCard:
+    """Read the segmenter's card.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, is no JSON, or lacks a field.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        known = {name: content[name] for name in SegmenterCard.__dataclass_fields__ if name in content}
+        known["widths"], known["limits"] = tuple(content["widths"]), tuple(content.get("limits", ()))
+        return SegmenterCard(**known)
+    except FileNotFoundError:
+        raise ModelError(f"There is no {path.name} among the weights; restore it or choose another method.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"The card {path.name} can't be used ({error}); restore it beside its weights.") from error
+
+
+def save_segmenter(folder: Path, card: SegmenterCard, network: Segmenter) -> SegmenterCard:
+    """Write weights in half precision and their card, whose SHA-256 is filled in and which is returned."""
+    import torch
+    from safetensors.torch import save
+
+    tensors = {
+        key: (value.detach().half() if value.is_floating_point() else value.to(torch.int32)).contiguous()
+        for key, value in network.state_dict().items()
+    }
+    data = save(tensors)
+    content = {name: getattr(card, name) for name in SegmenterCard.__dataclass_fields__}
+    content["sha256"] = hashlib.sha256(data).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{card.name}.safetensors").write_bytes(data)
+    (folder / f"{card.name}.json").write_text(
+        json.dumps(content, indent=1, ensure_ascii=False, default=list) + "\n", encoding="utf-8"
+    )
+    return SegmenterCard(**content)
+
+
+@functools.lru_cache(maxsize=2)
+def load_segmenter(folder: Path) -> Segmenter:
+    """Load the segmenter from a folder of weights, once a process.
+
+    Returns
+    -------
+    Segmenter
+        In evaluation mode, norms folded into the convolutions; shared by threads.
+
+    Raises
+    ------
+    ModelError
+        If the weights are missing, are not those that the card describes, or do not fit the network.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    from leuk.segmentation.unet import Segmenter, folded
+
+    card = read_segmenter_card(folder / f"{NAME}.json")
+    try:
+        data = (folder / f"{NAME}.safetensors").read_bytes()
+    except OSError:
+        raise ModelError("The segmenter's weights are missing beside their card; restore both files.") from None
+    if hashlib.sha256(data).hexdigest() != card.sha256:
+        raise ModelError("The segmenter's weights are not the ones its card describes; restore both files.")
+    try:
+        network = Segmenter(card.widths)
+        stored = load(data).items()
+        network.load_state_dict({key: v.float() if v.is_floating_point() else v.long() for key, v in stored})
+    except (SafetensorError, RuntimeError):
+        raise ModelError("The segmenter's weights don't fit the network on its card; restore both files.") from None
+    return folded(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def drawn_by_network(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find white cells with the bundled segmenter.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        RGB, uint8, (H, W, 3).
+
+    Returns
+    -------
+    nucleus : numpy.ndarray
+        bool, (H, W).
+    labels : numpy.ndarray
+        int32, (H, W): whole cells, 0 outside.
+
+    Raises
+    ------
+    ModelError
+        If the weights are not there or not whole.
+    """
+    from leuk.models.cards import weights_folder
+
+    return find_with(load_segmenter(weights_folder()), pixels)
+
+
+def find_with(network: Segmenter, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find white cells with a given segmenter; see `drawn_by_network`."""
+    height, width = pixels.shape[:2]
+    nothing = np.zeros((height, width), dtype=bool), np.zeros((height, width), dtype=np.int32)
+    if min(height, width) < 8:
+        return nothing
+    sketched, traced = dye_and_path(pixels)
+    diameter = _typical_diameter(traced)
+    if diameter is None:
+        return nothing
+    factor = min(LARGEST_FACTOR, DIAMETER / diameter, math.sqrt(LARGEST_WORK / (height * width)))
+    sketch = np.dstack([sketched, traced > 0]).astype(np.uint8) * 255
+    maps = predict(network, _scaled(pixels, factor), _scaled(sketch, factor))
+    labels = separate(maps)[1]
+    if not labels.any():
+        return nothing
+    # Masks are enlarged as the network's own soft maps, whose level line is finer than their pixels.
+    large = [cv2.resize(maps[i], (width, height), interpolation=cv2.INTER_LINEAR) > 0.5 for i in (0, 1)]
+    spread = instances.enlarged(expand_labels(labels, 2).astype(np.int32), height, width)
+    inside = cv2.dilate((labels > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
+    inside = cv2.resize(inside, (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    labels = _largest_parts(np.where(large[1] & inside, spread, 0).astype(np.int32))
+    return large[0] & (labels > 0), labels
+
+
+def _scaled(pixels: np.ndarray, factor: float) -> np.ndarray:
+    """Resize by averaging or, enlarging, by interpolation."""
+    size = max(8, round(pixels.shape[1] * factor)), max(8, round(pixels.shape[0] * factor))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+
+
+def _typical_diameter(labels: np.ndarray) -> float | None:
+    """Typical diameter of the cells, each counted by its area so that specks have no say; of whole ones if any are."""
+    areas = np.bincount(labels.ravel())
+    areas[0] = 0
+    if not areas.any():
+        return None
+    cut = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    inner = areas.copy()
+    inner[cut] = 0
+    # Parts of cells say little, unless the whole ones are specks beside them.
+    if inner.sum() > 0.25 * areas.sum():
+        areas = inner
+    areas = np.sort(areas[areas > 0])
+    return float(2 * np.sqrt(areas[np.searchsorted(np.cumsum(areas), areas.sum() / 2)] / np.pi))
+
+
+def predict(network: Segmenter, pixels: np.ndarray, sketch: np.ndarray) -> np.ndarray:
+    """Run the network on an image at its working scale, tile by tile where it is large.
+
+    Parameters
+    ----------
+    network : Segmenter
+    pixels : numpy.ndarray
+        RGB, uint8, (H, W, 3).
+    sketch : numpy.ndarray
+        uint8, (H, W, 2): nuclei and whole cells as the default method finds them, 0 … 255.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, (3, H, W): nucleus, cell, depth, each 0 … 1. Tiles overlap and are blended, so that no seam shows.
+    """
+    import torch
+
+    from leuk.segmentation.unet import normalize
+
+    height, width = pixels.shape[:2]
+    margin = 16
+    with torch.inference_mode():
+        x = normalize(torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float().div_(255))
+        seen = torch.from_numpy(np.ascontiguousarray(sketch)).permute(2, 0, 1)[None].float() / 127.5 - 1
+        x = torch.cat([x, seen], 1)
+        # What lies beyond the edge is taken to mirror what lies within.
+        stride = network.stride
+        down, right = -height % stride + margin, -width % stride + margin
+        array = np.pad(x[0].numpy(), [(0, 0), (margin, down), (margin, right)], mode="symmetric")
+        x = torch.from_numpy(array)[None].contiguous(memory_format=torch.channels_last)
+        if max(x.shape[2:]) <= TILE + OVERLAP:
+            y = network(x)[0].sigmoid_().numpy()
+        else:
+            y = _tiled(network, x)
+    return np.ascontiguousarray(y[:, margin : margin + height, margin : margin + width])
+
+
+def _tiled(network: Segmenter, x: Any) -> np.ndarray:
+    """Blend the maps of overlapping tiles of a padded image: float32, (3, H, W)."""
+    height, width = x.shape[2:]
+    total = np.zeros((3, height, width), np.float32)
+    weight = np.zeros((height, width), np.float32)
+    rows, columns = _starts(height, network.stride), _starts(width, network.stride)
+    for y0 in rows:
+        for x0 in columns:
+            y1, x1 = min(height, y0 + TILE), min(width, x0 + TILE)
+            maps = network(x[:, :, y0:y1, x0:x1])[0].sigmoid_().numpy()
+            share = np.outer(_ramp(y0, y1, height), _ramp(x0, x1, width))
+            total[:, y0:y1, x0:x1] += maps * share
+            weight[y0:y1, x0:x1] += share
+    return total / weight
+
+
+def _starts(length: int, stride: int) -> list[int]:
+    """Where tiles begin along one side, multiples of the stride, so that all are pooled alike."""
+    if length <= TILE:
+        return [0]
+    count = math.ceil((length - OVERLAP) / (TILE - OVERLAP))
+    last = length - TILE
+    return [round(last * i / (count - 1) / stride) * stride for i in range(count)]
+
+
+def _ramp(start: int, stop: int, length: int) -> np.ndarray:
+    """Weight along a tile: rising from an inner edge over the overlap, the outermost 24 pixels counting for nothing."""
+    place = np.arange(start, stop, dtype=np.float32)
+    ramp = np.ones(stop - start, np.float32)
+    if start > 0:
+        ramp = np.minimum(ramp, np.clip((place - start - 23) / (OVERLAP - 48), 1e-4, 1))
+    if stop < length:
+        ramp = np.minimum(ramp, np.clip((stop - place - 24) / (OVERLAP - 48), 1e-4, 1))
+    return ramp
+
+
+def separate(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Turn maps into separate cells, each with some nucleus.
+
+    Parameters
+    ----------
+    maps : numpy.ndarray
+        float32, (3, H, W), see `predict`.
+
+    Returns
+    -------
+    nucleus : numpy.ndarray
+        bool, (H, W).
+    labels : numpy.ndarray
+        int32, (H, W), gaps allowed.
+    """
+    nucleus, cell = maps[0] > 0.5, maps[1] > 0.5
+    least = 0.06 * DIAMETER**2
+    cell = fill_holes(instances.drop_small(cell | nucleus, least), smaller_than=int(0.3 * DIAMETER**2))
+    nucleus = fill_holes(nucleus & cell, smaller_than=int(0.05 * DIAMETER**2))
+    if not cell.any():
+        return nucleus, np.zeros(cell.shape, np.int32)
+    depth = cv2.GaussianBlur(maps[2], (0, 0), 1.5)
+    around = cv2.dilate(depth, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)))
+    peaks = (depth >= around) & cell & (depth > 0.2)
+    markers = cv2.connectedComponents(peaks.astype(np.uint8), connectivity=8)[1]
+    bodies = cv2.connectedComponents(cell.astype(np.uint8), connectivity=4)[1]
+    # A body too shallow to have a peak is one cell.
+    without = np.bincount(bodies.ravel(), weights=(markers > 0).ravel()) == 0
+    without[0] = False
+    markers = np.where(without[bodies], bodies + markers.max(), markers)
+    labels = watershed(-depth, markers, mask=cell).astype(np.int32)
+    labels = _joined(labels, depth, nucleus)
+    return nucleus & (labels > 0), labels
+
+
+def _joined(labels: np.ndarray, depth: np.ndarray, nucleus: np.ndarray) -> np.ndarray:
+    """Put together the parts of one cell, and drop what has no nucleus."""
+    labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
+    count = int(labels.max())
+    peak = instances.greatest(depth, labels, count)
+    area = np.bincount(labels.ravel(), minlength=count + 1).astype(float)
+    inner = np.bincount(labels.ravel(), weights=nucleus.ravel(), minlength=count + 1)
+    parent = np.arange(count + 1)
+    pairs = instances.saddles(labels, depth)
+
+    def evidence(x: int, y: int, saddle: float) -> float:
+        share = saddle / max(min(peak[x], peak[y]), 1e-3) - SADDLE
+        # A part without a nucleus of its own is part of its neighbour.
+        return share + (0.5 if min(inner[x] / area[x], inner[y] / area[y]) < 0.08 else 0.0)
+
+    while pairs:
+        best, x, y = max((evidence(x, y, saddle), x, y) for (x, y), saddle in pairs.items())
+        if best <= 0:
+            break
+        parent[parent == y] = x
+        area[x] += area[y]
+        inner[x] += inner[y]
+        peak[x] = max(peak[x], peak[y])
+        pairs = instances.renamed(pairs, y, x)
+    labels = parent[labels].astype(np.int32)
+    keep = (inner > 0.05 * area) & (area > 0.06 * DIAMETER**2)
+    keep[0] = False
+    return np.where(keep[labels], labels, 0).astype(np.int32)
+
+
+def _largest_parts(labels: np.ndarray) -> np.ndarray:
+    """Keep of each label its largest connected part."""
+    kept = labels.copy()
+    for label, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None:
+            continue
+        mask = labels[box] == label
+        count, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+        if count > 2:
+            largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+            kept[box][mask & (parts != largest)] = 0
+    return kept

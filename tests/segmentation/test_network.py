@@ -1,0 +1,138 @@
+"""The trained method: its scale, its tiles, its separation of cells, its weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from leuk.data.synthetic import generate
+from leuk.errors import ModelError
+from leuk.segmentation.network import (
+    SegmenterCard,
+    find_with,
+    load_segmenter,
+    predict,
+    save_segmenter,
+    separate,
+)
+from leuk.segmentation.unet import INPUTS, Segmenter, folded, normalize
+
+
+class Trusting(torch.nn.Module):
+    """Gives back the sketch as it was: what the method makes of perfect maps."""
+
+    stride = 16
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        nucleus, cell = x[:, 3:4], x[:, 4:5]
+        return 8 * torch.cat([nucleus, cell, cell], 1)
+
+
+@pytest.fixture(scope="module")
+def network() -> Segmenter:
+    torch.manual_seed(3)
+    return folded(Segmenter((8, 8, 16, 16, 16)))
+
+
+def blobs(*places: tuple[float, float, float], size: tuple[int, int] = (120, 200)) -> np.ndarray:
+    """Maps of round cells (x, y, radius): nuclei of half the radius, depths that fall to the edge."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    maps = np.zeros((3, *size), np.float32)
+    for cx, cy, radius in places:
+        away = np.hypot(x - cx, y - cy) / radius
+        maps[0] = np.maximum(maps[0], away < 0.5)
+        maps[1] = np.maximum(maps[1], away < 1)
+        maps[2] = np.maximum(maps[2], np.clip(1 - away, 0, 1))
+    return maps
+
+
+def test_touching_cells_come_apart_and_one_cell_stays_one() -> None:
+    assert len(np.unique(separate(blobs((60, 60, 21), (99, 60, 21)))[1])) == 1 + 2
+    assert len(np.unique(separate(blobs((60, 60, 21)))[1])) == 1 + 1
+
+
+def test_a_part_without_a_nucleus_is_no_cell() -> None:
+    maps = blobs((50, 60, 21), (150, 60, 21))
+    maps[0, :, 100:] = 0
+    labels = separate(maps)[1]
+    assert labels[60, 50] > 0
+    assert labels[60, 150] == 0
+
+
+def test_nothing_gives_nothing() -> None:
+    nucleus, labels = separate(np.zeros((3, 64, 64), np.float32))
+    assert not nucleus.any()
+    assert not labels.any()
+
+
+def test_tiles_leave_no_seam(network: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    from leuk.segmentation import network as module
+
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (300, 640, 3), dtype=np.uint8)
+    sketch = rng.integers(0, 2, (300, 640, 2), dtype=np.uint8) * 255
+    monkeypatch.setattr(module, "TILE", 4096)
+    whole = predict(network, pixels, sketch)
+    monkeypatch.setattr(module, "TILE", 256)
+    tiled = predict(network, pixels, sketch)
+    assert whole.shape == tiled.shape == (3, 300, 640)
+    assert np.abs(whole - tiled).max() < 0.02
+
+
+@pytest.mark.parametrize("shape", [(9, 9), (37, 61), (120, 64)])
+def test_any_size_is_drawn(network: Segmenter, shape: tuple[int, int]) -> None:
+    maps = predict(network, np.full((*shape, 3), 200, np.uint8), np.zeros((*shape, 2), np.uint8))
+    assert maps.shape == (3, *shape)
+    assert np.isfinite(maps).all()
+
+
+@pytest.mark.parametrize(("size", "cells", "margin"), [(224, 1, 1.2), (256, 6, 0.0)])
+def test_perfect_maps_give_the_cells_of_the_sketch(size: int, cells: int, margin: float) -> None:
+    from leuk.segmentation.default import dye_and_path
+
+    smear = generate(4, size, size, style="pre", cells=cells, margin=margin, clustering=0.0)
+    sketched = dye_and_path(smear.image.pixels)[1] > 0
+    labels = find_with(Trusting(), smear.image.pixels)[1]  # type: ignore[arg-type]
+    both = 2 * (sketched & (labels > 0)).sum() / (sketched.sum() + (labels > 0).sum())
+    assert both > 0.97
+
+
+def test_an_empty_field_and_a_speck_have_no_cells(network: Segmenter) -> None:
+    for shape in ((5, 5), (64, 96)):
+        nucleus, labels = find_with(network, np.full((*shape, 3), 230, np.uint8))
+        assert nucleus.shape == labels.shape == shape
+        assert not labels.any()
+
+
+def test_folding_changes_nothing() -> None:
+    torch.manual_seed(0)
+    network = Segmenter((8, 8, 16)).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    x = torch.randn(1, INPUTS, 32, 32)
+    before = network(x).detach()
+    torch.testing.assert_close(folded(network)(x), before, rtol=1e-3, atol=1e-3)
+
+
+def test_light_is_taken_out() -> None:
+    x = torch.rand(1, 3, 20, 20) * 0.5 + 0.3
+    torch.testing.assert_close(normalize(x), normalize(x * 0.7), rtol=0.1, atol=0.05)
+
+
+def test_weights_must_be_those_of_the_card(tmp_path: Path) -> None:
+    card = SegmenterCard("segmenter", "t", "segmenter", (8, 8, 16), "", 42.0)
+    save_segmenter(tmp_path, card, Segmenter((8, 8, 16)))
+    load_segmenter(tmp_path)
+    load_segmenter.cache_clear()
+    content = json.loads((tmp_path / "segmenter.json").read_text(encoding="utf-8"))
+    (tmp_path / "segmenter.json").write_text(json.dumps(content | {"sha256": "0" * 64}), encoding="utf-8")
+    with pytest.raises(ModelError, match="not the ones"):
+        load_segmenter(tmp_path)
+    with pytest.raises(ModelError, match="no segmenter.json"):
+        load_segmenter(tmp_path / "nowhere")
