@@ -43,7 +43,7 @@ class CellNetwork(nn.Module):
             inputs = outputs
         self.stages = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(inputs + 2, classes)
+        self.head = nn.Sequential(nn.Linear(inputs + 2, 64), nn.ReLU(), nn.Linear(64, classes))
 
     def forward(self, density: Tensor, sizes: Tensor) -> Tensor:
         """Return logits, (N, classes)."""

@@ -32,7 +32,7 @@ KINDS = tuple(key for key in TYPES if key != "blast")
 BLASTS = "blasts"
 SIDES = {"types": 64, BLASTS: 48}
 """Side in pixels of what each network is given."""
-COARSE = 1.4
+COARSE = 2.4
 """Blur, in pixels of a crop, that brings every cell down to the detail in which blasts were learnt."""
 _BATCH = 64
 

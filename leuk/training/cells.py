@@ -16,9 +16,9 @@ import logging
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +260,11 @@ class Recipe:
         How strongly the channels' densities are mixed with one another.
     unknown : float
         Probability of not being told the size.
+    mild : float
+        Probability of keeping a cell's colours and focus, but for slight changes.
+    tone : float
+        Probability of bending the scale of densities, and of sharpening or blurring: so that neither a camera's tone
+        curve nor its focus tells where a picture comes from.
     blank : float
         Share of pictures that are no cell, whose target is the uniform distribution.
     widths : tuple of int
@@ -277,22 +282,31 @@ class Recipe:
     grey: float = 0.1
     color: float = 0.12
     unknown: float = 0.3
+    mild: float = 0.0
+    tone: float = 0.0
     blank: float = 0.06
     widths: tuple[int, int, int, int] = (32, 48, 96, 160)
     seed: int = 0
 
 
-RECIPES = {
-    "types": Recipe(epochs=26, widths=(24, 40, 80, 144)),
-    "blasts": Recipe(
-        epochs=14,
-        steps=50,
-        rate=1.5e-3,
-        smoothing=0.0,
-        grey=0.4,
-        color=0.25,
-        unknown=0.4,
-        widths=(24, 40, 80, 96),
+Recipes = Mapping[str, tuple[Recipe, ...]]
+"""By "types" and "blasts", the cycles of training, each beginning with the weights of the one before."""
+
+_TYPES = Recipe(epochs=26, widths=(24, 40, 80, 144))
+RECIPES: Recipes = {
+    # The second cycle, in which most cells keep their colours and focus, wins back what the first, harsher one leaves.
+    "types": (_TYPES, replace(_TYPES, epochs=15, rate=1.5e-3, mild=0.7, grey=0.05, smoothing=0.03, seed=1)),
+    "blasts": (
+        Recipe(
+            epochs=15,
+            rate=1.5e-3,
+            smoothing=0.0,
+            grey=0.4,
+            color=0.25,
+            tone=0.6,
+            unknown=0.3,
+            widths=(24, 40, 80, 96),
+        ),
     ),
 }
 
@@ -303,7 +317,8 @@ def change(
     """Return a changed copy of a crop, uint8 (S, S, 3), as optical density, float32 (3, S, S)."""
     side = len(image)
     unit = side / cutting.SIDE
-    if rng.random() < 0.3:
+    mild = rng.random() < recipe.mild
+    if rng.random() < 0.3 and not mild:
         factor = rng.uniform(0.4, 0.9)
         small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         if rng.random() < 0.5:
@@ -320,22 +335,32 @@ def change(
         image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=tuple(float(v) for v in white)
     )
     mask = cv2.warpAffine(mask, matrix, (side, side), flags=cv2.INTER_NEAREST)
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 and not mild:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.3))
+    if rng.random() < recipe.tone:
+        soft = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.6, 1.6))
+        amount = rng.uniform(-2.0, 1.0)  # below 0 sharper, above 0 softer
+        image = cv2.addWeighted(image, 1 - amount, soft, amount, 0)
     white = (white * np.exp(rng.uniform(-0.05, 0.05, 3))).astype(np.float32)
     density = cutting.to_density(image, mask, white, rng.uniform(-0.06, 0.14))
     if rng.random() < 0.1:  # cut by the edge of a photograph
         angle, reach = rng.uniform(0, 2 * math.pi), rng.uniform(0, 0.25 * side)
         y, x = np.mgrid[:side, :side] - side / 2
         density *= x * math.cos(angle) + y * math.sin(angle) < reach
-    mix = np.eye(3) + rng.uniform(-recipe.color, recipe.color, (3, 3))
-    if rng.random() < recipe.grey:
+    color = recipe.color * (0.3 if mild else 1.0)
+    mix = np.eye(3) + rng.uniform(-color, color, (3, 3))
+    if rng.random() < recipe.grey and not mild:
         mix = np.repeat(rng.dirichlet(np.full(3, 2.0))[None], 3, axis=0)
     mix *= np.exp(rng.uniform(-0.25, 0.25, (3, 1)))
     density = (mix.astype(np.float32) @ density.reshape(3, -1)).reshape(3, side, side)
     if rng.random() < 0.5:
         density = np.sign(density) * np.abs(density) ** np.float32(math.exp(rng.uniform(-0.3, 0.3)))
-    if rng.random() < 0.3:
+    if rng.random() < recipe.tone:
+        top = max(float(np.percentile(density, 99)), 0.05)
+        knots = np.cumsum(np.concatenate([[0.0], rng.dirichlet(np.full(4, 3.0))]))
+        bent = np.interp(density.ravel() / top, np.linspace(0, 1, 5), knots, left=0.0).astype(np.float32)
+        density = bent.reshape(density.shape) * np.float32(top)
+    if rng.random() < 0.3 and not mild:
         noise = rng.standard_normal(density.shape, dtype=np.float32) * np.float32(rng.uniform(0.005, 0.04))
         density += noise * (density != 0)
     return density.astype(np.float32, copy=False)
@@ -361,7 +386,9 @@ def _batches(
     else:
         for name, share in DRAWN.items():
             mine = cells.of(name)[pool]
-            weight[mine] = share / max(1, int(np.count_nonzero(mine)))
+            # Lymphocytes are what blasts must be told from.
+            odds = np.where(cells.kind[pool][mine] == KINDS.index("lymphocyte"), 4.0, 1.0)
+            weight[mine] = share * odds / max(1.0, odds.sum())
     order = rng.choice(len(pool), size=recipe.steps * recipe.batch, p=weight / weight.sum())
     classes = len(KINDS) if which == "types" else 2
     for start in range(0, len(order), recipe.batch):
@@ -390,7 +417,16 @@ def _ahead(batches: Iterator[tuple[Tensor, Tensor, Tensor]]) -> Iterator[tuple[T
             yield batch
 
 
-def train(cells: Cells, which: str, recipe: Recipe, folder: Path, tell: Tell) -> CellNetwork:
+def train(
+    cells: Cells,
+    which: str,
+    recipe: Recipe,
+    folder: Path,
+    tell: Tell,
+    *,
+    cycle: int = 1,
+    initial: Mapping[str, Tensor] | None = None,
+) -> CellNetwork:
     """Train one of the two networks on all folds but the held-out one.
 
     Parameters
@@ -403,6 +439,10 @@ def train(cells: Cells, which: str, recipe: Recipe, folder: Path, tell: Tell) ->
         For the checkpoint; goes on from it if there is one.
     tell : callable
         Given each epoch's figures.
+    cycle : int
+        Names the checkpoint.
+    initial : mapping of str to torch.Tensor, optional
+        Weights to begin with; random ones by default.
 
     Returns
     -------
@@ -417,6 +457,8 @@ def train(cells: Cells, which: str, recipe: Recipe, folder: Path, tell: Tell) ->
     pool = np.flatnonzero(cells.fold != HELD_OUT)
     torch.manual_seed(recipe.seed)
     network = CellNetwork(len(KINDS) if which == "types" else 2, recipe.widths)
+    if initial is not None:
+        network.load_state_dict(initial)
     averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
     decayed = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]
@@ -424,7 +466,7 @@ def train(cells: Cells, which: str, recipe: Recipe, folder: Path, tell: Tell) ->
         [{"params": decayed, "weight_decay": recipe.decay}, {"params": plain, "weight_decay": 0.0}], lr=recipe.rate
     )
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint, first, step = folder / f"{which}.pt", 0, 0
+    checkpoint, first, step = folder / f"{which}-{cycle}.pt", 0, 0
     described = json.dumps(dataclasses.asdict(recipe))
     if checkpoint.is_file():
         state = torch.load(checkpoint, weights_only=True)
@@ -470,12 +512,13 @@ def train(cells: Cells, which: str, recipe: Recipe, folder: Path, tell: Tell) ->
         torch.save(state, checkpoint.with_suffix(".part"))
         checkpoint.with_suffix(".part").replace(checkpoint)
         took = time.perf_counter() - began
-        tell(f"{which} {epoch + 1}: loss {sum_loss / seen:.4f}, accuracy {right / seen:.4f}, {took:.1f} s")
+        figures = f"loss {sum_loss / seen:.4f}, accuracy {right / seen:.4f}, {took:.1f} s"
+        tell(f"{which}, cycle {cycle}, epoch {epoch + 1}: {figures}")
     network.load_state_dict(averaged)
     return network.eval()
 
 
-def fit(data: Path, folder: Path, tell: Tell | None = None, recipes: dict[str, Recipe] = RECIPES) -> None:
+def fit(data: Path, folder: Path, tell: Tell | None = None, recipes: Recipes = RECIPES) -> None:
     """Gather the cells and train both networks; what the run's folder already holds is kept.
 
     Parameters
@@ -491,11 +534,15 @@ def fit(data: Path, folder: Path, tell: Tell | None = None, recipes: dict[str, R
     """
     tell = tell or log.info
     cells = cells_of(data, folder, tell)
-    for which, recipe in recipes.items():
+    for which, cycles in recipes.items():
         done = folder / f"{which}.safetensors"
-        if not done.is_file():
-            network = train(cells, which, recipe, folder, tell)
-            save_file({key: value.contiguous() for key, value in network.state_dict().items()}, done)
+        if done.is_file():
+            continue
+        weights: dict[str, Tensor] | None = None
+        for number, recipe in enumerate(cycles, start=1):
+            network = train(cells, which, recipe, folder, tell, cycle=number, initial=weights)
+            weights = {key: value.contiguous() for key, value in network.state_dict().items()}
+        save_file(weights or {}, done)
 
 
 def cells_of(data: Path, folder: Path, tell: Tell) -> Cells:
@@ -514,9 +561,7 @@ def cells_of(data: Path, folder: Path, tell: Tell) -> Cells:
 # ---- figures ------------------------------------------------------------------------------------------------------
 
 
-def finish(
-    data: Path, folder: Path, weights: Path, tell: Tell | None = None, recipes: dict[str, Recipe] = RECIPES
-) -> CellCard:
+def finish(data: Path, folder: Path, weights: Path, tell: Tell | None = None, recipes: Recipes = RECIPES) -> CellCard:
     """Measure a run's networks and write weights and card.
 
     Parameters
@@ -541,8 +586,8 @@ def finish(
     cells = cells_of(data, folder, tell)
     networks: dict[str, CellNetwork] = {}
     arguments: dict[str, dict[str, Any]] = {}
-    for which, recipe in recipes.items():
-        arguments[which] = {"classes": len(KINDS) if which == "types" else 2, "widths": list(recipe.widths)}
+    for which, cycles in recipes.items():
+        arguments[which] = {"classes": len(KINDS) if which == "types" else 2, "widths": list(cycles[-1].widths)}
         network = CellNetwork(**arguments[which])
         # Rounded as they are shipped, so that the figures are those of the weights on disk.
         state = load_file(folder / f"{which}.safetensors")
@@ -579,7 +624,7 @@ def finish(
                 "cells": {name: int((cells.of(name) & ~held).sum()) for name in SOURCES},
                 "never trained on": "ALL-IDB1, ALL-IDB2, and the held-out fifth of every source",
             },
-            "recipes": {which: dataclasses.asdict(recipe) for which, recipe in recipes.items()},
+            "recipes": {which: [dataclasses.asdict(recipe) for recipe in cycles] for which, cycles in recipes.items()},
             "versions": {"leuk": __version__, "torch": torch.__version__, "python": platform.python_version()},
         },
         metrics=figures,

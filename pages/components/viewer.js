@@ -688,7 +688,7 @@ class Viewer {
     const box = this.$(".differential");
     box.hidden = !this.typed;
     if (!this.typed) return;
-    const count = countTypes(this.cells.map((cell) => cell.type));
+    const count = countTypes(this.cells.map((cell) => cell.type).filter(Boolean));
     const rows = Object.entries(count.types).sort((a, b) => b[1].count - a[1].count);
     const table = element("div", { class: "shares", role: "list" });
     for (const [key, { count: n, share, low, high }] of rows) {
@@ -803,7 +803,6 @@ class Viewer {
     else this.review.types[label] = key;
     this.cells[label - 1].type = key ?? suggested;
     this.typed = this.cells.some((cell) => cell.type);
-    if (this.typed) for (const cell of this.cells) cell.type ??= "unidentified";
     this.revised();
   }
 

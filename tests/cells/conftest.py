@@ -16,7 +16,7 @@ def cell_weights(tmp_path_factory):
     }
     networks = {which: CellNetwork(**given) for which, given in arguments.items()}
     for network in networks.values():
-        network.head.weight.data *= 20  # sure of itself, so that types differ
+        network.head[2].weight.data *= 60  # sure of itself, so that types differ
     folder = tmp_path_factory.mktemp("cell-weights")
     card = CellCard(
         name="cells",

@@ -11,8 +11,8 @@ from leuk.errors import DataError
 from leuk.training import cells as training
 
 TINY = {
-    which: replace(recipe, epochs=1, steps=1, batch=8, widths=(8, 8, 16, 16))
-    for which, recipe in training.RECIPES.items()
+    which: tuple(replace(recipe, epochs=1, steps=1, batch=8, widths=(8, 8, 16, 16)) for recipe in cycles)
+    for which, cycles in training.RECIPES.items()
 }
 
 
@@ -57,7 +57,7 @@ def test_from_pictures_to_weights_and_a_card_with_figures(data, tmp_path, monkey
 
 def test_a_stopped_run_goes_on_and_ends_as_one_that_was_not_stopped(data, tmp_path):
     cells = training.cells_of(data, tmp_path / "run", str)
-    recipe = replace(TINY["blasts"], epochs=2)
+    recipe = replace(TINY["blasts"][0], epochs=2)
 
     def stop(line):
         raise KeyboardInterrupt
@@ -83,7 +83,7 @@ def test_a_changed_crop_shows_nothing_beyond_the_cell(which):
     mask = (x**2 + y**2 < 15**2).astype(np.uint8)
     image = np.full((64, 64, 3), (200, 120, 130), np.uint8)  # all around lies what must not be seen
     image[mask > 0] = (110, 60, 150)
-    recipe = replace(training.RECIPES[which], grey=0.5)
+    recipe = replace(training.RECIPES[which][-1], grey=0.5, tone=0.5)
     for seed in range(20):
         density = training.change(image, mask, np.full(3, 240, np.float32), recipe, np.random.default_rng(seed))
         assert density.shape == (3, 64, 64)
