@@ -17,9 +17,10 @@ import numpy as np
 
 from leuk.data.taleqani import CLASSES, Fields
 from leuk.models.cards import weights_folder
-from leuk.training.evaluate import erased
+from leuk.training.evaluate import PLAIN, erased
+from leuk.training.metrics import share
 from leuk.training.predictions import Predictions, random_folds
-from leuk.training.results import figures_of
+from leuk.training.results import figures_of, groups_of
 
 log = logging.getLogger(__name__)
 
@@ -65,46 +66,71 @@ CONTROLS: Mapping[str, Control] = MappingProxyType(
 """Controls by name."""
 
 
-def describe(fields: Fields, tell: Callable[[str], None] | None = None) -> dict[str, np.ndarray]:
-    """Return each control's features of all fields, float32 (N, D)."""
-    from leuk.data.shortcuts import features_of
+SWAP, GREY = "stain swap", "grey"
 
-    found: dict[str, list[np.ndarray]] = {name: [] for name in CONTROLS}
+
+def describe(
+    fields: Fields, tell: Callable[[str], None] | None = None, seed: int = 7
+) -> dict[str, dict[str, np.ndarray]]:
+    """Return each control's features of all fields, float32 (N, D), by control and condition.
+
+    Conditions are "as photographed", "stain swap" (recoloured like a field of another class) and "grey".
+    """
+    from leuk.data.shortcuts import features_of
+    from leuk.training.augment import lab_statistics
+    from leuk.training.stress import STRESSES, swap_stain
+
+    rng = np.random.default_rng(seed)
+    pool = np.stack([lab_statistics(pixels) for pixels in fields.pixels])
+    found: dict[str, dict[str, list[np.ndarray]]] = {
+        name: {condition: [] for condition in (PLAIN, SWAP, GREY)} for name in CONTROLS
+    }
     for index, pixels in enumerate(fields.pixels):
-        seen = {False: features_of(pixels), True: features_of(erased(pixels, index))}
-        for name, control in CONTROLS.items():
-            found[name].append(np.concatenate([seen[control.painted][key].ravel() for key in control.features]))
+        for painted, field in ((False, pixels), (True, erased(pixels, index))):
+            swapped = swap_stain(field, fields.labels[index], fields.labels, pool, rng)
+            for condition, shown in ((PLAIN, field), (SWAP, swapped), (GREY, STRESSES[GREY](field, rng))):
+                seen = features_of(shown)
+                for name, control in CONTROLS.items():
+                    if control.painted == painted:
+                        row = np.concatenate([seen[key].ravel() for key in control.features])
+                        found[name][condition].append(row)
         if tell is not None and (index + 1) % 500 == 0:
             tell(f"{index + 1} of {len(fields)} fields described")
-    return {name: np.stack(rows).astype(np.float32) for name, rows in found.items()}
+    return {
+        name: {condition: np.stack(rows).astype(np.float32) for condition, rows in conditions.items()}
+        for name, conditions in found.items()
+    }
 
 
-def predict_controls(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Return out-of-fold probabilities of a random forest.
+def predict_controls(
+    features: Mapping[str, np.ndarray], labels: np.ndarray, folds: np.ndarray, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Return out-of-fold probabilities of a random forest that is trained on fields as photographed.
 
     Parameters
     ----------
-    features : numpy.ndarray
-        (N, D).
+    features : mapping
+        By condition, (N, D); "as photographed" among them.
     labels, folds : numpy.ndarray
         int, (N,).
     seed : int
 
     Returns
     -------
-    numpy.ndarray
-        float64, (N, C), C = classes that occur; never quite 0 or 1, so that they can be scaled.
+    dict of str to numpy.ndarray
+        By condition, float64 (N, C), C = classes that occur; never quite 0 or 1, so that they can be scaled.
     """
     from sklearn.ensemble import RandomForestClassifier
 
-    trees, count = TREES, int(labels.max()) + 1
-    probabilities = np.zeros((len(labels), count))
+    count = int(labels.max()) + 1
+    found = {condition: np.zeros((len(labels), count)) for condition in features}
     for fold in np.unique(folds):
         held = folds == fold
-        forest = RandomForestClassifier(trees, random_state=seed, n_jobs=2).fit(features[~held], labels[~held])
-        probabilities[np.ix_(held, forest.classes_)] = forest.predict_proba(features[held])
+        forest = RandomForestClassifier(TREES, random_state=seed, n_jobs=2).fit(features[PLAIN][~held], labels[~held])
+        for condition, rows in features.items():
+            found[condition][np.ix_(held, forest.classes_)] = forest.predict_proba(rows[held])
     # A forest says 0 where no tree of hundreds disagrees: one tree more is counted for each class.
-    return (probabilities * trees + 1) / (trees + count)
+    return {condition: (p * TREES + 1) / (TREES + count) for condition, p in found.items()}
 
 
 def measure_controls(
@@ -132,10 +158,17 @@ def measure_controls(
     for name, control in CONTROLS.items():
         measured = {}
         for partition, folds in partitions.items():
-            p = predict_controls(features[name], fields.labels, folds)
-            predictions = Predictions(name, partition, fields.files, fields.labels, folds, CLASSES, p)
-            measured[partition] = figures_of(predictions)
-            tell(f"{control.title}, {partition}: accuracy {measured[partition]['accuracy']['value']:.4f}")
+            said = predict_controls(features[name], fields.labels, folds)
+            predictions = Predictions(name, partition, fields.files, fields.labels, folds, CLASSES, said[PLAIN])
+            groups = groups_of(fields.files)
+            right = {condition: share(p.argmax(1) == fields.labels, groups) for condition, p in said.items()}
+            measured[partition] = {
+                "figures": figures_of(predictions),
+                "stain_swap": right[SWAP],
+                "stress": {GREY: right[GREY]},
+            }
+            told_rights = ", ".join(f"{condition} {one['value']:.4f}" for condition, one in right.items())
+            tell(f"{control.title}, {partition}: {told_rights}")
         told.append(
             {
                 "name": name,

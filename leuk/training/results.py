@@ -315,7 +315,7 @@ def controls() -> list[Row]:
             classes=tuple(one["classes"]),
             weights=None,
             card=None,
-            results={partition: {"figures": figures} for partition, figures in one["partitions"].items()},
+            results=one["partitions"],
         )
         for one in content.get("controls", [])
     ]

@@ -118,7 +118,7 @@ def test_the_headline_holds_a_control_against_the_claims():
     text = models.headline(ROWS)
     assert "Colour histogram" in text
     assert "**0.991**" in text
-    assert "2 of 2 published accuracies" in text
+    assert "claim 0.770 to 0.990" in text
     assert "not been measured" in models.headline(ROWS[:1])
 
 

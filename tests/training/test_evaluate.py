@@ -134,7 +134,10 @@ def test_controls_tell_classes_by_colour_and_not_by_chance(tmp_path: Path, monke
     rows = {row.name: row for row in results.controls()}
     assert set(rows) == set(controls.CONTROLS)
     assert rows["control_medians"].figure("accuracy", "random")["value"] == 1
-    p = controls.predict_controls(rng.normal(size=(40, 3)), labels, np.arange(40) % 5)
+    assert rows["control_medians"].figure("stain_swap", "random")["value"] < 0.3
+    p = controls.predict_controls({"as photographed": rng.normal(size=(40, 3))}, labels, np.arange(40) % 5)[
+        "as photographed"
+    ]
     assert (p.argmax(1) == labels).mean() < 0.6
     np.testing.assert_allclose(p.sum(1), 1)
     assert p.min() > 0
