@@ -16,13 +16,16 @@ LOOK = 32
 ALIKE = 0.4
 """Correlation of those from which a pair is looked at again."""
 SAME = 0.58
-"""Correlation of detail, laid over one another, from which a pair shows the same field.
+"""Correlation of detail, laid over one another, from which a pair may show the same field.
 
-On the public set listed pairs have 0.60 and more, fields of the same slide 0.14 and less; different single cells, all
-centred, reach 0.53."""
+On the public set listed pairs have 0.6 and more, fields of the same slide 0.15 and less."""
+EVERYWHERE = 0.35
+"""Correlation that two thirds of the parts of a pair must have on their own.
+
+Different cells that sit alike in their crops reach 0.7 as a whole, but agree in one place only."""
 PARTNERS = 8
 """Most pairs looked at again for each image."""
-FARTHEST = 24
+FARTHEST = 10
 """Pixels of a frame by which a copy may be shifted."""
 
 
@@ -78,8 +81,8 @@ def find_duplicates(
 
     Exact duplicates have the same decoded pixels. For near ones every image is reduced to 32 × 32 points and
     correlated with every other; pairs that are alike are laid over one another by phase correlation, and count if
-    their fine detail agrees. So a copy that was saved again, brightened, or shifted by a tenth of the frame is found,
-    and two cells that merely sit alike in their crops are not.
+    their fine detail agrees in most parts of the frame. So a copy that was saved again, brightened, or shifted by a
+    tenth of the frame is found, and two cells that merely sit alike in their crops are not.
 
     Parameters
     ----------
@@ -115,10 +118,14 @@ def find_duplicates(
     keys = tuple(measures.pixels_sha256[row] for row in single)
 
     def make() -> dict[str, np.ndarray]:
-        pairs, strength = _near(frames(dataset, single, progress), turned, progress)
+        pictures = frames(dataset, single, (lambda share, text: progress(0.6 * share, text)) if progress else None)
+        comparing = (lambda share, text: progress(0.6 + 0.4 * share, text)) if progress else None
+        pairs, strength = _near(pictures, turned, comparing)
         return {"pairs": pairs, "strength": strength}
 
-    results = recalled(fingerprint("duplicates", keys, turned, LOOK, ALIKE, SAME, PARTNERS), make, keep)
+    results = recalled(
+        fingerprint("duplicates", keys, turned, LOOK, ALIKE, SAME, EVERYWHERE, PARTNERS, FARTHEST), make, keep
+    )
     near = np.sort(single[results["pairs"].reshape(-1, 2)], axis=1)
     group_of, weakest = _groups(len(dataset), exact, near, results["strength"])
     folds = dataset.fold if fold is None else fold
@@ -199,7 +206,7 @@ def _detail(picture: np.ndarray) -> np.ndarray:
 
 
 def _agreement(first: np.ndarray, second: np.ndarray, window: np.ndarray) -> float:
-    """Lay two grey pictures over one another and return the correlation of their detail where they overlap."""
+    """Return the correlation of detail of two grey pictures laid over one another; -1 unless they agree all over."""
     a, b = _detail(first), _detail(second)
     (shift_x, shift_y), _ = cv2.phaseCorrelate(a, b, window)
     best = -1.0
@@ -208,12 +215,30 @@ def _agreement(first: np.ndarray, second: np.ndarray, window: np.ndarray) -> flo
         if max(abs(x), abs(y)) > FARTHEST:
             continue
         height, width = a.shape
-        left = a[max(0, -y) : height - max(0, y), max(0, -x) : width - max(0, x)].ravel()
-        right = b[max(0, y) : height - max(0, -y), max(0, x) : width - max(0, -x)].ravel()
-        spread = float(left.std() * right.std())
-        if spread > 1e-6:
-            best = max(best, float(((left - left.mean()) * (right - right.mean())).mean() / spread))
+        left = a[max(0, -y) : height - max(0, y), max(0, -x) : width - max(0, x)]
+        right = b[max(0, y) : height - max(0, -y), max(0, x) : width - max(0, -x)]
+        whole = _correlation(left, right)
+        if whole > best and whole >= SAME and _everywhere(left, right):
+            best = whole
     return best
+
+
+def _correlation(left: np.ndarray, right: np.ndarray) -> float:
+    spread = float(left.std() * right.std())
+    return float(((left - left.mean()) * (right - right.mean())).mean()) / spread if spread > 1e-6 else 0.0
+
+
+def _everywhere(left: np.ndarray, right: np.ndarray) -> bool:
+    """Tell whether two pictures agree in most of nine parts, those without detail in either left out."""
+    least = 0.35 * max(float(left.std()), float(right.std()))
+    parts = [
+        _correlation(one, other)
+        for row, other_row in zip(np.array_split(left, 3), np.array_split(right, 3), strict=True)
+        for one, other in zip(np.array_split(row, 3, 1), np.array_split(other_row, 3, 1), strict=True)
+        if max(float(one.std()), float(other.std())) >= least
+    ]
+    ordered = np.sort(parts)
+    return bool(ordered[len(ordered) // 3] >= EVERYWHERE and np.median(ordered) >= 0.5)
 
 
 def _groups(

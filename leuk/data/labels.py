@@ -32,6 +32,8 @@ class LabelErrors:
         confident; nan for a class without images.
     quality : numpy.ndarray
         float64, (N,): p(label) of every row, its self-confidence; nan where there is no prediction.
+    ranking : numpy.ndarray
+        int64: every row that has a prediction, by rising margin of p(label) over the likeliest other class.
     """
 
     rows: np.ndarray
@@ -40,6 +42,7 @@ class LabelErrors:
     joint: np.ndarray
     thresholds: np.ndarray
     quality: np.ndarray
+    ranking: np.ndarray
 
 
 def find_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> LabelErrors:
@@ -57,6 +60,9 @@ def find_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> LabelErr
     given, p = labels[usable], probabilities[usable]
     quality = np.full(len(labels), np.nan)
     quality[usable] = p[np.arange(len(usable)), given]
+    others = p.copy()
+    others[np.arange(len(usable)), given] = -1.0
+    gap = p[np.arange(len(usable)), given] - others.max(1, initial=-1.0)
     # A class without images has no mean: nothing can be confidently of it.
     thresholds = np.array(
         [p[given == label, label].mean() if (given == label).any() else np.inf for label in range(count)]
@@ -80,4 +86,5 @@ def find_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> LabelErr
         joint=joint,
         thresholds=np.where(np.isfinite(thresholds), thresholds, np.nan),
         quality=quality,
+        ranking=usable[np.argsort(gap, kind="stable")],
     )

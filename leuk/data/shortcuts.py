@@ -25,8 +25,12 @@ LONGEST = 512
 """Longer side in pixels to which images are reduced before they are described."""
 GRID = 8
 """Regions along each side of the frame in the search for content fixed to a place."""
-MOST_FRAMES = 2000
-"""Images that the search looks at; a larger set is drawn from, evenly by class."""
+MOST_FRAMES = 4000
+"""Images that the search looks at; a larger set is drawn from at random."""
+MOST_SCORED = 2000
+"""Of these, images on which regions are judged."""
+TREES, SEARCH_TREES = 100, 20
+"""Trees of the forests that judge descriptions, and regions."""
 
 TITLES = {
     "histogram": (
@@ -137,7 +141,8 @@ def _background(pixels: np.ndarray) -> np.ndarray:
     green = pixels[:, :, 1]
     mask = green >= _middle(green)
     # A burnt-in label is white and brighter than any background.
-    inside = mask & (pixels.min(axis=2) < 254)
+    least = cv2.min(cv2.min(pixels[:, :, 0], pixels[:, :, 2]), green)
+    inside = mask & (least < 254)
     return inside if inside.mean() > 0.05 else mask
 
 
@@ -248,7 +253,7 @@ def shortcut_accuracy(
         held, rest = folds == fold, (folds >= 0) & (folds != fold)
         if not rest.any():
             continue
-        forest = RandomForestClassifier(100, random_state=seed, n_jobs=min(4, os.cpu_count() or 1))
+        forest = RandomForestClassifier(TREES, random_state=seed, n_jobs=min(4, os.cpu_count() or 1))
         predicted[held] = forest.fit(features[rest], labels[rest]).predict(features[held])
     judged = predicted >= 0
     return (float((predicted == labels)[judged].mean()) if judged.any() else float("nan")), predicted
@@ -300,7 +305,7 @@ def find_shortcuts(
             grouped = random if grouped_folds is None else shortcut_accuracy(features, labels, grouped_folds)[1]
             return {"random": random, "grouped": grouped}
 
-        key = fingerprint("shortcut", name, features, labels, -1 if grouped_folds is None else grouped_folds)
+        key = fingerprint("shortcut", name, TREES, features, labels, -1 if grouped_folds is None else grouped_folds)
         results = recalled(key, make, keep)
         right, judged = results["random"] == labels, results["grouped"] >= 0
         predicted = np.full(len(dataset), -1, np.int64)
@@ -355,12 +360,14 @@ def find_fixed_content(
     labels = dataset.labels[rows]
     keys = tuple(measures.pixels_sha256[row] for row in rows)
     results = recalled(
-        fingerprint("fixed content", keys, labels), lambda: _search(dataset, rows, labels, progress), keep
+        fingerprint("fixed content", keys, labels, MOST_FRAMES, MOST_SCORED, SEARCH_TREES),
+        lambda: _search(dataset, rows, labels, progress),
+        keep,
     )
     if progress:
         progress(1.0, "the frame searched")
     scores, found = results["scores"], []
-    for number in range(int(results["count"])):
+    for number in range(int(results["count"][0])):
         mask = results[f"mask{number}"]
         styles = np.full(len(dataset), -1, np.int64)
         styles[rows] = results[f"styles{number}"]
@@ -390,27 +397,32 @@ def _search(dataset: DataSet, rows: np.ndarray, labels: np.ndarray, progress: Pr
 
     pictures = frames(dataset, rows, (lambda share, text: progress(0.3 * share, text)) if progress else None)
     step = pictures.shape[1] // GRID
-    spread = pictures.reshape(len(rows), -1).std(1) + 1.0
-    folds = stratified(labels, 3)
+    # Each channel's contrast of its own: what they have to each other is stain.
+    spread = np.stack([picture.reshape(-1, 3).std(0) for picture in pictures]) + 1.0
+    chosen = np.arange(len(rows))
+    if len(rows) > MOST_SCORED:
+        chosen = np.random.default_rng(0).permutation(len(rows))[:MOST_SCORED]
+    truth = labels[chosen]
+    folds = stratified(truth, 3)
 
-    def patches(mask: np.ndarray) -> np.ndarray:
+    def patches(mask: np.ndarray, which: np.ndarray) -> np.ndarray:
         ys, xs = np.nonzero(mask)
-        part = pictures[:, ys.min() * step : (ys.max() + 1) * step, xs.min() * step : (xs.max() + 1) * step]
+        part = pictures[which, ys.min() * step : (ys.max() + 1) * step, xs.min() * step : (xs.max() + 1) * step]
         part = part.astype(np.float32)
         part -= part.mean((1, 2), keepdims=True)
-        part /= spread[:, None, None, None]
+        part /= spread[which, None, None, :]
         height, width = part.shape[1] // 2, part.shape[2] // 2
-        return part.reshape(len(rows), height, 2, width, 2, 3).mean((2, 4)).reshape(len(rows), -1)
+        return part.reshape(len(which), height, 2, width, 2, 3).mean((2, 4)).reshape(len(which), -1)
 
     def score(place: int) -> float:
         mask = np.zeros((GRID, GRID), bool)
         mask[divmod(place, GRID)] = True
-        features, right = patches(mask), 0
+        features, right = patches(mask, chosen), 0
         for fold in range(3):
             held = folds == fold
-            trees = ExtraTreesClassifier(30, min_samples_leaf=2, random_state=0)
-            right += int((trees.fit(features[~held], labels[~held]).predict(features[held]) == labels[held]).sum())
-        return right / len(rows)
+            trees = ExtraTreesClassifier(SEARCH_TREES, min_samples_leaf=2, random_state=0)
+            right += int((trees.fit(features[~held], truth[~held]).predict(features[held]) == truth[held]).sum())
+        return right / len(truth)
 
     flat = np.zeros(GRID * GRID)
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -426,7 +438,7 @@ def _search(dataset: DataSet, rows: np.ndarray, labels: np.ndarray, progress: Pr
     middle = float(np.median(scores))
     usual = 1.4826 * float(np.median(np.abs(scores - middle)))
     # Few images make scores jump: the spread that chance alone gives is the least to reckon with.
-    usual = max(usual, 0.5 * float(np.sqrt(middle * (1 - middle) / len(rows))))
+    usual = max(usual, 0.5 * float(np.sqrt(middle * (1 - middle) / len(truth))))
     outstanding = scores > middle + max(0.08, 8 * usual)
     # With so much of the frame outstanding there is nothing left to hold it against.
     if outstanding.mean() > 0.3:
@@ -435,13 +447,13 @@ def _search(dataset: DataSet, rows: np.ndarray, labels: np.ndarray, progress: Pr
     result: dict[str, np.ndarray] = {
         "scores": scores,
         "ordinary": (~outstanding).astype(np.uint8),
-        "count": np.array(count),
+        "count": np.array([count]),
     }
     for number in range(count):
         mask = places == number + 1
         best = mask & (scores >= scores[mask].max())
         result[f"mask{number}"] = mask.astype(np.uint8)
-        result[f"styles{number}"] = _styles(patches(best), labels)
+        result[f"styles{number}"] = _styles(patches(best, np.arange(len(rows))), labels)
     return result
 
 

@@ -1,0 +1,386 @@
+"""Planted duplicates, shortcuts and broken files are found, and a clean set is left in peace."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from leuk.cli import main
+from leuk.data.audit import audit, capture_order, score_without_duplicates
+from leuk.data.audit_page import render
+from leuk.data.datasets import DataSet, load_dataset
+from leuk.data.duplicates import find_duplicates
+from leuk.data.inspection import Table
+from leuk.data.labels import find_label_errors
+from leuk.data.maps import image_features, layout
+from leuk.data.measures import cache_folder, measure, thumbnail
+from leuk.data.mistakes import align
+from leuk.data.shortcuts import cramers_v, find_fixed_content, find_shortcuts
+from leuk.errors import Cancelled, DataError, OptionError
+from tests.data.fields import draw, folder, write
+
+
+@pytest.fixture(autouse=True)
+def _small_and_apart(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "data_dir" in request.fixturenames:  # real images are many: what was measured before is taken
+        return
+    monkeypatch.setattr("leuk.data.shortcuts.TREES", 30)
+    monkeypatch.setattr("leuk.data.shortcuts.SEARCH_TREES", 10)
+    monkeypatch.setenv("LEUK_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def no_forests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests on something else: the forests take most of an audit's time."""
+    monkeypatch.setattr("leuk.data.audit.find_shortcuts", lambda *_, **__: ())
+    monkeypatch.setattr("leuk.data.audit.find_fixed_content", lambda *_, **__: ())
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folder(tmp_path_factory.mktemp("clean"), each=60)
+
+
+def _table(data: DataSet, p: np.ndarray, folds: np.ndarray | None = None) -> Table:
+    where = np.full(len(data), -1) if folds is None else folds
+    return Table("net", "random", data.files, data.classes, where, p)
+
+
+def test_clean_data_raises_no_alarm(clean: Path) -> None:
+    found = audit(load_dataset(clean))
+    assert [one.key for one in found.findings] == []
+    assert len(found.shortcuts) == 5 and not any(one.telling for one in found.shortcuts)
+    assert found.duplicates is not None and found.duplicates.groups == ()
+    assert found.fixed == ()
+
+
+def test_measures_are_kept_and_made_anew_when_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folder(tmp_path / "set", each=4)
+    monkeypatch.setenv("LEUK_CACHE", str(tmp_path / "cache"))
+    data = load_dataset(root)
+    first = measure(data)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("leuk.data.measures.measure_pixels", refuse)
+        again = measure(data)
+    for name, values in first.values.items():
+        assert np.array_equal(values, again.values[name]), name
+    assert all(np.array_equal(first.features[name], again.features[name]) for name in first.features)
+    assert again.sha256 == first.sha256 and again.pixels_sha256 == first.pixels_sha256
+    write(root / data.files[0], np.full((50, 40, 3), 200, np.uint8))
+    changed = measure(data)
+    assert changed.values["width"][0] == 40 and changed.values["width"][1] == 96
+    assert changed.values["cells"][0] == 0 and first.values["cells"].max() >= 2
+    kept = (cache_folder() / "measures.sqlite").read_bytes()
+    assert b"benign-000" not in kept, "names of files may name patients"
+    assert sorted(path.name for path in root.rglob("*") if path.is_file()) == sorted(
+        name.rpartition("/")[2] for name in data.files
+    ), "nothing is written to the data folder"
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folder(tmp_path / "set", each=2)
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("LEUK_CACHE", str(tmp_path / "file" / "cache"))
+    assert measure(load_dataset(root)).readable.all()
+    monkeypatch.setenv("LEUK_CACHE", str(tmp_path))
+    (tmp_path / "measures.sqlite").write_bytes(b"no database" * 100)
+    assert measure(load_dataset(root)).readable.all()
+
+
+def test_planted_duplicates_are_all_found(tmp_path: Path, no_forests: None) -> None:
+    root = folder(tmp_path, each=40)
+    rng = np.random.default_rng(9)
+    exact, near = [], []
+    for number in range(6):
+        source = root / f"benign/benign-{number:03d}.png"
+        (root / f"benign/copy-{number}.png").write_bytes(source.read_bytes())
+        exact.append({source.name, f"copy-{number}.png"})
+    for number in range(10, 20):
+        source = root / f"malignant/malignant-{number:03d}.png"
+        pixels = cv2.imread(str(source))[:, :, ::-1].copy()
+        kind = number % 4
+        if kind == 0:  # saved again
+            data = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
+            (root / f"malignant/near-{number}.jpg").write_bytes(data.tobytes())
+            near.append({source.name, f"near-{number}.jpg"})
+            continue
+        if kind == 1:  # brighter, with noise
+            pixels = np.clip(pixels * 1.08 + rng.normal(0, 2, pixels.shape), 0, 255).astype(np.uint8)
+        elif kind == 2:  # shifted
+            pixels = np.roll(pixels, (3, -2), (0, 1))
+        else:  # smaller
+            pixels = cv2.resize(pixels, (64, 64), interpolation=cv2.INTER_AREA)
+        write(root / f"malignant/near-{number}.png", pixels)
+        near.append({source.name, f"near-{number}.png"})
+    write(root / "malignant/same-field.png", cv2.imread(str(root / "benign/benign-030.png"))[:, :, ::-1])
+    data = load_dataset(root)
+    data = DataSet(data.name, data.files, data.classes, data.labels, data.root, fold=np.arange(len(data)) % 5)
+    found = audit(data)
+    assert found.duplicates is not None
+    groups = [{data.files[row].rpartition("/")[2] for row in one.rows} for one in found.duplicates.groups]
+    assert sorted(map(sorted, groups)) == sorted(map(sorted, [*exact, *near, {"benign-030.png", "same-field.png"}]))
+    assert found.duplicates.groups[0].crosses[0] == "class", "what crosses a class leads"
+    assert len(found.duplicates.exact_pairs) == 7 and len(found.duplicates.near_pairs) == 10
+    keys = [one.key for one in found.findings]
+    assert keys[0] == "duplicates.cross_class" and "duplicates.cross_fold" in keys
+
+
+def test_turned_copies_on_demand(tmp_path: Path) -> None:
+    root = folder(tmp_path, each=6)
+    pixels = cv2.imread(str(root / "benign/benign-002.png"))[:, :, ::-1]
+    write(root / "benign/turned.png", np.rot90(pixels[:, ::-1], 3))
+    data = load_dataset(root)
+    measures = measure(data)
+    assert find_duplicates(data, measures).groups == ()
+    (group,) = find_duplicates(data, measures, turned=True).groups
+    assert {data.files[row] for row in group.rows} == {"benign/benign-002.png", "benign/turned.png"}
+
+
+def test_a_planted_colour_is_reported(tmp_path: Path) -> None:
+    root = folder(tmp_path, each=40)
+    for path in sorted((root / "malignant").glob("*.png")):
+        pixels = cv2.imread(str(path))[:, :, ::-1].astype(float)
+        write(path, np.clip(pixels * [1.0, 0.85, 1.0], 0, 255).astype(np.uint8))
+    data = load_dataset(root)
+    found = audit(data)
+    severe = {one.key for one in found.findings if one.severity == "serious"}
+    assert "shortcut.medians" in severe and "shortcut.background" in severe
+    assert found.fixed == (), "a colour is everywhere, not at a place"
+
+
+def test_a_planted_bar_is_found_where_it_is(tmp_path: Path) -> None:
+    root = folder(tmp_path, each=50)
+    for number, path in enumerate(sorted(root.rglob("*.png"))):
+        pixels = cv2.imread(str(path))[:, :, ::-1].copy()
+        long = (path.parent.name == "benign") == (number % 10 > 0)
+        pixels[4:8, 3 : 22 if long else 9] = (20, 20, 20)
+        write(path, pixels)
+    data = load_dataset(root)
+    (content,) = find_fixed_content(data, measure(data))
+    assert content.place == "top left" and content.box[0] == 0 and content.box[3] <= 0.25
+    assert content.accuracy > 0.8 > content.elsewhere[1]
+    assert content.association > 0.6 and content.counts.sum() == len(data)
+    assert np.bincount(content.styles).tolist() == content.counts.sum(1).tolist()
+
+
+def test_what_is_broken_is_a_row_and_the_rest_goes_on(tmp_path: Path, no_forests: None) -> None:
+    root = folder(tmp_path, each=12)
+    (root / "benign/benign-001.png").write_bytes(b"")
+    (root / "benign/benign-002.png").write_bytes(b"<html>")
+    whole = (root / "benign/benign-003.png").read_bytes()
+    (root / "benign/benign-003.png").write_bytes(whole[: len(whole) // 2])
+    data = load_dataset(root)
+    (root / "malignant/malignant-004.png").unlink()
+    found = audit(data)
+    assert found.measures is not None
+    assert [data.files[row].rpartition("/")[2] for row in found.measures.problems] == [
+        "benign-001.png",
+        "benign-002.png",
+        "benign-003.png",
+        "malignant-004.png",
+    ]
+    assert found.measures.readable.sum() == 20
+    (finding,) = (one for one in found.findings if one.key == "files.unreadable")
+    assert finding.rows == tuple(found.measures.problems) and finding.severity == "warning"
+    assert thumbnail(data, 1) is None and thumbnail(data, 0) is not None
+    assert np.isnan(found.measures.values["brightness"][1])
+    assert "can&#x27;t be read" in render(found) or "can't be read" in render(found)
+
+
+def test_thumbnails_are_small_and_made_once(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = load_dataset(clean)
+    jpeg = thumbnail(data, 3, side=48)
+    assert jpeg is not None and cv2.imdecode(np.frombuffer(jpeg, np.uint8), 1).shape == (48, 48, 3)
+    monkeypatch.setattr("leuk.data.measures.read_image", None)
+    assert thumbnail(data, 3, side=48) == jpeg
+
+
+def test_work_can_be_stopped(clean: Path) -> None:
+    def stop(share: float, text: str) -> None:
+        if share > 0.02:
+            raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled):
+        audit(load_dataset(clean), progress=stop, keep=False)
+
+
+def test_progress_never_goes_back(tmp_path: Path) -> None:
+    shares: list[float] = []
+    data = load_dataset(folder(tmp_path, each=20))
+    audit(data, progress=lambda share, text: shares.append(share), keep=False)
+    assert shares == sorted(shares) and shares[-1] == 1 and len(shares) > 20
+
+
+def test_predictions_make_findings(clean: Path) -> None:
+    data = load_dataset(clean)
+    p = np.full((len(data), 2), 0.05)
+    p[np.arange(len(data)), data.labels] = 0.95
+    benign = np.flatnonzero(data.labels == 0)[:9]
+    p[benign] = np.linspace(0.1, 0.4, 9)[:, None] * [1, 0] + np.linspace(0.9, 0.6, 9)[:, None] * [0, 1]
+    found = audit(data, _table(data, p))
+    (alarms,) = (one for one in found.findings if one.key == "errors.false_alarms")
+    assert alarms.rows == tuple(benign) and alarms.severity == "serious"
+    assert alarms.title == "9 of 60 benign images are called malignant"
+    assert found.labels is not None and set(found.labels.rows) <= set(benign)
+    assert found.confusion is not None and found.confusion.tolist() == [[51, 9], [0, 60]]
+    assert found.without_duplicates == (pytest.approx(111 / 120), pytest.approx(111 / 120))
+
+
+def test_a_score_that_colour_alone_reaches_is_named(tmp_path: Path) -> None:
+    root = folder(tmp_path, each=30)
+    for path in sorted((root / "malignant").glob("*.png")):
+        write(path, (cv2.imread(str(path))[:, :, ::-1] * [1.0, 0.8, 1.0]).astype(np.uint8))
+    data = load_dataset(root)
+    p = np.full((len(data), 2), 0.1)
+    p[np.arange(len(data)), data.labels] = 0.9
+    p[::7] = p[::7, ::-1]
+    keys = [one.key for one in audit(data, _table(data, p)).findings]
+    assert "shortcut.no_better" in keys
+
+
+def test_statistics_stand_without_images() -> None:
+    data = DataSet("names", tuple(f"x-{i}.jpg" for i in range(40)), ("benign", "pro_b"), np.arange(40) % 2)
+    p = np.full((40, 2), 0.5)
+    p[np.arange(40), data.labels] = 0.6
+    found = audit(data, _table(data, p))
+    assert [one.key for one in found.findings][-1] == "files.absent" or "files.absent" in {
+        one.key for one in found.findings
+    }
+    assert found.measures is None and found.confusion is not None and found.confusion.trace() == 40
+    assert "<img" not in render(found)
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_nothing_at_all() -> None:
+    found = audit(DataSet("empty", (), ("benign",), np.zeros(0, np.int64)))
+    assert "files.none" in {one.key for one in found.findings}
+    assert "empty" in render(found)
+
+
+def test_order_of_capture_goes_by_number() -> None:
+    data = DataSet("x", ("a/f-10.png", "a/f-9.png", "b/f-2.png"), ("a", "b"), np.array([0, 0, 1]))
+    assert capture_order(data) == [(0, [1, 0]), (1, [2])]
+
+
+def test_a_score_without_duplicates_counts_each_group_once() -> None:
+    data = DataSet(
+        "x", tuple("abcd"), ("a", "b"), np.zeros(4, np.int64), near_duplicate=np.array([7, 7, 7, -1], np.int64)
+    )
+    verdicts = align(data, _table(data, np.array([[0.9, 0.1]] * 3 + [[0.1, 0.9]])))
+    assert score_without_duplicates(data, verdicts) == (0.75, 0.5)
+
+
+@pytest.mark.parametrize(("table", "expected"), [([[50, 0], [0, 50]], 1.0), ([[25, 25], [25, 25]], 0.0), ([[9, 9]], 0)])
+def test_cramers_v(table: list[list[int]], expected: float) -> None:
+    assert cramers_v(np.array(table)) == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_a_map_keeps_what_is_alike_together(method: str) -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(0, 1, (60, 20)) + np.repeat([0, 8], 30)[:, None]
+    features[5] = np.nan
+    places = layout(features, method)
+    assert places.shape == (60, 2) and np.isnan(places[5]).all() and np.isfinite(np.delete(places, 5, 0)).all()
+    left, right = np.nanmean(places[:30], 0), np.nanmean(places[30:], 0)
+    own = np.nanmean(np.linalg.norm(places[30:] - right, axis=1))
+    assert np.linalg.norm(left - right) > 2 * own
+    assert np.array_equal(places, layout(features, method), equal_nan=True)
+    with pytest.raises(OptionError, match="no map 'umap'"):
+        layout(features, "umap")
+    assert layout(features[:1], method).shape == (1, 2)
+
+
+def test_the_command_writes_a_page_that_stands_alone(
+    clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    data = load_dataset(clean)
+    rows = [
+        f"{name},{0.2 if label else 0.7},{0.8 if label else 0.3}"
+        for name, label in zip(data.files, data.labels, strict=True)
+    ]
+    (tmp_path / "<b>net.csv").write_text("file,p_benign,p_malignant\n" + "\n".join([*rows, "lost.png,0.5,0.5"]))
+    page, report = tmp_path / "a.html", tmp_path / "a.json"
+    status = main(
+        ["audit", str(clean), "--predictions", str(tmp_path / "<b>net.csv"), "--html", str(page), "--json", str(report)]
+    )
+    assert status == 0
+    assert "lost.png, which is not in this set" in capsys.readouterr().out
+    text = page.read_text(encoding="utf-8")
+    assert "<script" not in text and not re.search(r"(?:src|href)='(?!data:|#)", text) and "url(" not in text
+    assert "<b>net" not in text and "&lt;b&gt;net" in text, "names are text, never markup"
+    assert text.count("data:image/jpeg;base64,") >= 16
+    found = json.loads(report.read_text(encoding="utf-8"))
+    assert found["predictions"]["confusion"] == [[60, 0], [0, 60]]
+    assert {one["severity"] for one in found["findings"]} <= {"serious", "warning", "note"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["audit", "{empty}"], 2, "holds no image"),
+        (["audit", "{empty}/nowhere"], 2, "There is no folder or table"),
+        (["audit", "{clean}", "--predictions", "{empty}/none.csv"], 2, "can't be read"),
+        (["data", "check", "{empty}"], 2, "holds no folder Original"),
+    ],
+)
+def test_misuse_is_one_sentence(
+    arguments: list[str], status: int, message: str, clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert main([part.format(empty=tmp_path, clean=clean) for part in arguments]) == status
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+
+
+def test_no_folder_no_measures() -> None:
+    data = DataSet("x", ("a",), ("b",), np.zeros(1, np.int64))
+    with pytest.raises(DataError, match="not here"):
+        measure(data)
+
+
+def test_features_for_neighbours_and_maps(clean: Path) -> None:
+    features = image_features(measure(load_dataset(clean)))
+    assert len(features) == 120 and np.isfinite(features).all()
+
+
+def test_doubts_need_a_system_that_knows_the_class() -> None:
+    found = find_label_errors(np.array([0, 0, 2]), np.array([[0.9, 0.1, 0], [0.8, 0.2, 0], [0.5, 0.5, 0]]))
+    assert np.isnan(found.thresholds[1])
+
+
+def test_draw_gives_fields() -> None:
+    assert draw(np.random.default_rng(0)).shape == (96, 96, 3)
+
+
+def test_real_set_shows_what_is_known_of_it(data_dir: Path) -> None:
+    """Slow the first time: 2,516 images are measured."""
+    data = load_dataset(data_dir / "taleqani")
+    measures = measure(data)
+    found = find_duplicates(data, measures)
+    assert data.near_duplicate is not None
+    together = [np.flatnonzero(data.near_duplicate == one) for one in np.unique(data.near_duplicate)]
+    listed = [rows for rows in together if len(rows) > 1]
+    kept = sum(len(np.unique(found.group_of[rows])) == 1 for rows in listed)
+    assert len(listed) == 73 and kept >= 0.95 * len(listed)
+    assert len(found.exact_pairs) == 24
+    assert all(not one.crosses for one in found.groups), "no pair of two classes, none parted by the folds"
+    by_name = {one.name: one for one in find_shortcuts(data, measures)}
+    # Measured on all 3,256 in the data's own notes.
+    assert by_name["histogram"].accuracy == pytest.approx(0.990, abs=0.03)
+    assert by_name["medians"].accuracy == pytest.approx(0.969, abs=0.03)
+    assert by_name["medians"].grouped == pytest.approx(0.913, abs=0.03)
+    assert by_name["corner"].accuracy == pytest.approx(0.876, abs=0.03)
+    (content,) = find_fixed_content(data, measures)
+    assert content.place == "bottom right" and content.box[2:] == (1, 1)
+    assert content.accuracy > content.elsewhere[1] + 0.2
