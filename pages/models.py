@@ -436,6 +436,9 @@ def card_figures(result: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["Figure", "Value (95 % interval)"])
 
 
+PLACES = {"all_idb1": "ALL-IDB1, fields", "all_idb2": "ALL-IDB2, single cells", "pbc": "PBC, normal cells"}
+
+
 def elsewhere_in_words(row: Row) -> list[str]:
     """Say how a system fares on pictures of other laboratories."""
     said = []
@@ -446,7 +449,7 @@ def elsewhere_in_words(row: Row) -> list[str]:
         if one.get("specificity"):
             parts.append(f"normal called benign in {one['specificity']['value']:.0%}")
         said.append(
-            f"**{place}** ({one['images']} pictures, never trained on): {', '.join(parts)}; "
+            f"**{PLACES.get(place, place)}** ({one['images']} pictures, never trained on): {', '.join(parts)}; "
             f"it says that it can't tell of {one['cannot_tell']:.0%}."
         )
     return said
