@@ -1,10 +1,13 @@
-"""Dice of each segmentation method on real images with drawn masks, by source, and how often cells are counted right.
+"""Every segmentation method on the same real images: a table in docs/segmentation.md.
 
     python -m benchmarks.segmentation [--data ../shared/data] [--every 1] [--methods default otsu_green ...]
+                                      [--unseen DIR] [--write docs/segmentation.md]
 
-Sources: Zheng 1 and 2, BCCD, ALL-IDB2 (annotator A), each image counting once; then the Pro fields of the Taleqani set
-in which a method keeps under 1 % of the pixels, the WBC boxes of BCCD (matched where they overlap by 0.4 or more),
-and the blast centres of ALL-IDB1 (found: inside a cell; apart: inside a cell of their own).
+Sources: Zheng 1 and 2, BCCD, ALL-IDB2 against each annotator, each image counting once; the WBC boxes of BCCD (matched
+where they overlap by 0.4 or more); the blast centres of ALL-IDB1 (found: inside a cell; apart: inside a cell of their
+own); the share of Pro fields of the Taleqani set of which a method keeps at least 1 %; and the time for the largest
+field. With --unseen, a folder that holds zheng1.pt, zheng2.pt and bccd.pt as `leuk.training.segmenter.fit` gives them
+without that source, the network is measured on each source by the weights that never saw it.
 """
 
 from __future__ import annotations
@@ -18,9 +21,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from scipy import ndimage
+from skimage import color, feature, filters, morphology, segmentation
+from skimage import measure as shapes
 
 from leuk.image import read_image
-from leuk.segmentation import METHODS, Segmentation, segment
+from leuk.segmentation import METHODS, Segmentation
+from leuk.segmentation.methods import Find, in_reading_order
+from leuk.segmentation.morphometry import measure
 
 Masks = tuple[np.ndarray, np.ndarray]
 
@@ -78,58 +86,128 @@ def matched(found: Segmentation, path: Path) -> tuple[int, int, int]:
     return hits, len(found.cells), len(boxes)
 
 
-def evaluate(method: str, data: Path, every: int) -> None:
+def otsu_watershed(pixels: np.ndarray) -> Masks:
+    """scikit-image's own way: Otsu's thresholds on the haematoxylin channel, watershed on distances.
+
+    Nuclei lie above the upper of two thresholds, cells above the lower where they hold a nucleus.
+    """
+    stain = filters.gaussian(color.rgb2hed(pixels)[..., 0], 1)
+    lower, upper = filters.threshold_multiotsu(stain, 3)
+    nucleus = morphology.remove_small_objects(stain > upper, max_size=stain.size // 2000)
+    distance = ndimage.distance_transform_edt(nucleus)
+    parts = shapes.label(nucleus)
+    peaks = feature.peak_local_max(distance, min_distance=max(4, max(stain.shape) // 60), labels=parts)
+    markers = np.zeros(stain.shape, np.int32)
+    markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
+    return nucleus, segmentation.watershed(-distance, markers, mask=(stain > lower) | nucleus).astype(np.int32)
+
+
+def run(find: Find, pixels: np.ndarray, name: str) -> Segmentation:
+    """Do what `segment` does, for any function."""
+    nucleus, labels = find(pixels)
+    instances = in_reading_order(labels)
+    cell = instances > 0
+    nucleus = nucleus & cell
+    return Segmentation(nucleus, cell, instances, measure(pixels, nucleus, instances), name)
+
+
+def evaluate(finds: dict[str, Find], data: Path, every: int, slow: bool) -> dict[str, str]:
+    """Figures of one method as text, by row of the table; `finds` holds its function for each source, "" for others."""
     scores: dict[str, list[tuple[float, float]]] = {}
-    counted = np.zeros(3, int)
-    for number, (source, image, mask) in enumerate(drawn(data)):
-        if number % every:
+    counted, seen = np.zeros(3, int), dict.fromkeys(SOURCES, -1)
+    for source, image, mask in drawn(data):
+        seen[source] += 1
+        if seen[source] % every and source != "all_idb2":
             continue
-        found = segment(read_image(image), method)
+        found = run(finds.get(source, finds[""]), read_image(image).pixels, "")
         nucleus, cell = read_colours(mask) if source == "all_idb2" else read_levels(mask)
         scores.setdefault(source, []).append((dice(found.nucleus, nucleus), dice(found.cell, cell)))
+        if source == "all_idb2":
+            nucleus, cell = read_levels(data / "all_idb2/masks_b" / f"{image.stem}.png")
+            scores.setdefault("all_idb2 b", []).append((dice(found.nucleus, nucleus), dice(found.cell, cell)))
         boxes = data / "bccd/boxes" / f"{image.stem}.xml"
         if source == "bccd" and boxes.is_file():
             counted += matched(found, boxes)
+    rows = {}
     for source, pairs in scores.items():
-        mean, low = np.mean(pairs, axis=0), np.percentile(pairs, 10, axis=0)
-        print(
-            f"{method:11s} {source:9s} {len(pairs):4d} images   Dice nucleus {mean[0]:.3f} (p10 {low[0]:.3f})"
-            f"   cell {mean[1]:.3f} (p10 {low[1]:.3f})",
-            flush=True,
-        )
-    hits, cells, boxes_in_all = counted.tolist()
-    print(f"{method:11s} bccd boxes: precision {hits / max(cells, 1):.3f}, recall {hits / max(boxes_in_all, 1):.3f}")
-
-    fields = sorted((data / "taleqani/Original/Pro").iterdir())[::every]
-    empty = [path.name for path in fields if segment(read_image(path), method).cell.mean() < 0.01]
-    print(f"{method:11s} Pro fields under 1 %: {len(empty)} of {len(fields)} {empty[:5]}", flush=True)
-
-    blasts = inside = apart = 0
-    for path in sorted((data / "all_idb1/im").iterdir()):
+        mean = np.mean(pairs, axis=0)
+        rows[f"{TITLES[source]}, {len(pairs)} images: nucleus / cell"] = f"{mean[0]:.3f} / {mean[1]:.3f}"
+    hits, cells, boxes_in_all = np.maximum(counted, (0, 1, 1)).tolist()
+    precision, recall = hits / cells, hits / boxes_in_all
+    f1 = 2 * hits / (cells + boxes_in_all)
+    rows["BCCD boxes: precision / recall / F1"] = f"{precision:.3f} / {recall:.3f} / {f1:.3f}"
+    find = finds[""]
+    fields = sorted((data / "taleqani/Original/Pro").iterdir())[:: 8 * every]
+    kept = sum(bool((find(read_image(path).pixels)[1] > 0).mean() >= 0.01) for path in fields)
+    rows["Pro fields with cells"] = f"{kept} of {len(fields)}"
+    blasts = inside = apart = largest = 0
+    seconds = 0.0
+    for path in sorted((data / "all_idb1/im").iterdir())[:: 1 if slow else 4]:
         text = (data / "all_idb1/xyc" / f"{path.stem}.xyc").read_text(encoding="ascii").split()
         centres = np.array(text, dtype=int).reshape(-1, 2)
+        pixels = read_image(path).pixels
         began = time.perf_counter()
-        found = segment(read_image(path), method)
-        seconds = time.perf_counter() - began
-        labels = found.instances[centres[:, 1], centres[:, 0]]
-        blasts, inside, apart = (
-            blasts + len(centres),
-            inside + int((labels > 0).sum()),
-            apart + len(np.unique(labels[labels > 0])),
-        )
-    print(
-        f"{method:11s} ALL-IDB1 blasts {blasts}: found {inside}, apart {apart}; last field {seconds:.2f} s", flush=True
-    )
+        labels = find(pixels)[1]
+        if pixels.size >= largest:
+            largest, seconds = pixels.size, time.perf_counter() - began
+        labels = labels[centres[:, 1], centres[:, 0]]
+        blasts += len(centres)
+        inside += int((labels > 0).sum())
+        apart += len(np.unique(labels[labels > 0]))
+    rows[f"ALL-IDB1, {blasts} blasts: found / apart"] = f"{inside} / {apart}"
+    rows["Largest field (5 MP), seconds"] = f"{seconds:.1f}"
+    return rows
+
+
+SOURCES = ("zheng1", "zheng2", "bccd", "all_idb2")
+TITLES = {
+    "zheng1": "Zheng 1",
+    "zheng2": "Zheng 2",
+    "bccd": "BCCD",
+    "all_idb2": "ALL-IDB2, annotator A",
+    "all_idb2 b": "ALL-IDB2, annotator B",
+}
+
+
+def weighed(path: Path) -> Find:
+    """Give the network's method the weights of a training run."""
+    import torch
+
+    from leuk.segmentation.network import find_with
+    from leuk.segmentation.unet import Segmenter, folded
+
+    network = Segmenter()
+    network.load_state_dict(torch.load(path, weights_only=True))
+    network = folded(network)
+    return lambda pixels: find_with(network, pixels)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("LEUK_DATA", "../shared/data")))
-    parser.add_argument("--every", type=int, default=1, help="take each n-th image only")
+    parser.add_argument("--every", type=int, default=1, help="take each n-th image only, of ALL-IDB2 all")
+    parser.add_argument("--quick", action="store_true", help="a quarter of the ALL-IDB1 fields only")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--unseen", type=Path, metavar="DIR", help="weights that never saw zheng1, zheng2, bccd")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="where the table goes; it is always printed")
     options = parser.parse_args()
-    for method in options.methods:
-        evaluate(method, options.data, options.every)
+    columns = {name: {"": METHODS[name].find} for name in options.methods}
+    if options.unseen:
+        left_out = {source: weighed(options.unseen / f"{source}.pt") for source in ("zheng1", "zheng2", "bccd")}
+        columns["network, source unseen"] = {"": left_out["zheng1"], **left_out}
+    columns["Otsu + watershed (scikit-image)"] = {"": otsu_watershed}
+    found = {}
+    for name, finds in columns.items():
+        found[name] = evaluate(finds, options.data, options.every, not options.quick)
+        print(name, found[name], flush=True)
+    names = list(found)
+    lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    lines += [f"| {row} | " + " | ".join(found[name][row] for name in names) + " |" for row in found[names[0]]]
+    print("\n".join(lines))
+    if options.write:
+        text = options.write.read_text(encoding="utf-8") if options.write.is_file() else "# Segmentation\n"
+        head = text.split("<!-- table -->")[0].rstrip()
+        options.write.write_text(head + "\n\n<!-- table -->\n" + "\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ def load_segmenter(folder: Path) -> Segmenter:
         network.load_state_dict({key: v.float() if v.is_floating_point() else v.long() for key, v in stored})
     except (SafetensorError, RuntimeError):
         raise ModelError("The segmenter's weights don't fit the network on its card; restore both files.") from None
-    return folded(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return folded(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def drawn_by_network(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -191,9 +191,9 @@ def find_with(network: Segmenter, pixels: np.ndarray) -> tuple[np.ndarray, np.nd
     # Masks are enlarged as the network's own soft maps, whose level line is finer than their pixels.
     large = [cv2.resize(maps[i], (width, height), interpolation=cv2.INTER_LINEAR) > 0.5 for i in (0, 1)]
     spread = instances.enlarged(expand_labels(labels, 2).astype(np.int32), height, width)
-    inside = cv2.dilate((labels > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
-    inside = cv2.resize(inside, (width, height), interpolation=cv2.INTER_NEAREST) > 0
-    labels = _largest_parts(np.where(large[1] & inside, spread, 0).astype(np.int32))
+    around = cv2.dilate((labels > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
+    near = cv2.resize(around, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.bool_)
+    labels = _largest_parts(np.where(large[1] & near, spread, 0).astype(np.int32))
     return large[0] & (labels > 0), labels
 
 
