@@ -115,7 +115,8 @@ def accuracy_latency(points: Sequence[Mapping[str, Any]], unit: str) -> go.Figur
     Parameters
     ----------
     points : sequence of mapping
-        title, latency (multiples of the unit) and accuracy; ``low`` and ``high`` of its interval where known; ``note``.
+        title, short, latency (multiples of the unit), accuracy and ``claimed`` (whether the accuracy is the authors'
+        and not measured); ``low`` and ``high`` of its interval where known; ``note``.
     unit : str
         What a latency of 1 is.
 
@@ -124,30 +125,51 @@ def accuracy_latency(points: Sequence[Mapping[str, Any]], unit: str) -> go.Figur
     plotly.graph_objects.Figure
     """
     figure = go.Figure()
-    figure.add_scatter(
-        x=[p["latency"] for p in points],
-        y=[p["accuracy"] for p in points],
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": [(p.get("high") or p["accuracy"]) - p["accuracy"] for p in points],
-            "arrayminus": [p["accuracy"] - (p.get("low") or p["accuracy"]) for p in points],
-            "thickness": 1.2,
-            "width": 0,
-        },
-        mode="markers+text",
-        text=[p["short"] for p in points],
-        textposition="top center",
-        customdata=[[p["title"], p.get("note", "")] for p in points],
-        marker={"size": 11},
-        hovertemplate="%{customdata[0]}<br>%{y:.3f} at %{x:.2f}<br>%{customdata[1]}<extra></extra>",
-        showlegend=False,
-        cliponaxis=False,
+    for claimed, name, symbol in ((False, "Measured", "circle"), (True, "Only claimed", "diamond-open")):
+        some = [p for p in points if bool(p.get("claimed")) == claimed]
+        if not some:
+            continue
+        figure.add_scatter(
+            x=[p["latency"] for p in some],
+            y=[p["accuracy"] for p in some],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [(p.get("high") or p["accuracy"]) - p["accuracy"] for p in some],
+                "arrayminus": [p["accuracy"] - (p.get("low") or p["accuracy"]) for p in some],
+                "thickness": 1.2,
+                "width": 0,
+            },
+            mode="markers+text",
+            text=[p["short"] for p in some],
+            # Neighbours take turns above and below, so that their names keep clear of each other.
+            textposition=["top center" if i % 2 else "bottom center" for i in _ranks([p["latency"] for p in some])],
+            customdata=[[p["title"], p.get("note", "")] for p in some],
+            marker={"size": 11, "symbol": symbol, "line": {"width": 2}},
+            name=name,
+            hovertemplate="%{customdata[0]}<br>%{y:.3f} at %{x:.2f}<br>%{customdata[1]}<extra></extra>",
+            cliponaxis=False,
+        )
+    times = [p["latency"] for p in points]
+    figure.update_layout(
+        height=440,
+        margin=_MARGIN | {"t": 40},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        showlegend=True,
     )
-    figure.update_layout(height=420, margin=_MARGIN | {"t": 30})
-    figure.update_xaxes(type="log", title=f"Time for a field ({unit} = 1, lower is faster)")
+    figure.update_xaxes(
+        type="log",
+        title=f"Time for a field ({unit} = 1, lower is faster)",
+        range=[math.log10(min(times, default=0.1) / 2), math.log10(max(times, default=1) * 2)],
+        tickvals=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5],
+    )
     figure.update_yaxes(title="Accuracy")
     return figure
+
+
+def _ranks(values: Sequence[float]) -> list[int]:
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    return [order.index(i) for i in range(len(values))]
 
 
 def reliability(curves: Mapping[str, Sequence[Sequence[float | None]]]) -> go.Figure:
