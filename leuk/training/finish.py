@@ -253,7 +253,12 @@ def _shortcomings(run: Run, system: System, done: Sequence[int]) -> tuple[str, .
         said.append(f"{run.epochs} epoch{'s' if run.epochs > 1 else ''} instead of {full.epochs}, not converged")
     if not said:
         return ()
-    return (f"Trained with less than the paper's recipe: {'; '.join(said)}. Its figures are no verdict on the system.",)
+    found = [f"Trained with less than the paper's recipe: {'; '.join(said)}. Its figures are no verdict on the system."]
+    if len(done) < folds:
+        found.append("Folds differ in how hard they are: figures of some do not compare with figures of all.")
+    if len(done) == 1:
+        found.append("The temperature was fitted on the fold that the figures are of.")
+    return tuple(found)
 
 
 def _changes(run: Run, system: System) -> tuple[str, ...]:
