@@ -14,7 +14,7 @@ from leuk.errors import DataError
 from leuk.image import SmearImage, find_images, read_image
 from leuk.models.cards import available, read_card, weights_folder, write_card
 from leuk.models.systems import find_system
-from leuk.training.metrics import share
+from leuk.training.metrics import fit_temperature, share
 from leuk.training.predictions import from_logits, predictions_path, random_folds, shipped, write_predictions
 from leuk.training.results import MAIN_FIGURES, groups_of, write_result
 
@@ -62,6 +62,7 @@ def record(
     groups = groups_of(files)
     table = predictions_path(system, partition, folder)
     write_predictions(from_logits(system, partition, files, labels, folds, classes, logits[PLAIN]), table)
+    temperature = fit_temperature(labels, logits[PLAIN])
     told: dict[str, Any] = {"stress": {}}
     for name, found in logits.items():
         kept = ~np.isnan(found).any(1)
@@ -69,7 +70,7 @@ def record(
             continue
         figure = share(found[kept].argmax(1) == labels[kept], groups[kept]) | {"fields": int(kept.sum())}
         if name == ERASED:
-            figure["mean_confidence"] = round(float(_confidence(found[kept])), 4)
+            figure["mean_confidence"] = round(_confidence(found[kept], temperature), 4)
             told["cells_erased"] = figure
         elif name == SWAP:
             told["stain_swap"] = figure
@@ -89,8 +90,9 @@ def record_reader(outcome: Mapping[str, Any], fields: Any, partition: str = "gro
     )
 
 
-def _confidence(logits: np.ndarray) -> float:
-    shifted = np.exp(logits - logits.max(1, keepdims=True))
+def _confidence(logits: np.ndarray, temperature: float) -> float:
+    """Return the mean probability of the likeliest class, as calibrated."""
+    shifted = np.exp((logits - logits.max(1, keepdims=True)) / temperature)
     return float((shifted.max(1) / shifted.sum(1)).mean())
 
 
