@@ -73,6 +73,7 @@ def worth(rows: Sequence[Mapping[str, Any]], palette: Sequence[str] = PALETTE) -
                 "line": {"width": 2, "color": palette[color]},
             },
             name=name,
+            cliponaxis=False,
             hovertemplate="%{y}<br>%{x:.3f}<extra>" + name + "</extra>",
         )
     claimed = [row for row in rows if row["claimed"] is not None]
@@ -82,6 +83,7 @@ def worth(rows: Sequence[Mapping[str, Any]], palette: Sequence[str] = PALETTE) -
         mode="markers",
         marker={"symbol": "diamond-open", "size": 12, "color": palette[-1], "line": {"width": 2}},
         name="Claimed by the authors",
+        cliponaxis=False,
         hovertemplate="%{y}<br>%{x:.4f}<extra>claimed</extra>",
     )
     shown = [row[key] for row in rows for key in ("random", "grouped", "claimed", "grouped_low") if row.get(key)]
@@ -256,7 +258,7 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> go.Fig
 
 
 def stress(rows: Sequence[Mapping[str, Any]], conditions: Sequence[str]) -> go.Figure:
-    """Draw accuracy under each condition, a row of the map for each system.
+    """Draw accuracy under each condition, a column of the map for each system.
 
     Parameters
     ----------
@@ -268,12 +270,12 @@ def stress(rows: Sequence[Mapping[str, Any]], conditions: Sequence[str]) -> go.F
     -------
     plotly.graph_objects.Figure
     """
-    values = [[row["accuracy"].get(name) for name in conditions] for row in rows]
+    values = [[row["accuracy"].get(name) for row in rows] for name in conditions]
     figure = go.Figure(
         go.Heatmap(
             z=values,
-            x=list(conditions),
-            y=[row["title"] for row in rows],
+            x=[row["title"] for row in rows],
+            y=list(conditions),
             zmin=0.25,
             zmax=1,
             text=[["" if v is None else f"{v:.2f}" for v in line] for line in values],
@@ -282,11 +284,11 @@ def stress(rows: Sequence[Mapping[str, Any]], conditions: Sequence[str]) -> go.F
             showscale=False,
             xgap=2,
             ygap=2,
-            hovertemplate="%{y}<br>%{x}: %{z:.3f}<extra></extra>",
+            hovertemplate="%{x}<br>%{y}: %{z:.3f}<extra></extra>",
         )
     )
-    figure.update_layout(height=170 + 34 * len(rows), margin=_MARGIN)
-    figure.update_xaxes(tickangle=-45, showgrid=False, automargin=True)
+    figure.update_layout(height=120 + 28 * len(conditions), margin=_MARGIN)
+    figure.update_xaxes(showgrid=False, automargin=True, side="top")
     figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
     return figure
 

@@ -135,9 +135,13 @@ def headline(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def ordered(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Sort rows for the first figure: what was measured grouped first, best on top, what is only claimed below."""
-    known = [row for row in rows if any(row[key] is not None for key in ("claimed", "random", "grouped"))]
-    return sorted(known, key=lambda row: (-(row["grouped"] or 0), -(row["random"] or 0), -(row["claimed"] or 0)))
+    """Sort rows: the best grouped accuracy on top, what is only claimed below, what is not even that last."""
+    return sorted(rows, key=lambda row: (-(row["grouped"] or 0), -(row["random"] or 0), -(row["claimed"] or 0)))
+
+
+def known(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Leave out rows of which no accuracy is measured or claimed."""
+    return [row for row in rows if any(row[key] is not None for key in ("claimed", "random", "grouped"))]
 
 
 # ---- the reader used on Review ------------------------------------------------------------------------------------
@@ -461,13 +465,14 @@ def page() -> None:
     st.html(STYLE)
     _components.frame(key="frame")
     systems, controls, rows = measured(stamp())
+    rows = ordered(rows)
     left, right = st.columns([3, 1], vertical_alignment="center", gap="large")
     with left:
         st.markdown("## Systems side by side, and what a score is worth")
         st.markdown(headline(rows))
     with right:
         reader_choice(systems)
-    chart(figures.worth(ordered(rows), palette()), "worth")
+    chart(figures.worth(known(rows), palette()), "worth")
     st.markdown("### All figures")
     table(rows)
     choices = with_curves(systems, controls)
@@ -479,7 +484,7 @@ def page() -> None:
     with tabs[2]:
         confusion_tab(choices)
     with tabs[3]:
-        stress_tab(systems)
+        stress_tab([*systems, *controls])
     with tabs[4]:
         training_tab(systems)
     st.divider()
