@@ -135,10 +135,12 @@ def section_errors(opened: Opened, view: View | None) -> None:
         if dataset.benign is not None:
             panels = [
                 panel(opened, view, "alarms", "False alarms: benign called malignant", found.false_alarms.tolist(),
-                      "The surest first. A healthy child's marrow taken for leukaemia.", first=True,
-                      empty="No benign image is called malignant."),
+                      "The surest first; the figure is the probability of any malignant class.", first=True,
+                      empty="No benign image is called malignant.",
+                      figures=1 - verdicts.probabilities[:, dataset.benign]),
                 panel(opened, view, "misses", "Misses: malignant called benign", found.misses.tolist(),
-                      "The surest first.", kind="lesser", empty="No malignant image is called benign."),
+                      "The surest first.", kind="lesser", empty="No malignant image is called benign.",
+                      figures=verdicts.probabilities[:, dataset.benign]),
             ]  # fmt: skip
             gallery("errors-gallery", panels, "minmax(0, 5fr) minmax(0, 3fr)")
         more = panel(opened, view, "confused", "One malignant class called another" if panels else "Errors",
@@ -162,7 +164,7 @@ def section_traps(opened: Opened, view: View | None) -> None:
     found = job.result
     if dataset.root is None:
         st.info("Duplicates and shortcuts are found in the images; name their folder above.", icon=":material/folder:")
-    findings = [one for one in found.findings if one.section in ("traps", "files")]
+    findings = [one for one in found.findings if one.section in ("traps", "files", "balance")]
     lists: dict[str, tuple[str, list[int]]] = {}
     rows = []
     for one in findings:

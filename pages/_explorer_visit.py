@@ -313,6 +313,7 @@ def panel(
     empty: str = "",
     twin: bool = False,
     notes: Mapping[int, str] | None = None,
+    figures: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Describe one page of a panel of thumbnails, and remember its list."""
     shown, page, pages = prepare.page_of(rows, state.pages.get(name, 0))
@@ -330,7 +331,16 @@ def panel(
         "page": page,
         "pages": pages,
         "items": [
-            prepare.tile(opened.dataset, verdicts, row, marks, twin, (notes or {}).get(row, "")) for row in shown
+            prepare.tile(
+                opened.dataset,
+                verdicts,
+                row,
+                marks,
+                twin,
+                (notes or {}).get(row, ""),
+                None if figures is None else float(figures[row]),
+            )
+            for row in shown
         ],
     }
 

@@ -5,6 +5,7 @@ Knows no widget. Numbers come from `leuk`; here they are only put into the order
 
 from __future__ import annotations
 
+import atexit
 import base64
 import contextlib
 import gc
@@ -95,7 +96,8 @@ class Job:
         """Do the work in the calling thread, resting while the event is cleared."""
 
         def progress(fraction: float, stage: str) -> None:
-            turn.wait(LONGEST_REST)
+            if not self.stopped:
+                turn.wait(LONGEST_REST)
             if self.stopped:
                 raise Cancelled("Stopped.")
             self.fraction, self.stage = min(max(float(fraction), 0.0), 1.0), stage
@@ -128,6 +130,19 @@ class Jobs:
         self._line: list[Job] = []
         self._lock = threading.Lock()
         self._running = 0
+        self._threads: list[threading.Thread] = []
+        # A thread that is cut off inside compiled code at the end of the program would bring it down.
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """Stop all jobs and wait for their threads."""
+        with self._lock:
+            self._line.clear()
+            for job in self._jobs.values():
+                job.stopped = True
+            threads, self._threads = self._threads, []
+        for thread in threads:
+            thread.join(LONGEST_REST)
 
     def get(self, key: tuple, work: Callable[[Callable[[float, str], None]], Any]) -> Job:
         """Return the job of this key, put in line if there is none yet."""
@@ -144,7 +159,9 @@ class Jobs:
                 del self._jobs[oldest]
             if self._running < LANES:
                 self._running += 1
-                threading.Thread(target=self._go, name="leuk-explorer", daemon=True).start()
+                thread = threading.Thread(target=self._go, name="leuk-explorer", daemon=True)
+                self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+                thread.start()
             return job
 
     def known(self, key: tuple) -> Job | None:
@@ -196,6 +213,21 @@ class Readings:
         self.idle = threading.Event()
         """Set while no image waits to be read."""
         self.idle.set()
+        self._threads: list[threading.Thread] = []
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """Let go of what waits, and wait for the image that is being read."""
+        with self._lock:
+            self._line = []
+            threads, self._threads = self._threads, []
+        for thread in threads:
+            thread.join(LONGEST_REST)
+
+    def _start(self, target: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+        thread.start()
 
     def get(self, dataset: DataSet, row: int, model: str) -> Reading | None:
         """Return a reading if it is there; else see that it will be, before all others."""
@@ -209,7 +241,7 @@ class Readings:
             self.idle.clear()
             if not self._running:
                 self._running = True
-                threading.Thread(target=self._go, name="leuk-readings", daemon=True).start()
+                self._start(self._go, "leuk-readings")
         return None
 
     def warm_up(self) -> None:
@@ -221,7 +253,7 @@ class Readings:
         with self._lock:
             first, self._warming = not self._warming, True
         if first:
-            threading.Thread(target=self._load, name="leuk-warm-up", daemon=True).start()
+            self._start(self._load, "leuk-warm-up")
         if not self._warm.is_set():
             gc.freeze()
 
@@ -446,8 +478,9 @@ def tile(
     decided: Mapping[str, Decision],
     twin: bool = False,
     note: str = "",
+    figure: float | None = None,
 ) -> dict[str, Any]:
-    """Describe an image for the gallery."""
+    """Describe an image for the gallery; `figure` takes the place of the probability of what it was called."""
     label, called = int(dataset.labels[row]), called_of(dataset, verdicts, row)
     name = dataset.files[row]
     given = short(dataset.classes[label])
@@ -464,7 +497,7 @@ def tile(
         "name": name,
         "thumb": thumb(dataset, row),
         "cap": cap,
-        "value": value,
+        "value": value if figure is None else percent(figure),
         "sub": sub,
         "say": say + (f", marked {TITLES[mark].lower()}" if mark else ""),
         "wrong": called >= 0 and called != label,

@@ -79,7 +79,8 @@ class Inspector {
     if (what === "outlines" || what === "heat") { layers[what] = !layers[what]; return this.draw(); }
     if (what === "comment") return this.$("textarea")?.focus();
     // One step at a time: keys pressed while the next image is on its way wait for it.
-    if (this.busy) { (this.line ??= []).push([what, of]); return; }
+    // A word that got lost must not lock the keys.
+    if (this.busy && Date.now() - this.sent < 5000) { (this.line ??= []).push([what, of]); return; }
     const send = (name, value) => { this.busy = true; this.sent = Date.now(); this.emit(name, value); };
     if (what === "close") send("close", header.stamp);
     if (what === "prev" && header.index > 0) send("go", header.film[header.index - 1 - header.filmStart]?.row ?? "prev");
@@ -157,7 +158,7 @@ class Inspector {
     }, one.title, element("kbd", {}, String(i + 1)))));
     const area = written ?? element("textarea", { rows: 2, maxlength: 2000, "aria-label": "Comment", placeholder: "Comment (kept with the decision)" });
     if (!written) area.addEventListener("change", () => {
-      if (this.header.decision) { this.busy = true; this.emit("comment", { row: this.header.row, decision: this.header.decision, comment: area.value }); }
+      if (this.header.decision) { this.busy = true; this.sent = Date.now(); this.emit("comment", { row: this.header.row, decision: this.header.decision, comment: area.value }); }
     });
     if (kept === null) area.value = header.comment;
     const head = element("h3", {}, "Your decision", element("small", { class: "progress" }, header.progress));
@@ -273,11 +274,11 @@ class Inspector {
         pen.setTransform(scale * reduce, 0, 0, scale * reduce, 0, 0);
         for (const [part, stroke] of [["cell", CELL], ["nucleus", NUCLEUS]]) {
           if (heat && part === "nucleus") continue;
-          pen.lineWidth = (heat ? 1.6 : 2) / (scale * reduce) * Math.max(1, canvas.width / 600);
-          pen.strokeStyle = "rgba(0,0,0,.45)";
-          pen.lineWidth *= 1.9;
+          pen.lineWidth = (heat ? 2 : 2.6) / (scale * reduce) * Math.max(1, canvas.width / 600);
+          pen.strokeStyle = "rgba(0,0,0,.3)";
+          pen.lineWidth *= 1.6;
           pen.stroke(this.paths[part]);
-          pen.lineWidth /= 1.9;
+          pen.lineWidth /= 1.6;
           pen.strokeStyle = stroke;
           pen.stroke(this.paths[part]);
         }

@@ -10,6 +10,7 @@ from leuk.data.datasets import DataSet
 from leuk.data.triage import Decision
 from leuk.errors import DataError
 from leuk.training.predictions import Predictions
+from pages import _explorer_visit as visit
 from pages import _exploring as prepare
 from pages._exploring import Jobs, Opened
 from tests.conftest import ROOT
@@ -30,6 +31,8 @@ def app(cache, tmp_path, monkeypatch):
     st.cache_resource.clear()
     page = AppTest.from_file(str(ROOT / "pages" / "explorer.py"), default_timeout=120).run()
     yield page
+    visit.jobs().close()
+    visit.readings().close()
     st.cache_resource.clear()
 
 
