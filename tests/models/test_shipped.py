@@ -1,0 +1,50 @@
+"""Bundled weights reproduce what their cards say of them, on the fold that they have not seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from leuk.classification import forward
+from leuk.data.datasets import load_dataset
+from leuk.image import read_image
+from leuk.models.cards import available, read_card, weights_folder
+from leuk.models.preprocessing import hide_corner
+from leuk.models.store import load_model
+from leuk.models.systems import BINARY, SYSTEMS
+from leuk.training.predictions import random_folds
+
+SMALL = 10_000_000
+
+
+def _shipped() -> list[str]:
+    """Names of bundled systems whose weights are small and tell which fold they have not seen."""
+    found = []
+    for name in available():
+        if name in SYSTEMS:
+            card = read_card(weights_folder() / f"{name}.json")
+            size = sum(path.stat().st_size for path in card.files(weights_folder()))
+            if "weights" in card.metrics and size < SMALL:
+                found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("name", _shipped())
+def test_weights_reproduce_their_card(name: str, data_dir: Path) -> None:
+    model = load_model(name, "cpu")
+    known = model.card.metrics["weights"]
+    dataset = load_dataset(data_dir / "taleqani")
+    assert dataset.fold is not None
+    folds = dataset.fold if model.card.training["partition"] == "grouped" else random_folds(dataset.labels)
+    rows = np.flatnonzero(folds == known["fold"])
+    assert len(rows) == known["fields"]
+    labels = (dataset.labels > 0).astype(int) if model.card.classes == BINARY else dataset.labels
+    right = 0
+    for start in range(0, len(rows), 64):
+        part = rows[start : start + 64]
+        logits, _ = forward(model, np.stack([hide_corner(read_image(dataset.path(row)).pixels) for row in part]))
+        right += int((logits.argmax(1) == labels[part]).sum())
+    # A field on the edge between two classes may fall the other way on another processor.
+    assert right / len(rows) == pytest.approx(known["accuracy"], abs=2.5 / len(rows))
