@@ -1,4 +1,4 @@
-"""Out-of-fold predictions: a system's probabilities for fields that it had not seen, in a table small enough to ship."""
+"""Out-of-fold predictions: a system's probabilities for fields that it had not seen, in a small table."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from leuk.training.predictions import PARTITIONS, SUFFIX, Predictions, read_pred
 
 CAMERA_FREE = ("stain swap", "cells erased")
 """Conditions that are no stresses."""
+DEFAULT = "reader"
 MAIN_FIGURES = (
     "accuracy",
     "balanced_accuracy",
@@ -373,10 +374,12 @@ def comparison() -> list[dict[str, Any]]:
 
     Keys are name, title, short, kind, claimed; random, grouped, benign_recall, auroc, sensitivity_at_95, ece (the last
     four grouped), worst_stress, grey, stain_swap and cells_erased, each also with ``_low`` and ``_high``;
-    worst_stress_name, elsewhere, classes, folds, parameters, multiply_adds, latency and throughput (as multiples of
+    worst_stress_name,
+    elsewhere, reader_same (the default reader's grouped accuracy on the same fields, where a system
+    was measured on fewer folds), classes, folds, parameters, multiply_adds, latency and throughput (as multiples of
     DenseNet-201's) and weights.
     """
-    told = []
+    told, tables = [], shipped()
     for row in systems() + controls():
         one: dict[str, Any] = {
             "name": row.name,
@@ -395,6 +398,7 @@ def comparison() -> list[dict[str, Any]]:
             | {
                 "worst_stress_name": worst["name"] if worst else None,
                 "elsewhere": row.elsewhere_mean,
+                "reader_same": _reader_on_the_same(row, tables),
                 "classes": len(row.classes),
                 "folds": ", ".join(f"{count} {partition}" for partition, count in row.folds.items()),
                 "parameters": row.parameters,
@@ -405,6 +409,19 @@ def comparison() -> list[dict[str, Any]]:
             }
         )
     return told
+
+
+def _reader_on_the_same(row: Row, tables: Mapping[tuple[str, str], Path]) -> float | None:
+    """Return the default reader's accuracy on the grouped fields that a system of fewer folds was measured on."""
+    own, reader = tables.get((row.name, "grouped")), tables.get((DEFAULT, "grouped"))
+    if own is None or reader is None or row.name == DEFAULT or row.folds.get("grouped", 5) >= 5:
+        return None
+    try:
+        files, both = set(read_predictions(own).files), read_predictions(reader)
+    except LeukError:
+        return None
+    kept = np.array([file in files for file in both.files])
+    return round(float((both.probabilities.argmax(1) == both.labels)[kept].mean()), 4) if kept.any() else None
 
 
 _COLUMNS = {
