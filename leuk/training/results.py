@@ -374,8 +374,7 @@ def comparison() -> list[dict[str, Any]]:
 
     Keys are name, title, short, kind, claimed; random, grouped, benign_recall, auroc, sensitivity_at_95, ece (the last
     four grouped), worst_stress, grey, stain_swap and cells_erased, each also with ``_low`` and ``_high``;
-    worst_stress_name,
-    elsewhere, reader_same (the default reader's grouped accuracy on the same fields, where a system
+    worst_stress_name, elsewhere, reader_same (the default reader's grouped accuracy on the same fields, where a system
     was measured on fewer folds), classes, folds, parameters, multiply_adds, latency and throughput (as multiples of
     DenseNet-201's) and weights.
     """
