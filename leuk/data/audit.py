@@ -563,7 +563,8 @@ def _about_shortcuts(
                 f"shortcut.{one.name}",
                 "traps",
                 "serious" if serious else "warning",
-                f"{one.title} alone tells the class of {_percent(one.accuracy)} of the images",
+                f"By {one.title[0].lower()}{one.title[1:]} alone, the class of {_percent(one.accuracy)} of the images "
+                "can be told",
                 f"{one.explanation} A random forest on it, judged on random folds, names the class of "
                 f"{_percent(one.accuracy)} ({_percent(one.interval[0])} to {_percent(one.interval[1])}), where always "
                 f"naming the largest class reaches {_percent(one.chance)} at most.{grouped} A system with a score like "
@@ -731,7 +732,7 @@ def _about_errors(
                 {"images": number, "accuracy": score},
             )
         )
-    if without is not None and abs(without[0] - without[1]) >= 0.0005:
+    if without is not None and abs(without[0] - without[1]) >= 0.001:
         found.append(
             Finding(
                 "errors.duplicates",

@@ -15,7 +15,7 @@ from leuk.data.mistakes import operate
 
 Picture = Callable[[int], str]
 
-SHOWN = 12
+SHOWN = 8
 """Pictures shown for each finding."""
 SIDE = 112
 """Longer side of a picture, pixels."""
@@ -43,7 +43,7 @@ body{margin:0;background:var(--bg);color:var(--text);font:16px/1.55 system-ui,-a
 main{max-width:68rem;margin:0 auto;padding:2.5rem 1.25rem 4rem}
 h1{font-size:1.9rem;line-height:1.2;margin:.1rem 0 .4rem;letter-spacing:-.01em;overflow-wrap:anywhere}
 h2{font-size:1.35rem;margin:3rem 0 .8rem;padding-top:.6rem;border-top:1px solid var(--line)}
-h3{font-size:1.06rem;line-height:1.35;margin:0}
+h3{font-size:1.06rem;line-height:1.35;margin:1.4rem 0 .4rem}.finding h3{margin:0}
 p{margin:.4rem 0;max-width:46rem}
 .kicker,.dim,figcaption,caption{color:var(--dim);font-size:.875rem}
 .kicker{margin:0}
@@ -165,7 +165,8 @@ def _section(audit: Audit, key: str, picture: Picture | None) -> str:
     cards = "".join(_card(audit, one, picture) for one in found)
     if key == "traps" and not found:
         cards = "<p>No duplicates, shortcuts or fixed content were found.</p>"
-    return cards + drawn
+    # What is drawn says most at a glance; what was found follows with its images.
+    return drawn + cards
 
 
 def _card(audit: Audit, finding: Finding, picture: Picture | None) -> str:
@@ -209,7 +210,7 @@ def _pairs(audit: Audit, finding: Finding, picture: Picture) -> str:
     if finding.key.endswith(("exact", "near")):
         groups = [one for one in groups if one.exact == finding.key.endswith("exact")]
     drawn = []
-    for group in groups[: SHOWN // 2]:
+    for group in groups[:4]:
         folds = audit.verdicts.folds if audit.verdicts is not None else audit.dataset.fold
         notes = [f"fold {folds[row]}" if folds is not None and folds[row] >= 0 else "" for row in group.rows]
         drawn.append(

@@ -46,7 +46,7 @@ TITLES = {
         "The last quarter of both sides, 14 × 14 points: where microscopes burn in their scale bar.",
     ),
     "background": (
-        "Background only",
+        "Background colour",
         "Colour of the brightest, least stained half of the pixels: light and camera, no white cell.",
     ),
     "thumbnail": (
@@ -360,7 +360,7 @@ def find_fixed_content(
     labels = dataset.labels[rows]
     keys = tuple(measures.pixels_sha256[row] for row in rows)
     results = recalled(
-        fingerprint("fixed content", keys, labels, MOST_FRAMES, MOST_SCORED, SEARCH_TREES),
+        fingerprint("fixed content 2", keys, labels, MOST_FRAMES, MOST_SCORED, SEARCH_TREES),
         lambda: _search(dataset, rows, labels, progress),
         keep,
     )
@@ -468,12 +468,26 @@ def _styles(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
         groups = KMeans(count, n_init=4, random_state=0).fit_predict(reduced)
         counts = np.zeros((count, int(labels.max()) + 1), np.int64)
         np.add.at(counts, (groups, labels), 1)
-        strength = cramers_v(counts)
-        if strength > strongest + 0.02:
+        strength = _told_share(counts)
+        # Another style must be worth its row.
+        if strength > strongest + 0.04:
             strongest = strength
             rank = np.argsort(np.argsort(-counts.sum(1), kind="stable"), kind="stable")
             best = rank[groups]
     return best
+
+
+def _told_share(counts: np.ndarray) -> float:
+    """Return the share of the classes' entropy that styles, the rows of a table of counts, take away, 0 … 1."""
+    p = counts / max(counts.sum(), 1)
+    by_class, by_style = p.sum(0), p.sum(1)
+
+    def entropy(shares: np.ndarray) -> float:
+        shares = shares[shares > 0]
+        return float(-(shares * np.log(shares)).sum())
+
+    whole = entropy(by_class)
+    return (whole + entropy(by_style) - entropy(p.ravel())) / whole if whole > 0 else 0.0
 
 
 def cramers_v(counts: np.ndarray) -> float:
