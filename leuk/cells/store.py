@@ -120,7 +120,7 @@ def views(pixels: np.ndarray, masks: np.ndarray, which: str) -> tuple[np.ndarray
 
 
 def run(networks: Mapping[str, CellNetwork], crops: cutting.Crops | Any) -> dict[str, np.ndarray]:
-    """Return the logits of both networks, float32 (N, 8) and (N, 2), by "types" and "blasts".
+    """Return the logits of both networks, float32 (N, 8) and (N, 2), by "types" and "blasts", over four mirror images.
 
     Parameters
     ----------
@@ -138,7 +138,9 @@ def run(networks: Mapping[str, CellNetwork], crops: cutting.Crops | Any) -> dict
             shown = zip(*views(crops.pixels[part], crops.masks[part], which), white[part], strict=True)
             density = torch.from_numpy(np.stack([cutting.to_density(p, m, w) for p, m, w in shown]))
             with torch.inference_mode():
-                out[which][part] = network(density, sizes).numpy()
+                # A cell has no up and no left: four ways to look at it are better than one.
+                turned = (density, density.flip(3), density.flip(2), density.transpose(2, 3))
+                out[which][part] = torch.stack([network(way, sizes) for way in turned]).mean(dim=0).numpy()
     return out
 
 

@@ -295,7 +295,7 @@ Recipes = Mapping[str, tuple[Recipe, ...]]
 _TYPES = Recipe(epochs=26, widths=(24, 40, 80, 144))
 RECIPES: Recipes = {
     # The second cycle, in which most cells keep their colours and focus, wins back what the first, harsher one leaves.
-    "types": (_TYPES, replace(_TYPES, epochs=15, rate=1.5e-3, mild=0.7, grey=0.05, smoothing=0.03, seed=1)),
+    "types": (_TYPES, replace(_TYPES, epochs=9, rate=1.5e-3, mild=0.7, grey=0.05, smoothing=0.03, seed=1)),
     "blasts": (
         Recipe(
             epochs=15,
