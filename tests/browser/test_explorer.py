@@ -15,9 +15,12 @@ def explorer(visit):
         page = visit(**settings)
         # On a phone the pages stand in a drawer.
         drawer = page.get_by_test_id("stExpandSidebarButton")
-        if drawer.is_visible():
+        in_drawer = drawer.is_visible()
+        if in_drawer:
             drawer.click()
         page.get_by_role("link", name="Explorer").click()
+        if in_drawer:
+            page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
         page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
         return page
 
