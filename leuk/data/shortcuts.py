@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -336,7 +335,7 @@ def find_fixed_content(
     Nothing says where to look or for what. The frame is cut into 8 × 8 regions; each is brought to the same mean and
     the image to the same contrast, so that stain and exposure tell nothing; a forest is cross-validated on each region
     alone. Cells lie anywhere, so all regions do about equally well. One that stands out against all others (by 0.08,
-    and by eight times their usual spread) holds something that stays at its place.
+    and by five times their usual spread) holds something that stays at its place.
 
     Parameters
     ----------
@@ -360,7 +359,7 @@ def find_fixed_content(
     labels = dataset.labels[rows]
     keys = tuple(measures.pixels_sha256[row] for row in rows)
     results = recalled(
-        fingerprint("fixed content 2", keys, labels, MOST_FRAMES, MOST_SCORED, SEARCH_TREES),
+        fingerprint("fixed content 3", keys, labels, MOST_FRAMES, MOST_SCORED, SEARCH_TREES),
         lambda: _search(dataset, rows, labels, progress),
         keep,
     )
@@ -394,6 +393,7 @@ def find_fixed_content(
 def _search(dataset: DataSet, rows: np.ndarray, labels: np.ndarray, progress: Progress | None) -> dict[str, np.ndarray]:
     from scipy import ndimage
     from sklearn.ensemble import ExtraTreesClassifier
+    from sklearn.utils.parallel import Parallel, delayed
 
     pictures = frames(dataset, rows, (lambda share, text: progress(0.3 * share, text)) if progress else None)
     step = pictures.shape[1] // GRID
@@ -425,21 +425,18 @@ def _search(dataset: DataSet, rows: np.ndarray, labels: np.ndarray, progress: Pr
         return right / len(truth)
 
     flat = np.zeros(GRID * GRID)
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        try:
-            for place, value in enumerate(pool.map(score, range(GRID * GRID))):
-                flat[place] = value
-                if progress:
-                    progress(0.3 + 0.65 * place / GRID**2, f"searching region {place + 1} of {GRID**2}")
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    # Trees let go of the interpreter while they grow.
+    work = Parallel(min(4, os.cpu_count() or 1), prefer="threads", return_as="generator")
+    for place, value in enumerate(work(delayed(score)(place) for place in range(GRID * GRID))):
+        flat[place] = value
+        if progress:
+            progress(0.3 + 0.65 * place / GRID**2, f"searching region {place + 1} of {GRID**2}")
     scores = flat.reshape(GRID, GRID)
     middle = float(np.median(scores))
     usual = 1.4826 * float(np.median(np.abs(scores - middle)))
     # Few images make scores jump: the spread that chance alone gives is the least to reckon with.
     usual = max(usual, 0.5 * float(np.sqrt(middle * (1 - middle) / len(truth))))
-    outstanding = scores > middle + max(0.08, 8 * usual)
+    outstanding = scores > middle + max(0.08, 5 * usual)
     # With so much of the frame outstanding there is nothing left to hold it against.
     if outstanding.mean() > 0.3:
         outstanding[:] = False
