@@ -14,14 +14,16 @@ import pytest
 
 from leuk.cli import MISUSED, READ, REFUSED, main
 from leuk.image import SmearImage
+from leuk.report import MEASURES
 
 ROOT = Path(__file__).resolve().parent.parent
 KEYS = {
     "file", "status", "error", "sha256", "width", "height", "model", "probabilities", "malignant_probability",
-    "suggestion", "cells",
+    "suggestion", "cells", "scale",
 }  # fmt: skip
 CELL_KEYS = {
     "box", "area", "nucleus_area", "nc_ratio", "eccentricity", "circularity", "solidity", "touches_border",
+    "mean_color", *MEASURES,
 }  # fmt: skip
 
 
