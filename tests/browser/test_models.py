@@ -1,0 +1,28 @@
+import re
+
+from leuk.training.results import short_title, systems
+
+
+def test_models_page_shows_controls_at_first_glance_and_which_reader_review_uses(visit):
+    page = visit()
+    page.get_by_role("link", name="Models").click()
+    page.get_by_text("what a score is worth").wait_for()
+    page.locator(".js-plotly-plot").first.wait_for()
+    # The point of the page is in sight without scrolling: what a forest that sees no cell gets right.
+    said = page.get_by_text(re.compile("sees no cell and gets"))
+    said.wait_for()
+    assert said.bounding_box()["y"] < 300
+    assert page.get_by_test_id("stDataFrame").first.is_visible()
+    page.get_by_role("tab", name="Confusion").click()
+    page.locator('[role="tabpanel"]:not([hidden]) .js-plotly-plot').first.wait_for()
+    here = [row for row in systems() if row.weights]
+    box = page.get_by_test_id("stSelectbox").filter(has_text="Reader used on Review")
+    assert box.locator("input").input_value() == short_title(here[0])
+
+
+def test_models_page_fits_a_phone(visit):
+    page = visit(color_scheme="dark")
+    page.get_by_role("link", name="Models").click()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.locator(".js-plotly-plot").first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
