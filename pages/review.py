@@ -77,8 +77,9 @@ WELCOME = """
 ## Read a smear
 
 Drop in photographs of a blood or marrow smear. Leuk outlines the white cells, measures them and suggests a type for
-each, which you can change; it counts them, suggests one of four classes for the field, to be confirmed by immunophenotyping, and shows where that score depends on the image.
-It has learnt from the fields of one hospital: of a picture unlike those it says that it cannot tell.
+each, which you can change; it counts them, suggests one of four classes for the field, to be confirmed by
+immunophenotyping, and shows where that score depends on the image. It has learnt from the fields of one hospital: of
+a picture unlike those it says that it cannot tell.
 """
 
 

@@ -158,20 +158,18 @@ def test_a_cell_chosen_in_the_list_is_marked_on_the_image_and_the_other_way_roun
     page.locator(".cell").nth(1).click()
     page.locator(".measures", has_text="Cell 2").wait_for()
     assert picture(page) != before
-    box = page.locator("canvas.view").bounding_box()
     page.keyboard.press("Escape")
     page.locator(".measures").wait_for(state="hidden")
-    page.locator(".cell").nth(0).click()
-    page.wait_for_timeout(500)
-    page.keyboard.press("Escape")
-    # The chosen cell was brought to the middle: a click there chooses it again, this time from the image.
-    page.locator(".cell").nth(1).click()
-    page.wait_for_timeout(500)
-    page.keyboard.press("Escape")
-    for x, y in ((0.5, 0.5), (0.5, 0.45), (0.45, 0.5), (0.55, 0.5), (0.5, 0.55)):
-        page.mouse.click(box["x"] + box["width"] * x, box["y"] + box["height"] * y)
-        if page.locator('.cell[aria-selected="true"]').count():
-            break
+    (record,) = json.loads(saved(page, "json"))
+    page.keyboard.press("0")
+    view = page.locator("canvas.view")
+    view.scroll_into_view_if_needed()
+    box = view.bounding_box()
+    scale = min(box["width"] / record["width"], box["height"] / record["height"])
+    x0, y0, x1, y1 = record["cells"][1]["box"]
+    x = box["x"] + (box["width"] - record["width"] * scale) / 2 + (x0 + x1) / 2 * scale
+    y = box["y"] + (box["height"] - record["height"] * scale) / 2 + (y0 + y1) / 2 * scale
+    page.mouse.click(x, y)
     assert page.locator('.cell[aria-selected="true"]').count() == 1
 
 
@@ -312,9 +310,8 @@ def test_a_type_changed_by_key_or_click_moves_the_count_and_reaches_every_downlo
     assert len(ours) == cells
     assert [row["type_source"] for row in ours[:3]] == ["corrected", "corrected", "suggested"]
     for a, b in zip(ours, theirs, strict=True):
-        assert {k: v for k, v in a.items() if "_um" not in k and not k.startswith("p_")} == {
-            k: v for k, v in b.items() if "_um" not in k and not k.startswith("p_")
-        }
+        for key in set(a) - {"diameter_um", "nucleus_diameter_um"}:
+            assert a[key] == b[key] or float(a[key]) == float(b[key])
         assert float(a["diameter_um"]) == pytest.approx(float(b["diameter_um"]), abs=0.011)
     for _ in range(3):
         page.locator('[data-do="undo"]').click()
