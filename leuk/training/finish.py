@@ -71,7 +71,7 @@ def familiarity(
 
 
 def _changed(pixels: np.ndarray, rng: np.random.Generator, kinds: Sequence[str] = CAMERA) -> np.ndarray:
-    return np.stack([STRESSES[kinds[rng.integers(len(kinds))]](field, rng) for field in pixels])
+    return np.stack([STRESSES[kinds[int(rng.integers(len(kinds)))]](field, rng) for field in pixels])
 
 
 def _embed(network: nn.Module, system: System, size: int, pixels: np.ndarray) -> np.ndarray:
