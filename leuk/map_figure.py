@@ -11,8 +11,18 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
+LIGHT = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b87e00", "#3a8fc7", "#6b6b6b")
+DARK = ("#56b4e9", "#e69f00", "#2dbe96", "#de9ac2", "#f0e442", "#a9b8ff", "#b5b5b5")
+"""Okabe and Ito's colours, as everywhere in the app; the last is for what is not known."""
+
+
 def map_figure(
-    places: np.ndarray, values: np.ndarray, names: Sequence[str] | None, files: Sequence[str], title: str
+    places: np.ndarray,
+    values: np.ndarray,
+    names: Sequence[str] | None,
+    files: Sequence[str],
+    title: str,
+    dark: bool = False,
 ) -> go.Figure:
     """Draw the map.
 
@@ -28,11 +38,13 @@ def map_figure(
         (N,): shown where the pointer rests.
     title : str
         What the colours mean.
+    dark : bool
+        Whether it stands on black.
 
     Returns
     -------
     plotly.graph_objects.Figure
-        Without colours for groups, which the page's theme gives; each point's custom data is its row.
+        Each point's custom data is its row.
     """
     import plotly.graph_objects as go
 
@@ -42,10 +54,17 @@ def map_figure(
         for index in [*range(len(names)), -1]:
             rows = np.flatnonzero(shown & (values == index))
             if len(rows) or index >= 0:
-                figure.add_trace(_points(places, rows, files, names[index] if index >= 0 else "Not known", {}))
+                palette = DARK if dark else LIGHT
+                look: dict[str, object] = {"color": palette[index % (len(palette) - 1)] if index >= 0 else palette[-1]}
+                figure.add_trace(_points(places, rows, files, names[index] if index >= 0 else "Not known", look))
     else:
         rows = np.flatnonzero(shown & np.isfinite(values))
-        scale = {"color": values[rows], "showscale": True, "colorbar": {"title": {"text": title}, "thickness": 12}}
+        scale = {
+            "color": values[rows],
+            "showscale": True,
+            "colorscale": "Cividis",
+            "colorbar": {"title": {"text": title}, "thickness": 12},
+        }
         figure.add_trace(_points(places, rows, files, title, scale))
     figure.update_layout(
         height=560,
@@ -69,8 +88,9 @@ def _points(places: np.ndarray, rows: np.ndarray, files: Sequence[str], name: st
         y=places[rows, 1],
         mode="markers",
         name=name,
-        showlegend="color" not in scale,
-        customdata=rows.reshape(-1, 1),
+        showlegend="showscale" not in scale,
+        # Plain numbers: arrays travel packed, and come back from a selection in another shape.
+        customdata=[[int(row)] for row in rows],
         text=[files[row] for row in rows],
         hovertemplate="%{text}<extra>%{fullData.name}</extra>",
         marker={"size": 7 if len(places) < 1000 else 5, "opacity": 0.8, **scale},

@@ -260,7 +260,7 @@ def section_map(opened: Opened, view: View | None) -> None:
     if not wait_for(job, "Laying out the map"):
         return
     codes, names = _colours(opened, view, known, colour)
-    figure = map_figure(job.result, codes, names, dataset.files, colour)
+    figure = map_figure(job.result, codes, names, dataset.files, colour, st.context.theme.type == "dark")
     event = st.plotly_chart(
         figure, key=f"map-{how}-{colour}-{source}", on_select="rerun", selection_mode=("lasso", "box", "points"),
         config={"displaylogo": False, "modeBarButtonsToRemove": ["zoomIn2d", "zoomOut2d", "autoScale2d", "toImage"]},

@@ -415,6 +415,7 @@ def selected_rows(selection: Any, count: int) -> np.ndarray:
     found = set()
     for point in points:
         data = point.get("customdata")
+        data = list(data.values()) if isinstance(data, Mapping) else data
         value = data[0] if isinstance(data, list | tuple) and data else data
         if isinstance(value, int | float) and 0 <= int(value) < count:
             found.add(int(value))

@@ -149,7 +149,8 @@ def test_only_a_cell_of_the_matrix_is_a_cell(text, cell):
     [
         ({"points": [{"customdata": [5]}, {"customdata": [2]}, {"customdata": [5]}]}, [2, 5]),
         ({"points": [{"customdata": 3}]}, [3]),
-        ({"points": [{"customdata": {"0": 3}}, {"x": 1}, {"customdata": [99]}, {"customdata": [-1]}]}, []),
+        ({"points": [{"customdata": {"0": 4}}]}, [4]),
+        ({"points": [{"x": 1}, {"customdata": [99]}, {"customdata": [-1]}]}, []),
         ({"points": []}, []),
         (None, []),
     ],
