@@ -165,8 +165,15 @@ def test_styles_differ_in_colour() -> None:
 
 def test_an_own_style_shows_its_colours() -> None:
     style = dataclasses.replace(
-        STYLES["camera"], name="mine", background=(200, 210, 220), nucleus=(90, 40, 150), vignette=(0, 0, 0),
-        gradient=0, noise=0, halo=0, jpeg_quality=0,
+        STYLES["camera"],
+        name="mine",
+        background=(200, 210, 220),
+        nucleus=(90, 40, 150),
+        vignette=(0, 0, 0),
+        gradient=0,
+        noise=0,
+        halo=0,
+        jpeg_quality=0,
     )
     smear = generate(
         1, 300, 300, style=style, cells=6, cell_diameter=60, kinds="early_blast", red_cells=False, debris=False
