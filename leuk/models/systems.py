@@ -186,7 +186,11 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
                     "The paper gives no wavelength or width for its Gabor filters; ours were chosen by eye.",
                     _CORNER,
                 ),
-                limits=("It sees edges and no colour.", "It knows benign and malignant, and no subtype."),
+                limits=(
+                    "It sees edges and no colour.",
+                    "It notices hardly any picture that is no smear: their edges look to it like those of one.",
+                    "It knows benign and malignant, and no subtype.",
+                ),
             ),
             System(
                 name="deep_leukemia_net_four",
