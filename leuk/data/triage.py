@@ -136,7 +136,7 @@ class Triage:
 
     def decide(self, *decisions: Decision) -> None:
         """Keep decisions; each replaces what the same reviewer said of the same image before."""
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         with self._lock:
             self._run(
                 _UPSERT, ((d.dataset, d.file, d.reviewer, d.decision, d.comment, d.time or now) for d in decisions)
