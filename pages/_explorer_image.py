@@ -150,7 +150,10 @@ def _bars(dataset: DataSet, verdicts: Any, row: int) -> list[dict[str, Any]]:
 def _source(view: View | None, table: str) -> str:
     if view is None:
         return "No predictions are open for this image."
-    return f"Out-of-fold probabilities of {table}, not calibrated: the system had not seen this image."
+    return (
+        f"Out-of-fold probabilities of {table}, not calibrated: the system had not seen this image. The heat maps are of "
+        "the bundled weights, which may have been trained on it."
+    )
 
 
 def _panes(
