@@ -151,8 +151,8 @@ def _source(view: View | None, table: str) -> str:
     if view is None:
         return "No predictions are open for this image."
     return (
-        f"Out-of-fold probabilities of {table}, not calibrated: the system had not seen this image. The heat maps are of "
-        "the bundled weights, which may have been trained on it."
+        f"Out-of-fold probabilities of {table}, not calibrated: the system had not seen this image. The heat maps are "
+        "of the bundled weights, which may have been trained on it."
     )
 
 
