@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,16 +12,14 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 
 from leuk.cells import crops as cutting
 from leuk.cells.network import CellNetwork
 from leuk.cells.values import TYPES, UNIDENTIFIED, CellType
 from leuk.errors import ModelError
 from leuk.image import SmearImage
-from leuk.models.store import weights_folder
+from leuk.models.cards import read_as, weights_folder, write_card
+from leuk.models.weights import fitting, read_weights, rounded, write_weights
 from leuk.segmentation.values import Segmentation
 
 NAME = "cells"
@@ -184,44 +180,28 @@ def has_cells() -> bool:
 
 def _load(folder: Path) -> CellModel:
     try:
-        content = json.loads((folder / f"{NAME}.json").read_text(encoding="utf-8"))
-        data = (folder / f"{NAME}.safetensors").read_bytes()
-        known = {f.name: content[f.name] for f in dataclasses.fields(CellCard) if f.name in content}
-        known["types"], known["limits"] = tuple(content["types"]), tuple(content.get("limits", ()))
-        card = CellCard(**known)
+        card = read_as(CellCard, folder / f"{NAME}.json", ("types", "limits"))
     except FileNotFoundError:
         raise ModelError("The weights that tell cell types are not here; restore weights/cells.*.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"The card cells.json can't be used ({error}); restore it beside its weights.") from error
-    if hashlib.sha256(data).hexdigest() != card.sha256:
-        raise ModelError("The weights that tell cell types are not the ones their card describes; restore both files.")
-    try:
-        tensors = {key: value.float() for key, value in load_tensors(data).items()}
-        networks = {}
+    what = "the classifier of cells"
+    tensors = read_weights(folder, NAME, card.sha256, what=what)
+    networks = {}
+    with fitting(what):
         for which in SIDES:
             network = CellNetwork(**card.arguments[which])
             prefix = which + "."
             network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
             networks[which] = network.eval().requires_grad_(False)
-    except (SafetensorError, KeyError, RuntimeError, TypeError):
-        raise ModelError("The weights that tell cell types don't fit their card; restore both files.") from None
     return CellModel(card, networks)
 
 
 def save_cells(folder: Path, card: CellCard, networks: Mapping[str, CellNetwork]) -> CellCard:
     """Write weights in half precision and their card, whose SHA-256 is filled in; return the card as written."""
     tensors = {
-        f"{which}.{name}": value.detach().half().contiguous()
-        for which, network in networks.items()
-        for name, value in network.state_dict().items()
+        f"{which}.{name}": value for which, network in networks.items() for name, value in rounded(network).items()
     }
-    data = save_tensors(tensors)
-    written = dataclasses.replace(card, sha256=hashlib.sha256(data).hexdigest())
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{NAME}.safetensors").write_bytes(data)
-    content = {f.name: getattr(written, f.name) for f in dataclasses.fields(written)}
-    text = json.dumps(content, indent=1, ensure_ascii=False, default=list) + "\n"
-    (folder / f"{NAME}.json").write_text(text, encoding="utf-8")
+    written = dataclasses.replace(card, sha256=write_weights(folder, NAME, tensors)[0])
+    write_card(written, folder / f"{NAME}.json")
     return written
 
 

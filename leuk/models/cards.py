@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from leuk.errors import ModelError
 
@@ -148,19 +148,43 @@ def read_card(path: Path) -> Card:
         If the file is missing, is no JSON, or lacks a field.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        known = {name: content[name] for name in Card.__dataclass_fields__ if name in content}
-        known["classes"] = tuple(content["classes"])
-        for name in ("limits", "changed"):
-            known[name] = tuple(content.get(name, ()))
-        return Card(**known)
+        return read_as(Card, path, ("classes", "limits", "changed"))
     except FileNotFoundError:
         raise ModelError(f"There is no card {path.name}; name a model that `python -m leuk models` lists.") from None
+
+
+AnyCard = TypeVar("AnyCard")
+
+
+def read_as(kind: type[AnyCard], path: Path, tuples: Sequence[str]) -> AnyCard:
+    """Read a card of any kind; of what the file holds, keys that the kind doesn't know are passed over.
+
+    Parameters
+    ----------
+    kind : type
+        A dataclass.
+    path : pathlib.Path
+    tuples : sequence of str
+        Fields that are tuples.
+
+    Raises
+    ------
+    ModelError
+        If the file is no JSON, or lacks a field.
+    FileNotFoundError
+        If there is none: what to do then depends on the kind.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        known = {one.name: content[one.name] for one in fields(kind) if one.name in content}  # type: ignore[arg-type]
+        return kind(**known | {name: tuple(known[name]) for name in tuples if name in known})
+    except FileNotFoundError:
+        raise
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"The card {path.name} can't be used ({error}); restore it beside its weights.") from error
 
 
-def write_card(card: Card, path: Path) -> None:
-    """Write a card as JSON with a stable order of fields."""
-    content = {name: getattr(card, name) for name in Card.__dataclass_fields__}
+def write_card(card: Any, path: Path) -> None:
+    """Write a card of any kind as JSON with a stable order of fields."""
+    content = {one.name: getattr(card, one.name) for one in fields(card)}
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=list) + "\n", encoding="utf-8")

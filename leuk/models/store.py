@@ -1,29 +1,24 @@
-"""The one way in for weights: safetensors whose SHA-256 the card confirms."""
+"""Models ready to read: loaded once a process, and stored with their cards."""
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import nn
 
 from leuk.errors import ModelError, OptionError
-from leuk.models.cards import Card, available, read_card, weights_files, weights_folder, write_card
+from leuk.models.cards import Card, available, read_card, weights_folder, write_card
 from leuk.models.preprocessing import PREPROCESSINGS
 from leuk.models.systems import ARCHITECTURES, build
+from leuk.models.weights import fitting, read_weights, rounded, write_weights
 
 __all__ = ["DEFAULT_MODEL", "Model", "available", "choose_device", "load_model", "save_model", "weights_folder"]
 
 DEFAULT_MODEL = "reader"
-# Files of more than 100 MB can't be kept in a plain Git repository.
-LARGEST_FILE = 90_000_000
 # Statistics of the training fields' embeddings travel in the same file as the weights, under this prefix.
 _STATISTICS = "familiarity."
 
@@ -109,29 +104,16 @@ def _load(folder: Path, name: str, device: torch.device) -> Model:
     if name not in available():
         raise OptionError(f"There is no model {name!r} here; choose one of: {', '.join(available()) or 'none'}.")
     card = read_card(folder / f"{name}.json")
-    try:
-        parts = [path.read_bytes() for path in card.files(folder)]
-    except FileNotFoundError as error:
-        missing = Path(error.filename).name
-        raise ModelError(f"The weights of {name!r} lack the file {missing}; restore it beside its card.") from None
-    if hashlib.sha256(b"".join(parts)).hexdigest() != card.sha256:
-        raise ModelError(f"The weights of {name!r} are not the ones its card describes; restore both files.")
+    tensors = read_weights(folder, name, card.sha256, card.shards)
     if card.architecture not in ARCHITECTURES:
         raise ModelError(f"The card of {name!r} names the unknown architecture {card.architecture!r}; update Leuk.")
     if card.preprocessing not in PREPROCESSINGS:
         raise ModelError(f"The card of {name!r} names the unknown preprocessing {card.preprocessing!r}; update Leuk.")
-    try:
-        tensors = {
-            key: value.float() if value.is_floating_point() else value
-            for part in parts
-            for key, value in load_tensors(part).items()
-        }
+    with fitting(repr(name)):
         means = tensors.pop(_STATISTICS + "means").double().numpy()
         precision = tensors.pop(_STATISTICS + "precision").double().numpy()
         network = build(card.architecture, len(card.classes), **card.arguments)
         network.load_state_dict(tensors)
-    except (SafetensorError, KeyError, RuntimeError, TypeError, ValueError):
-        raise ModelError(f"The weights of {name!r} don't fit the network on its card; restore both files.") from None
     network.eval().requires_grad_(False).to(device)
     return Model(card, network, device, means, precision)
 
@@ -153,31 +135,10 @@ def save_model(folder: Path, card: Card, network: nn.Module, means: np.ndarray, 
     Card
         As written.
     """
-    tensors = {key: value.contiguous() for key, value in rounded(network).items()}
-    tensors[_STATISTICS + "means"] = torch.from_numpy(means).float().contiguous()
-    tensors[_STATISTICS + "precision"] = torch.from_numpy(precision).float().contiguous()
-    shares: list[dict[str, torch.Tensor]] = [{}]
-    room = LARGEST_FILE
-    for key, value in tensors.items():
-        if value.nbytes > room and shares[-1]:
-            shares.append({})
-            room = LARGEST_FILE
-        shares[-1][key] = value
-        room -= value.nbytes
-    parts = [save_tensors(share) for share in shares]
-    folder.mkdir(parents=True, exist_ok=True)
-    written = replace(card, sha256=hashlib.sha256(b"".join(parts)).hexdigest(), shards=len(parts))
-    for path, part in zip(weights_files(folder, card.name, len(parts)), parts, strict=True):
-        path.write_bytes(part)
+    tensors = rounded(network)
+    tensors[_STATISTICS + "means"] = torch.from_numpy(means).float()
+    tensors[_STATISTICS + "precision"] = torch.from_numpy(precision).float()
+    sha256, shards = write_weights(folder, card.name, tensors)
+    written = replace(card, sha256=sha256, shards=shards)
     write_card(written, folder / f"{card.name}.json")
     return written
-
-
-def rounded(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Return a network's weights as they are shipped: in half precision but for what it can't hold."""
-    kept = {}
-    for key, value in network.state_dict().items():
-        # Running variances and kernels pass what half precision holds, and counts are no fractions.
-        exact = not value.is_floating_point() or key.endswith(("running_mean", "running_var")) or "machine." in key
-        kept[key] = value.detach().cpu() if exact else value.detach().cpu().half()
-    return kept

@@ -9,11 +9,9 @@ as networks do on unseen stains; with it, it has little to lose. Taking cells ap
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +21,7 @@ from scipy import ndimage
 from skimage.segmentation import expand_labels, watershed
 
 from leuk.errors import ModelError
+from leuk.models.cards import read_as, weights_folder, write_card
 from leuk.segmentation import instances
 from leuk.segmentation.default import dye_and_path
 from leuk.segmentation.recipes import fill_holes
@@ -81,34 +80,18 @@ def read_segmenter_card(path: Path) -> SegmenterCard:
         If the file is missing, is no JSON, or lacks a field.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        known = {name: content[name] for name in SegmenterCard.__dataclass_fields__ if name in content}
-        known["widths"], known["limits"] = tuple(content["widths"]), tuple(content.get("limits", ()))
-        return SegmenterCard(**known)
+        return read_as(SegmenterCard, path, ("widths", "limits"))
     except FileNotFoundError:
         raise ModelError(f"There is no {path.name} among the weights; restore it or choose another method.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"The card {path.name} can't be used ({error}); restore it beside its weights.") from error
 
 
 def save_segmenter(folder: Path, card: SegmenterCard, network: Segmenter) -> SegmenterCard:
     """Write weights in half precision and their card, whose SHA-256 is filled in and which is returned."""
-    import torch
-    from safetensors.torch import save
+    from leuk.models.weights import rounded, write_weights
 
-    tensors = {
-        key: (value.detach().half() if value.is_floating_point() else value.to(torch.int32)).contiguous()
-        for key, value in network.state_dict().items()
-    }
-    data = save(tensors)
-    content = {name: getattr(card, name) for name in SegmenterCard.__dataclass_fields__}
-    content["sha256"] = hashlib.sha256(data).hexdigest()
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{card.name}.safetensors").write_bytes(data)
-    (folder / f"{card.name}.json").write_text(
-        json.dumps(content, indent=1, ensure_ascii=False, default=list) + "\n", encoding="utf-8"
-    )
-    return SegmenterCard(**content)
+    written = replace(card, sha256=write_weights(folder, card.name, rounded(network))[0])
+    write_card(written, folder / f"{card.name}.json")
+    return written
 
 
 @functools.lru_cache(maxsize=2)
@@ -126,24 +109,15 @@ def load_segmenter(folder: Path) -> Segmenter:
         If the weights are missing, are not those that the card describes, or do not fit the network.
     """
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load
 
+    from leuk.models.weights import fitting, read_weights
     from leuk.segmentation.unet import Segmenter, folded
 
-    card = read_segmenter_card(folder / f"{NAME}.json")
-    try:
-        data = (folder / f"{NAME}.safetensors").read_bytes()
-    except OSError:
-        raise ModelError("The segmenter's weights are missing beside their card; restore both files.") from None
-    if hashlib.sha256(data).hexdigest() != card.sha256:
-        raise ModelError("The segmenter's weights are not the ones its card describes; restore both files.")
-    try:
+    card, what = read_segmenter_card(folder / f"{NAME}.json"), "the segmenter"
+    tensors = read_weights(folder, NAME, card.sha256, what=what)
+    with fitting(what):
         network = Segmenter(card.widths)
-        stored = load(data).items()
-        network.load_state_dict({key: v.float() if v.is_floating_point() else v.long() for key, v in stored})
-    except (SafetensorError, RuntimeError):
-        raise ModelError("The segmenter's weights don't fit the network on its card; restore both files.") from None
+        network.load_state_dict(tensors)
     return folded(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -167,8 +141,6 @@ def drawn_by_network(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ModelError
         If the weights are not there or not whole.
     """
-    from leuk.models.cards import weights_folder
-
     return find_with(load_segmenter(weights_folder()), pixels)
 
 

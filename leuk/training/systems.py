@@ -27,8 +27,9 @@ from torch.nn import functional
 from leuk.classification import run_network, to_tensor
 from leuk.errors import DataError, OptionError
 from leuk.models.preprocessing import hide_corner, preprocess
-from leuk.models.store import choose_device, rounded
+from leuk.models.store import choose_device
 from leuk.models.systems import System, build_network, find_system
+from leuk.models.weights import rounded
 from leuk.training.fields import FIELD, TrainingSet
 from leuk.training.presets import Preset, Warp
 from leuk.training.selection import fit_components, replace_head, set_components

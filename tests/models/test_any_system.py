@@ -13,7 +13,7 @@ from leuk.analysis import analyze
 from leuk.data.synthetic import generate
 from leuk.errors import ModelError
 from leuk.explanation import EXPLAINERS
-from leuk.models import store
+from leuk.models import weights
 from leuk.models.cards import Card, available
 from leuk.models.preprocessing import PREPROCESSINGS
 from leuk.models.store import load_model, save_model
@@ -98,7 +98,7 @@ def test_a_map_of_even_heat_covers_the_whole_tile() -> None:
 
 def test_large_weights_are_cut_into_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path))
-    monkeypatch.setattr(store, "LARGEST_FILE", 400_000)
+    monkeypatch.setattr(weights, "LARGEST_FILE", 400_000)
     card = _store(tmp_path, "four")
     assert card.shards >= 2
     files = card.files(tmp_path)
@@ -113,7 +113,7 @@ def test_large_weights_are_cut_into_files(tmp_path: Path, monkeypatch: pytest.Mo
 )
 def test_harmed_shards_are_refused(harm: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path))
-    monkeypatch.setattr(store, "LARGEST_FILE", 400_000)
+    monkeypatch.setattr(weights, "LARGEST_FILE", 400_000)
     last = _store(tmp_path, "four").files(tmp_path)[-1]
     if harm == "remove":
         last.unlink()
@@ -134,6 +134,6 @@ def test_classes_that_do_not_fit_are_refused(tmp_path: Path, monkeypatch: pytest
 
 def test_half_precision_keeps_statistics_exact() -> None:
     network = build("backbone", 4, name="mobilenet_v3_small")
-    kept = store.rounded(network)
+    kept = weights.rounded(network)
     assert kept["head.weight"].dtype == torch.float16
     assert all(value.dtype == torch.float32 for key, value in kept.items() if "running" in key)

@@ -10,8 +10,8 @@ import torch
 
 from leuk.errors import OptionError
 from leuk.models.deep_leukemia_net import DeepLeukemiaNet
-from leuk.models.store import rounded
 from leuk.models.systems import find_system
+from leuk.models.weights import rounded
 from leuk.training.presets import Preset
 from leuk.training.selection import GAMMA, PENALTY, fit_components, fit_machine, select_features, set_components
 from leuk.training.systems import arguments_of, extended, fit, load_fold_network, predict, train

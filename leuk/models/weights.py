@@ -1,0 +1,100 @@
+"""The one way in for weights, whatever they are of: safetensors whose SHA-256 a card confirms; and the one way out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from leuk.errors import ModelError
+from leuk.models.cards import weights_files
+
+# Files of more than 100 MB can't be kept in a plain Git repository.
+LARGEST_FILE = 90_000_000
+
+
+@contextmanager
+def fitting(what: str) -> Iterator[None]:
+    """Say in one sentence that weights don't fit, whatever torch says of it, where a network is built from them."""
+    try:
+        yield
+    except (SafetensorError, KeyError, RuntimeError, TypeError, ValueError):
+        raise ModelError(f"The weights of {what} don't fit the network on its card; restore both files.") from None
+
+
+def read_weights(folder: Path, name: str, sha256: str, shards: int = 1, what: str = "") -> dict[str, Tensor]:
+    """Read weights, fractions in single precision.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    name : str
+        Of the files, without their ending.
+    sha256 : str
+        As the card gives it: of the shards' bytes, one after the other.
+    shards : int
+    what : str, optional
+        What messages call the weights; the name by default.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+
+    Raises
+    ------
+    ModelError
+        If a file is missing, or they are not the ones that the card describes.
+    """
+    what = what or repr(name)
+    try:
+        parts = [path.read_bytes() for path in weights_files(folder, name, shards)]
+    except FileNotFoundError as error:
+        missing = Path(error.filename).name
+        raise ModelError(f"The weights of {what} lack the file {missing}; restore it beside its card.") from None
+    if hashlib.sha256(b"".join(parts)).hexdigest() != sha256:
+        raise ModelError(f"The weights of {what} are not the ones its card describes; restore both files.")
+    with fitting(what):
+        return {
+            key: value.float() if value.is_floating_point() else value
+            for part in parts
+            for key, value in load(part).items()
+        }
+
+
+def write_weights(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> tuple[str, int]:
+    """Write weights, in shards where one file would grow too large.
+
+    Returns
+    -------
+    sha256 : str
+    shards : int
+    """
+    shares: list[dict[str, Tensor]] = [{}]
+    room = LARGEST_FILE
+    for key, value in tensors.items():
+        if value.nbytes > room and shares[-1]:
+            shares.append({})
+            room = LARGEST_FILE
+        shares[-1][key] = value.contiguous()
+        room -= value.nbytes
+    parts = [save(share) for share in shares]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, part in zip(weights_files(folder, name, len(parts)), parts, strict=True):
+        path.write_bytes(part)
+    return hashlib.sha256(b"".join(parts)).hexdigest(), len(parts)
+
+
+def rounded(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return a network's weights as they are shipped: in half precision but for what it can't hold."""
+    kept = {}
+    for key, value in network.state_dict().items():
+        # Running variances and kernels pass what half precision holds, and counts are no fractions.
+        exact = not value.is_floating_point() or key.endswith(("running_mean", "running_var")) or "machine." in key
+        kept[key] = value.detach().cpu() if exact else value.detach().cpu().half()
+    return kept
