@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from leuk import __version__
@@ -39,6 +39,7 @@ from leuk.image import SmearImage, find_images, read_image
 from leuk.segmentation import Cell, Segmentation, segment
 from leuk.training import metrics
 from leuk.training.augment import jpeg
+from leuk.training.loop import ahead, optimizer_of, read_checkpoint, step_with, write_checkpoint
 
 log = logging.getLogger(__name__)
 Tell = Callable[[str], None]
@@ -460,18 +461,12 @@ def train(
     if initial is not None:
         network.load_state_dict(initial)
     averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": recipe.decay}, {"params": plain, "weight_decay": 0.0}], lr=recipe.rate
-    )
+    optimizer = optimizer_of(network, recipe.rate, recipe.decay)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint, first, step = folder / f"{which}-{cycle}.pt", 0, 0
     described = json.dumps(dataclasses.asdict(recipe))
-    if checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=True)
-        if state["recipe"] != described:
-            raise DataError(f"The checkpoint in {folder.name} was made by another recipe; name another folder.")
+    state = read_checkpoint(checkpoint, described)
+    if state is not None:
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         averaged, first, step = state["averaged"], state["epoch"], state["step"]
@@ -481,22 +476,14 @@ def train(
         began, sum_loss, right, seen = time.perf_counter(), 0.0, 0, 0
         torch.manual_seed(recipe.seed * 100_003 + epoch)
         network.train()
-        for density, sizes, target in _ahead(_batches(cells, which, pool, shown, recipe, epoch)):
-            warm = min(1.0, (step + 1) / max(1, total // 20))
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.rate * warm * 0.5 * (1 + math.cos(math.pi * step / total))
+        for density, sizes, target in ahead(_batches(cells, which, pool, shown, recipe, epoch)):
             with torch.autocast("cpu", torch.bfloat16):
                 logits = network(density, sizes)
             loss = functional.cross_entropy(logits.float(), target)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 2.0)
-            optimizer.step()
+            step_with(
+                network, optimizer, loss, averaged, rate=recipe.rate, average=recipe.average, step=step, steps=total
+            )
             step += 1
-            keep = min(recipe.average, step / (step + 10))
-            with torch.no_grad():
-                for name, value in network.state_dict().items():
-                    averaged[name].lerp_(value, 1 - keep)
             sum_loss += float(loss.detach()) * len(density)
             right += int((logits.argmax(1) == target.argmax(1)).sum())
             seen += len(density)
@@ -508,9 +495,7 @@ def train(
             "epoch": epoch + 1,
             "step": step,
         }
-        # Written beside and moved into place: a kill leaves the old checkpoint or the new one, never half of one.
-        torch.save(state, checkpoint.with_suffix(".part"))
-        checkpoint.with_suffix(".part").replace(checkpoint)
+        write_checkpoint(checkpoint, state)
         took = time.perf_counter() - began
         figures = f"loss {sum_loss / seen:.4f}, accuracy {right / seen:.4f}, {took:.1f} s"
         tell(f"{which}, cycle {cycle}, epoch {epoch + 1}: {figures}")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from leuk.data.stains import STYLES
@@ -28,7 +25,7 @@ from leuk.segmentation.methods import segment
 from leuk.segmentation.network import DIAMETER, SegmenterCard, save_segmenter
 from leuk.segmentation.unet import Segmenter, normalize
 from leuk.training.augment import jitter_stain, jpeg, lab_statistics, recolor, rotate_hue
-from leuk.training.train import _ahead
+from leuk.training.loop import ahead, append_row, optimizer_of, read_checkpoint, step_with, write_checkpoint
 
 KEPT_DIAMETER = 52.0
 """Diameter in pixels to which the cells of an example are brought before it is kept in memory."""
@@ -132,9 +129,7 @@ def make_example(
 
 def read_levels(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Nucleus and whole cell of a mask stored as background, cytoplasm, nucleus of rising level: bool, (H, W)."""
-    levels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if levels is None:
-        raise DataError(f"The mask {path.name} can't be read; restore it.")
+    levels = cv2.cvtColor(read_image(path).pixels, cv2.COLOR_RGB2GRAY)
     return levels > 205, levels > 78
 
 
@@ -510,32 +505,22 @@ def train(
         network.load_state_dict(initial)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": recipe.decay},
-            {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-        ],
-        lr=recipe.rate,
-    )
+    optimizer = optimizer_of(network, recipe.rate, recipe.decay)
     described = json.dumps(dataclasses.asdict(recipe))
     checkpoint, step = folder / "checkpoint.pt", 0
-    if resume and checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=True)
-        if state["recipe"] != described:
-            raise DataError(
-                f"The checkpoint in {folder.name} was made by another recipe; start anew or name its recipe."
-            )
+    state = read_checkpoint(checkpoint, described) if resume else None
+    if state is not None:
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         averaged, step = state["averaged"], state["step"]
-    elif (folder / "log.csv").exists():
-        (folder / "log.csv").unlink()
+    else:
+        (folder / "log.csv").unlink(missing_ok=True)
     colours = [example for example in examples if example.source != "nothing"] or list(examples)
     pool = np.stack([lab_statistics(example.pixels) for example in colours])
     while step < recipe.steps:
         began = time.perf_counter()
         count = min(recipe.stage, recipe.steps - step)
-        batches: Iterator[Any] = _ahead(cast(Any, _batches(examples, pool, recipe, step, count)))
+        batches = ahead(_batches(examples, pool, recipe, step, count))
         loss = _train_some(network, averaged, optimizer, batches, recipe, step)
         step += count
         row = {"step": step, "loss": loss, "seconds": time.perf_counter() - began}
@@ -546,15 +531,8 @@ def train(
             "averaged": averaged,
             "step": step,
         }
-        # Written beside and moved into place: a kill leaves the old checkpoint or the new one, never half of one.
-        torch.save(state, checkpoint.with_suffix(".part"))
-        checkpoint.with_suffix(".part").replace(checkpoint)
-        fresh = not (folder / "log.csv").exists()
-        with (folder / "log.csv").open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, fieldnames=list(row))
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
+        write_checkpoint(checkpoint, state)
+        append_row(folder / "log.csv", row)
         if report is not None:
             report(row)
     network.load_state_dict(averaged)
@@ -574,22 +552,13 @@ def _train_some(
     total = 0.0
     first = step
     for images, truth, trust in batches:
-        warm = min(1.0, (step + 1) / max(1, recipe.steps // 20))
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * warm * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16"):
             logits = network(images)
         loss = loss_of(logits.float(), truth, trust)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 2.0)
-        optimizer.step()
+        step_with(
+            network, optimizer, loss, averaged, rate=recipe.rate, average=recipe.average, step=step, steps=recipe.steps
+        )
         step += 1
-        keep = min(recipe.average, step / (step + 10))
-        with torch.no_grad():
-            for name, value in network.state_dict().items():
-                if value.is_floating_point():
-                    averaged[name].lerp_(value, 1 - keep)
         total += float(loss.detach())
     return total / max(step - first, 1)
 

@@ -31,6 +31,7 @@ from leuk.models.store import choose_device
 from leuk.models.systems import System, build_network, find_system
 from leuk.models.weights import rounded
 from leuk.training.fields import FIELD, TrainingSet
+from leuk.training.loop import ahead, write_checkpoint
 from leuk.training.presets import Preset, Warp
 from leuk.training.selection import fit_components, replace_head, set_components
 
@@ -341,12 +342,6 @@ class _State:
     seconds: float = 0.0
 
 
-def _save(path: Path, content: dict[str, Any]) -> None:
-    """Write beside and move into place: a kill leaves the old checkpoint or the new one, never half of one."""
-    torch.save(content, path.with_suffix(".part"))
-    path.with_suffix(".part").replace(path)
-
-
 def _write_log(path: Path, rows: Sequence[dict[str, float]]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=["epoch", "loss", "accuracy", "held_accuracy", "seconds"])
@@ -547,7 +542,7 @@ def train(
     last = time.monotonic()
 
     def keep() -> None:
-        _save(
+        write_checkpoint(
             checkpoint,
             {
                 "training": described,
@@ -593,13 +588,6 @@ def train(
     done.with_suffix(".part").replace(done)
     network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
     return network.eval()
-
-
-def ahead(data: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Prepare batches in a thread while the network works."""
-    from leuk.training.train import _ahead
-
-    return _ahead(data)
 
 
 def describe_run(

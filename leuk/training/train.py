@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import logging
-import math
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +18,7 @@ from torch.nn import functional
 from leuk.errors import DataError
 from leuk.models.reader import Reader
 from leuk.training.augment import Augmentation, augment, lab_statistics
+from leuk.training.loop import ahead, append_row, optimizer_of, read_checkpoint, step_with, write_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -103,40 +100,6 @@ def _batches(
         yield batch, torch.from_numpy(target)
 
 
-def _ahead(batches: Iterator[tuple[Tensor, Tensor]], depth: int = 4) -> Iterator[tuple[Tensor, Tensor]]:
-    """Prepare batches in a thread while the network works."""
-    ready: queue.Queue[tuple[Tensor, Tensor] | BaseException | None] = queue.Queue(depth)
-    stop = threading.Event()
-
-    def work() -> None:
-        end: BaseException | None = None
-        try:
-            for item in batches:
-                while not stop.is_set():
-                    try:
-                        ready.put(item, timeout=0.5)
-                        break
-                    except queue.Full:
-                        continue
-                if stop.is_set():
-                    return
-        except Exception as error:  # noqa: BLE001 - handed to the consumer, which raises it
-            end = error
-        ready.put(end)
-
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        while True:
-            item = ready.get()
-            if item is None:
-                return
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-
-
 def train_one_epoch(
     network: nn.Module,
     averaged: dict[str, Tensor],
@@ -158,22 +121,11 @@ def train_one_epoch(
     network.train()
     total = right = seen = 0.0
     for images, targets in batches:
-        warm = min(1.0, (step + 1) / max(1, steps // 20))
-        rate = recipe.rate * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16"):
             logits = network(images)
         loss = functional.cross_entropy(logits.float(), targets)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 2.0)
-        optimizer.step()
+        step_with(network, optimizer, loss, averaged, rate=recipe.rate, average=recipe.average, step=step, steps=steps)
         step += 1
-        keep = min(recipe.average, step / (step + 10))
-        with torch.no_grad():
-            for name, value in network.state_dict().items():
-                averaged[name].lerp_(value, 1 - keep)
         labelled = targets.max(dim=1).values > 1.5 / targets.shape[1]
         total += float(loss.detach()) * len(images)
         right += float((logits.argmax(1) == targets.argmax(1))[labelled].sum())
@@ -233,51 +185,35 @@ def train(
     if initial is not None:
         network.load_state_dict(initial)
     averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": recipe.decay}, {"params": plain, "weight_decay": 0.0}], lr=recipe.rate
-    )
-    described = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    optimizer = optimizer_of(network, recipe.rate, recipe.decay)
+    described = json.dumps(dataclasses.asdict(recipe))
     checkpoint, first, step = folder / "checkpoint.pt", 0, 0
-    if resume and checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=True)
-        if state["recipe"] != json.dumps(described):
-            raise DataError(
-                f"The checkpoint in {folder.name} was made by another recipe; start anew or name its recipe."
-            )
+    state = read_checkpoint(checkpoint, described) if resume else None
+    if state is not None:
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
-        averaged = state["averaged"]
-        first, step = state["epoch"], state["step"]
-    elif (folder / "log.csv").exists():
-        (folder / "log.csv").unlink()
+        averaged, first, step = state["averaged"], state["epoch"], state["step"]
+    else:
+        (folder / "log.csv").unlink(missing_ok=True)
     nothing = np.empty((0, *pixels.shape[1:]), dtype=np.uint8) if blanks is None else blanks
     steps = recipe.epochs * (len(pixels) // recipe.batch)
     for epoch in range(first, recipe.epochs):
         began = time.perf_counter()
         # Dropout draws from torch's generator: seeded by the epoch, so that a resumed run repeats the same draws.
         torch.manual_seed(recipe.seed * 100_003 + epoch)
-        batches = _ahead(_batches(pixels, labels, nothing, classes, recipe, epoch))
+        batches = ahead(_batches(pixels, labels, nothing, classes, recipe, epoch))
         step, loss, accuracy = train_one_epoch(network, averaged, optimizer, batches, recipe, step, steps)
         row = {"epoch": epoch + 1, "loss": loss, "accuracy": accuracy, "seconds": time.perf_counter() - began}
         state = {
-            "recipe": json.dumps(described),
+            "recipe": described,
             "network": network.state_dict(),
             "optimizer": optimizer.state_dict(),
             "averaged": averaged,
             "epoch": epoch + 1,
             "step": step,
         }
-        # Written beside and moved into place: a kill leaves the old checkpoint or the new one, never half of one.
-        torch.save(state, checkpoint.with_suffix(".part"))
-        checkpoint.with_suffix(".part").replace(checkpoint)
-        fresh = not (folder / "log.csv").exists()
-        with (folder / "log.csv").open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, fieldnames=list(row))
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
+        write_checkpoint(checkpoint, state)
+        append_row(folder / "log.csv", row)
         if report is not None:
             report(row)
     network.load_state_dict(averaged)

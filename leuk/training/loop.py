@@ -1,0 +1,136 @@
+"""What every training loop here shares: batches ahead of time, the rate, averaged weights, and checkpoints."""
+
+from __future__ import annotations
+
+import csv
+import math
+import queue
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from leuk.errors import DataError
+
+Item = TypeVar("Item")
+
+
+def ahead(batches: Iterator[Item], depth: int = 4) -> Iterator[Item]:
+    """Prepare batches in a thread while the network works."""
+    ready: queue.Queue[Item | BaseException | None] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def work() -> None:
+        end: BaseException | None = None
+        try:
+            for item in batches:
+                while not stop.is_set():
+                    try:
+                        ready.put(item, timeout=0.5)
+                        break
+                    except queue.Full:
+                        continue
+                if stop.is_set():
+                    return
+        except Exception as error:  # noqa: BLE001 - handed to the consumer, which raises it
+            end = error
+        ready.put(end)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        while True:
+            item = ready.get()
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+
+
+def optimizer_of(network: nn.Module, rate: float, decay: float) -> torch.optim.AdamW:
+    """Return AdamW with weight decay on kernels and matrices, none on biases and norms."""
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    plain = [p for p in network.parameters() if p.ndim <= 1]
+    return torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": decay}, {"params": plain, "weight_decay": 0.0}], lr=rate
+    )
+
+
+def step_with(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Tensor,
+    averaged: dict[str, Tensor],
+    *,
+    rate: float,
+    average: float,
+    step: int,
+    steps: int,
+) -> None:
+    """Take one step: the rate warmed up over a twentieth, then a cosine to zero; gradients clipped; weights averaged.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    optimizer : torch.optim.Optimizer
+    loss : torch.Tensor
+    averaged : dict of str to torch.Tensor
+        Running average of the weights, changed in place.
+    rate : float
+        The highest.
+    average : float
+        Decay of the running average, a step; early on it is shorter.
+    step, steps : int
+        Steps done, and in all.
+    """
+    warm = min(1.0, (step + 1) / max(1, steps // 20))
+    for group in optimizer.param_groups:
+        group["lr"] = rate * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+    optimizer.step()
+    keep = min(average, (step + 1) / (step + 11))
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if value.is_floating_point():
+                averaged[name].lerp_(value, 1 - keep)
+            else:
+                averaged[name].copy_(value)
+
+
+def read_checkpoint(path: Path, recipe: str) -> dict[str, Any] | None:
+    """Return a checkpoint's content, None if there is none.
+
+    Raises
+    ------
+    DataError
+        If it was made by another recipe.
+    """
+    if not path.is_file():
+        return None
+    content: dict[str, Any] = torch.load(path, weights_only=True)
+    if content["recipe"] != recipe:
+        raise DataError(f"The checkpoint in {path.parent.name} was made by another recipe; start anew or name its own.")
+    return content
+
+
+def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a checkpoint beside the old one and move it into place: a kill leaves the old or the new, never a half."""
+    torch.save(dict(content), path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
+
+
+def append_row(path: Path, row: Mapping[str, float]) -> None:
+    """Append a row to a CSV log, with a head line if it is the first."""
+    fresh = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(row))
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
