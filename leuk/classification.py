@@ -14,6 +14,7 @@ from leuk.image import SmearImage
 from leuk.models.cards import Card
 from leuk.models.preprocessing import hide_corner, preprocess
 from leuk.models.store import Model
+from leuk.probability import softmax
 from leuk.segmentation import Segmentation
 
 CANNOT_TELL = "cannot_tell"
@@ -231,14 +232,6 @@ def run_network(network: nn.Module, tiles: np.ndarray, device: torch.device) -> 
     return torch.cat(logits).numpy(), torch.cat(embeddings).numpy()
 
 
-def softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Return probabilities (N, C), float64, of logits divided by a temperature."""
-    scaled = logits.astype(np.float64) / temperature
-    scaled -= scaled.max(axis=1, keepdims=True)
-    exponential = np.exp(scaled)
-    return np.asarray(exponential / exponential.sum(axis=1, keepdims=True))
-
-
 def distance(embeddings: np.ndarray, means: np.ndarray, precision: np.ndarray) -> np.ndarray:
     """Return each embedding's Mahalanobis distance to the nearest class of training fields.
 
@@ -263,6 +256,36 @@ def distance(embeddings: np.ndarray, means: np.ndarray, precision: np.ndarray) -
     offset = embeddings[:, None, :].astype(np.float64) - means[None]
     squares = np.einsum("ncd,de,nce->nc", offset, precision, offset).clip(min=0)
     return np.asarray(np.sqrt(squares.min(axis=1) / embeddings.shape[1]))
+
+
+def describe_classes(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Describe training fields by what `distance` needs.
+
+    Parameters
+    ----------
+    embeddings : numpy.ndarray
+        float, (N, D).
+    labels : numpy.ndarray
+        int, (N,).
+
+    Returns
+    -------
+    means : numpy.ndarray
+        float64, (C, D): of each class that is there, in the order of the labels.
+    precision : numpy.ndarray
+        float64, (D, D): inverse of the shrunken covariance within classes.
+
+    References
+    ----------
+    O. Ledoit and M. Wolf, A well-conditioned estimator for large-dimensional covariance matrices, J Multivar Anal
+    2004;88:365.
+    """
+    from sklearn.covariance import LedoitWolf  # only training needs it, and it takes a second to load
+
+    embeddings = embeddings.astype(np.float64)
+    there, place = np.unique(labels, return_inverse=True)
+    means = np.stack([embeddings[place == c].mean(0) for c in range(len(there))])
+    return means, np.asarray(LedoitWolf(assume_centered=True).fit(embeddings - means[place]).precision_)
 
 
 def classify(model: Model, image: SmearImage, segmentation: Segmentation, view: View | None = None) -> Prediction:

@@ -11,14 +11,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-TITLES = {
-    "benign": "Benign",
-    "early_pre_b": "Early Pre-B",
-    "pre_b": "Pre-B",
-    "pro_b": "Pro-B",
-    "malignant": "Malignant",
-}
-"""Short names of classes."""
+from leuk.names import class_name
+
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b87e00", "#3a8fc7", "#6b6b6b")
 """Colours where nobody names others: Okabe and Ito's, for a white ground."""
 _MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
@@ -26,7 +20,7 @@ _MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
 
 def class_title(key: str) -> str:
     """Return a class's short name."""
-    return TITLES.get(key, key.replace("_", " ").capitalize())
+    return class_name(key).plain
 
 
 def worth(rows: Sequence[Mapping[str, Any]], palette: Sequence[str] = PALETTE) -> go.Figure:

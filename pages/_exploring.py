@@ -28,18 +28,12 @@ from leuk.data.mistakes import Operating, PredictionTable, Verdicts
 from leuk.data.triage import TITLES, Decision
 from leuk.errors import Cancelled, DataError, LeukError
 from leuk.image import read_image
+from leuk.names import class_name
 from leuk.overlay import Pack
 from pages._worklist import TURNS
 
 _logger = logging.getLogger(__name__)
 
-CLASS_TITLES = {
-    "benign": ("Benign (hematogones)", "Benign"),
-    "malignant": ("Malignant", "Malignant"),
-    "early_pre_b": ("Early Pre-B", "Early"),
-    "pre_b": ("Pre-B", "Pre"),
-    "pro_b": ("Pro-B", "Pro"),
-}
 MEASURE_TITLES = {
     "cells": "White cells",
     "nucleus_area": "Nucleus area, px",
@@ -69,12 +63,12 @@ LANES = 2
 
 def title(key: str) -> str:
     """Name a class on a screen."""
-    return CLASS_TITLES.get(key, (key.replace("_", " ").capitalize(),))[0]
+    return class_name(key).title
 
 
 def short(key: str) -> str:
     """Name a class in a narrow place."""
-    return CLASS_TITLES.get(key, ("", key.replace("_", " ").capitalize()))[1]
+    return class_name(key).short
 
 
 # ---- long work ----------------------------------------------------------------------------------------------------

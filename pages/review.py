@@ -22,19 +22,14 @@ from leuk.data.synthetic import samples
 from leuk.errors import LeukError
 from leuk.image import SmearImage, read_image
 from leuk.models.systems import SYSTEMS, readers
+from leuk.names import CLASS_NAMES
 from leuk.overlay import Pack
 from leuk.report import Review
 from leuk.segmentation import DEFAULT_METHOD, METHODS
 from pages import _components
 from pages._worklist import TURNS, Item, Progress, Settings, Source, Worklist
 
-LABELS = {
-    "benign": {"title": "Benign (hematogones)", "short": "Benign", "note": ""},
-    "early_pre_b": {"title": "Early Pre-B", "short": "Early", "note": "immunophenotype"},
-    "pre_b": {"title": "Pre-B", "short": "Pre", "note": "immunophenotype"},
-    "pro_b": {"title": "Pro-B", "short": "Pro", "note": "immunophenotype"},
-    "cannot_tell": {"title": "Cannot tell", "short": "Cannot tell", "note": ""},
-}
+LABELS = {key: {"title": one.title, "short": one.short, "note": one.note} for key, one in CLASS_NAMES.items()}
 EXPLAINER_TITLES = {
     "gradcam": "Grad-CAM",
     "gradcam++": "Grad-CAM++",

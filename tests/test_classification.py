@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from leuk.classification import CANNOT_TELL, Prediction, Tile, classify, distance, forward, prepare, softmax
+from leuk.classification import CANNOT_TELL, Prediction, Tile, classify, distance, forward, prepare
 from leuk.data.synthetic import generate
 from leuk.image import SmearImage
 from leuk.models.preprocessing import hide_corner
 from leuk.models.store import Model
+from leuk.probability import softmax
 from leuk.segmentation import segment
 
 

@@ -20,6 +20,7 @@ from leuk.errors import ModelError
 from leuk.image import SmearImage
 from leuk.models.cards import read_as, weights_folder, write_card
 from leuk.models.weights import fitting, read_weights, rounded, write_weights
+from leuk.probability import softmax
 from leuk.segmentation.values import Segmentation
 
 NAME = "cells"
@@ -142,12 +143,6 @@ def run(networks: Mapping[str, CellNetwork], crops: cutting.Crops | Any) -> dict
 
 def combine(logits: Mapping[str, np.ndarray], temperatures: Mapping[str, float]) -> np.ndarray:
     """Join both networks' logits: probabilities, float64 (N, len(TYPES)), of a blast and of each type if it is none."""
-
-    def softmax(x: np.ndarray, temperature: float) -> np.ndarray:
-        x = x.astype(np.float64) / temperature
-        e = np.exp(x - x.max(axis=1, keepdims=True, initial=-np.inf))
-        return np.asarray(e / e.sum(axis=1, keepdims=True))
-
     blast = softmax(logits[BLASTS], temperatures[BLASTS])[:, 1:]
     kinds = softmax(logits["types"], temperatures["types"]) * (1 - blast)
     at = TYPES.index("blast")

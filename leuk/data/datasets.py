@@ -543,3 +543,30 @@ def _some(names: Sequence[str], most: int = 3) -> str:
 def counts_of(dataset: DataSet) -> Counter[str]:
     """Return how many images each class has."""
     return Counter({name: int((dataset.labels == index).sum()) for index, name in enumerate(dataset.classes)})
+
+
+def random_folds(labels: np.ndarray, seed: int = 0, folds: int = 5) -> np.ndarray:
+    """Deal fields out to folds at random, each class evenly: the papers' partition.
+
+    One fold for one field: its segmented twin, or a changed copy of it, has the same index and so the same fold.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        int, (N,).
+    seed : int
+    folds : int
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, (N,), 0 … folds - 1.
+    """
+    rng = np.random.default_rng(seed)
+    dealt, start = np.zeros(len(labels), np.int64), 0
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        # Each class goes on where the one before stopped, so that the folds' sizes differ by one at most.
+        dealt[members] = (np.arange(len(members)) + start) % folds
+        start += len(members)
+    return dealt

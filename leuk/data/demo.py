@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from leuk.probability import softmax
 from leuk.data.datasets import DataSet, Progress
 from leuk.data.measures import cache_folder
 from leuk.data.stains import STYLES
@@ -180,11 +181,6 @@ def _write(folder: Path, fields: list[_Field], progress: Progress | None) -> Non
         ) from error
 
 
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(scores / scores.sum(axis=1, keepdims=True))
-
-
 def _systems(fields: list[_Field], labels: np.ndarray, folds: np.ndarray) -> tuple[Predictions, ...]:
     """Make up what two systems say: deterministic, plausible, computed by no network."""
     rng = np.random.default_rng(7)
@@ -211,7 +207,7 @@ def _systems(fields: list[_Field], labels: np.ndarray, folds: np.ndarray) -> tup
     for name, scores in (("cells", cells), ("colour", colour)):
         # A copy gets what its original got, but for a trace.
         scores = scores[original] + rng.normal(0, 0.05, scores.shape) * (original != np.arange(count))[:, None]
-        made.append(Predictions(f"demo_{name}", "grouped", files, labels, folds, CLASSES, _softmax(scores)))
+        made.append(Predictions(f"demo_{name}", "grouped", files, labels, folds, CLASSES, softmax(scores)))
     return tuple(made)
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from leuk.data.datasets import DataSet, Progress
+from leuk.data.datasets import DataSet, Progress, random_folds
 from leuk.data.measures import Measures, fingerprint, frames, recalled, reduce
 
 LONGEST = 512
@@ -191,17 +191,6 @@ def features_of(pixels: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def stratified(labels: np.ndarray, folds: int = 5, seed: int = 0) -> np.ndarray:
-    """Deal rows out to random folds, each class evenly, int64 (N,)."""
-    rng = np.random.default_rng(seed)
-    dealt, start = np.zeros(len(labels), np.int64), 0
-    for label in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        dealt[members] = (np.arange(len(members)) + start) % folds
-        start += len(members)
-    return dealt
-
-
 def session_folds(dataset: DataSet) -> np.ndarray | None:
     """Return folds that hold pseudo-sessions together, int64 (N,): the set's own, else dealt out; None without both."""
     if dataset.fold is not None and len(np.unique(dataset.fold[dataset.fold >= 0])) > 1:
@@ -246,7 +235,7 @@ def shortcut_accuracy(
     """
     from sklearn.ensemble import RandomForestClassifier
 
-    folds = stratified(labels, seed=seed) if folds is None else folds
+    folds = random_folds(labels, seed=seed) if folds is None else folds
     predicted = np.full(len(labels), -1, np.int64)
     for fold in np.unique(folds[folds >= 0]):
         held, rest = folds == fold, (folds >= 0) & (folds != fold)
@@ -403,7 +392,7 @@ def _search(dataset: DataSet, rows: np.ndarray, labels: np.ndarray, progress: Pr
     if len(rows) > MOST_SCORED:
         chosen = np.random.default_rng(0).permutation(len(rows))[:MOST_SCORED]
     truth = labels[chosen]
-    folds = stratified(truth, 3)
+    folds = random_folds(truth, folds=3)
 
     def patches(mask: np.ndarray, which: np.ndarray) -> np.ndarray:
         ys, xs = np.nonzero(mask)

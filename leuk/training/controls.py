@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from leuk.data.datasets import random_folds
 from leuk.data.taleqani import CLASSES, Fields
 from leuk.models.cards import weights_folder
 from leuk.training.evaluate import PLAIN, erased
 from leuk.training.metrics import share
-from leuk.training.predictions import Predictions, random_folds
+from leuk.training.predictions import Predictions
 from leuk.training.results import figures_of, groups_of
 
 log = logging.getLogger(__name__)

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from leuk.data.datasets import random_folds
 from leuk.errors import DataError
 from leuk.image import SmearImage, find_images, read_image
 from leuk.models.cards import available, read_card, weights_folder, write_card
 from leuk.models.systems import find_system
+from leuk.probability import softmax
 from leuk.training.metrics import fit_temperature, share
-from leuk.training.predictions import from_logits, predictions_path, random_folds, shipped, write_predictions
+from leuk.training.predictions import from_logits, predictions_path, shipped, write_predictions
 from leuk.training.results import MAIN_FIGURES, groups_of, write_result
 
 log = logging.getLogger(__name__)
@@ -92,8 +94,7 @@ def record_reader(outcome: Mapping[str, Any], fields: Any, partition: str = "gro
 
 def _confidence(logits: np.ndarray, temperature: float) -> float:
     """Return the mean probability of the likeliest class, as calibrated."""
-    shifted = np.exp((logits - logits.max(1, keepdims=True)) / temperature)
-    return float((shifted.max(1) / shifted.sum(1)).mean())
+    return float(softmax(logits, temperature).max(1).mean())
 
 
 def card_metrics(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from leuk.data.datasets import DataSet, load_dataset
+from leuk.data.datasets import DataSet, load_dataset, random_folds
 from leuk.errors import DataError, ImageError
 from leuk.image import IMAGE_SUFFIXES, read_image
 from leuk.models.preprocessing import shrink
 from leuk.models.systems import BINARY, System
-from leuk.training.predictions import PARTITIONS, random_folds
+from leuk.training.predictions import PARTITIONS
 
 log = logging.getLogger(__name__)
 

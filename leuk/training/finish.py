@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from leuk.classification import distance, run_network, softmax
+from leuk.classification import describe_classes, distance, run_network
 from leuk.errors import ModelError
 from leuk.explanation import EXPLAINERS, raw_maps
 from leuk.image import SmearImage
@@ -19,6 +19,7 @@ from leuk.models.cards import Card, read_card, write_card
 from leuk.models.preprocessing import hide_corner
 from leuk.models.store import Model, save_model
 from leuk.models.systems import System
+from leuk.probability import softmax
 from leuk.segmentation import segment
 from leuk.training import metrics
 from leuk.training.fields import FIELD, TrainingSet
@@ -48,13 +49,9 @@ def familiarity(
 
     Returns
     -------
-    means : numpy.ndarray
-        float64, (C, D): of each class.
-    precision : numpy.ndarray
-        float64, (D, D): inverse of the shrunken covariance within classes.
+    means, precision : numpy.ndarray
+        As `leuk.classification.describe_classes` returns them.
     """
-    from sklearn.covariance import LedoitWolf
-
     rng = np.random.default_rng([seed, 11])
     chosen = rng.permutation(len(pixels))[:MOST]
     embeddings = np.concatenate(
@@ -63,11 +60,7 @@ def familiarity(
             _embed(network, system, size, _changed(pixels[chosen], rng)),
         ]
     )
-    both = np.concatenate([labels[chosen], labels[chosen]])
-    present_classes = np.unique(both)
-    means = np.stack([embeddings[both == c].mean(0) for c in present_classes])
-    residual = embeddings - means[np.searchsorted(present_classes, both)]
-    return means, np.asarray(LedoitWolf(assume_centered=True).fit(residual).precision_)
+    return describe_classes(embeddings, np.concatenate([labels[chosen], labels[chosen]]))
 
 
 def _changed(pixels: np.ndarray, rng: np.random.Generator, kinds: Sequence[str] = CAMERA) -> np.ndarray:

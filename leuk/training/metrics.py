@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from leuk.probability import softmax
+
 Metric = Callable[[np.ndarray, np.ndarray], float]
 """From labels (N,) and probabilities (N, C) to one figure."""
 
@@ -279,7 +281,7 @@ def all_figures(
     names, group = np.unique(groups, return_inverse=True)
     drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws).astype(np.float64)
     weights = np.concatenate([np.ones((1, len(names))), drawn])  # the first row is the fields as they are
-    before, after = _softmax(logits), _softmax(cross_temperatures(labels, logits, folds))
+    before, after = softmax(logits), softmax(cross_temperatures(labels, logits, folds))
 
     by_group = np.zeros((len(names), count, count))
     np.add.at(by_group, (group, labels, before.argmax(1)), 1)
@@ -366,8 +368,3 @@ def _told(values: np.ndarray) -> dict[str, Any] | None:
         return None
     low, high = np.nanpercentile(values[1:], [2.5, 97.5])
     return {"value": round(float(values[0]), 4), "interval": [round(float(low), 4), round(float(high), 4)]}
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = np.exp(logits - logits.max(1, keepdims=True))
-    return shifted / shifted.sum(1, keepdims=True)

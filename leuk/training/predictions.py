@@ -14,6 +14,7 @@ import numpy as np
 
 from leuk.errors import DataError
 from leuk.models.cards import weights_folder
+from leuk.probability import softmax
 
 PARTITIONS = ("random", "grouped")
 """Random: fields dealt out one by one, as the papers do; grouped: whole pseudo-sessions are held out."""
@@ -73,33 +74,6 @@ class Predictions:
     def logits(self) -> np.ndarray:
         """Logarithms of the probabilities, float64 (N, C): logits but for a constant in each row."""
         return np.log(np.maximum(self.probabilities, 1e-12))
-
-
-def random_folds(labels: np.ndarray, seed: int = 0, folds: int = 5) -> np.ndarray:
-    """Deal fields out to folds at random, each class evenly: the papers' partition.
-
-    One fold for one field: its segmented twin, or a changed copy of it, has the same index and so the same fold.
-
-    Parameters
-    ----------
-    labels : numpy.ndarray
-        int, (N,).
-    seed : int
-    folds : int
-
-    Returns
-    -------
-    numpy.ndarray
-        int64, (N,), 0 … folds - 1.
-    """
-    rng = np.random.default_rng(seed)
-    dealt, start = np.zeros(len(labels), np.int64), 0
-    for label in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        # Each class goes on where the one before stopped, so that the folds' sizes differ by one at most.
-        dealt[members] = (np.arange(len(members)) + start) % folds
-        start += len(members)
-    return dealt
 
 
 def predictions_path(system: str, partition: str, folder: Path | None = None) -> Path:
@@ -167,12 +141,6 @@ def shipped(folder: Path | None = None) -> dict[tuple[str, str], Path]:
         if system and partition in PARTITIONS:
             found[system, partition] = path
     return found
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return probabilities, float64 (N, C), of logits as they are."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
-    return shifted / shifted.sum(1, keepdims=True)
 
 
 def from_logits(

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from leuk import __version__, classification
-from leuk.classification import distance, softmax
+from leuk.classification import distance
 from leuk.data.erase import erase_cells
 from leuk.data.taleqani import CLASSES, Fields
 from leuk.explanation import EXPLAINERS, raw_maps
@@ -28,6 +28,7 @@ from leuk.models.cards import Card
 from leuk.models.preprocessing import hide_corner
 from leuk.models.reader import Reader
 from leuk.models.store import Model, save_model
+from leuk.probability import softmax
 from leuk.segmentation import segment
 from leuk.training import metrics
 from leuk.training.augment import Augmentation, lab_statistics
@@ -215,24 +216,13 @@ def familiarity(
 
     Returns
     -------
-    means : numpy.ndarray
-        float64, (C, D): of each class.
-    precision : numpy.ndarray
-        float64, (D, D): inverse of the shrunken covariance within classes.
-
-    References
-    ----------
-    K. Lee et al., A simple unified framework for detecting out-of-distribution samples, NeurIPS 2018.
+    means, precision : numpy.ndarray
+        As `leuk.classification.describe_classes` returns them.
     """
-    from sklearn.covariance import LedoitWolf
-
     rng = np.random.default_rng([seed, 11])
     pictures = [shrink(field) for field in pixels]
     pictures += [shrink(STRESSES[CAMERA[rng.integers(len(CAMERA))]](field, rng)) for field in pixels]
-    embeddings = run_network(network, pictures)[1].astype(np.float64)
-    both = np.concatenate([labels, labels])
-    means = np.stack([embeddings[both == c].mean(0) for c in range(int(labels.max()) + 1)])
-    return means, np.asarray(LedoitWolf(assume_centered=True).fit(embeddings - means[both]).precision_)
+    return classification.describe_classes(run_network(network, pictures)[1], np.concatenate([labels, labels]))
 
 
 def predict_out_of_fold(

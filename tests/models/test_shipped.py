@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from leuk.classification import forward
-from leuk.data.datasets import load_dataset
+from leuk.data.datasets import load_dataset, random_folds
 from leuk.image import read_image
 from leuk.models.cards import available, read_card, weights_folder
 from leuk.models.preprocessing import hide_corner
 from leuk.models.store import load_model
 from leuk.models.systems import BINARY, SYSTEMS
-from leuk.training.predictions import random_folds
 
 SMALL = 10_000_000
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from leuk.classification import softmax
+from leuk.probability import softmax
 from leuk.training import metrics
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from leuk.data.datasets import random_folds
 from leuk.errors import DataError
 from leuk.training.predictions import (
     PARTITIONS,
     Predictions,
     predictions_path,
-    random_folds,
     read_predictions,
     shipped,
     write_predictions,
