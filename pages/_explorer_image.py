@@ -262,5 +262,10 @@ def _others(opened: Opened, row: int, label: int) -> dict[str, Any]:
                         "wrong": called != label,
                     }
                 )
-    note = "Out of fold, the likeliest class." if items else "No other table of predictions fits this set."
+    if items:
+        note = "Out of fold, the likeliest class."
+    elif len(opened.tables) > 1:
+        note = "No other system has predicted this image out of fold."
+    else:
+        note = "No other table of predictions fits this set."
     return {"note": note, "items": items}

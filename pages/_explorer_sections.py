@@ -10,6 +10,7 @@ import streamlit as st
 
 from leuk.data import audit, balance, maps, measures, mistakes, triage
 from leuk.data.datasets import DataSet
+from leuk.data.slices import CUTS
 from leuk.data.triage import DECISIONS, TITLES, Decision
 from leuk.map_figure import map_figure
 from pages import _exploring as prepare
@@ -332,7 +333,10 @@ def section_slices(opened: Opened, view: View | None) -> None:
     if job is not None and not job.done:
         wait_for(job, "Measuring images, for slices by brightness, sharpness and cells")
     kinds = list(dict.fromkeys(one.by for one in found))
-    chosen = st.pills("Cut by", kinds, key="slice-kind", selection_mode="multi", label_visibility="collapsed")
+    chosen = st.pills(
+        "Cut by", kinds, key="slice-kind", selection_mode="multi", label_visibility="collapsed",
+        format_func=lambda kind: CUTS.get(kind, kind.replace("_", " ")).capitalize(),
+    )  # fmt: skip
     shown = [one for one in found if not chosen or one.by in chosen][:40]
     verdicts, dataset = view.verdicts, opened.dataset
     right = verdicts.predicted == dataset.labels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -150,6 +151,15 @@ def test_runs_as_a_module_with_the_bundled_reader(tmp_path: Path, field: SmearIm
     assert done.returncode == READ, done.stderr
     (read,) = json.loads(record.read_text("utf-8"))
     assert read["model"] == "reader"
+
+
+def test_a_reader_that_stops_early_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "leuk", "models"]
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120)  # noqa: S603
+    os.close(writing)
+    assert done.stderr == ""
 
 
 def test_importing_leuk_is_light() -> None:

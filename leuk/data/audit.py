@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from leuk.names import class_name
 from leuk.data.balance import Balance, balance
 from leuk.data.datasets import DataSet, Progress
 from leuk.data.duplicates import Duplicates, find_duplicates
@@ -418,8 +419,8 @@ def _about_balance(dataset: DataSet, measures: Measures | None) -> list[Finding]
                 "balance.classes",
                 "balance",
                 "warning",
-                f"{dataset.classes[most]} has {counts.max() / counts.min():.1f} times the images of "
-                f"{dataset.classes[least]}",
+                f"{class_name(dataset.classes[most]).plain} has {counts.max() / counts.min():.1f} times the images of "
+                f"{class_name(dataset.classes[least]).plain}",
                 "Accuracy mostly reports the large class. Read recall of each class, or macro F1, instead.",
                 _rows(np.flatnonzero(dataset.labels == least)),
                 {"largest": int(counts.max()), "smallest": int(counts.min())},
@@ -576,7 +577,9 @@ def _about_shortcuts(
     for number, content in enumerate(fixed):
         styles = "; ".join(
             f"style {index + 1}: "
-            + ", ".join(f"{name} {int(count)}" for name, count in zip(dataset.classes, counts, strict=True) if count)
+            + ", ".join(
+                f"{class_name(key).plain} {int(count)}" for key, count in zip(dataset.classes, counts, strict=True) if count
+            )
             for index, counts in enumerate(content.counts)
         )
         found.append(
@@ -630,7 +633,8 @@ def _about_light(dataset: DataSet, measures: Measures) -> list[Finding]:
         if len(values) < 20:
             continue
         ranks = rankdata(values)
-        for label, title in enumerate(dataset.classes):
+        for label, key in enumerate(dataset.classes):
+            title = class_name(key).plain
             inside = dataset.labels[ok] == label
             count, others = int(inside.sum()), int((~inside).sum())
             if count < 10 or others < 10:
@@ -641,7 +645,7 @@ def _about_light(dataset: DataSet, measures: Measures) -> list[Finding]:
                 order = np.argsort(measures.values[name][rows] * (1 if area < 0.5 else -1), kind="stable")
                 found.append(
                     Finding(
-                        f"light.{name}.{title}",
+                        f"light.{name}.{key}",
                         "traps",
                         "warning",
                         f"{title} is {less if area < 0.5 else more} than the rest",
@@ -732,13 +736,15 @@ def _about_errors(
                 {"images": number, "accuracy": score},
             )
         )
-    if without is not None and abs(without[0] - without[1]) >= 0.001:
+    if without is not None:
+        change = f"{_percent(without[1])} instead of {_percent(without[0])}"
+        same = _percent(without[0]) == _percent(without[1])
         found.append(
             Finding(
                 "errors.duplicates",
                 "traps",
                 "warning" if abs(without[0] - without[1]) > 0.01 else "note",
-                f"Without duplicates the accuracy is {_percent(without[1])} instead of {_percent(without[0])}",
+                f"Without duplicates the accuracy is {'the same' if same else change}",
                 f"With one image of each group of duplicates {system} has an accuracy of {_percent(without[1])}, with "
                 f"all {_percent(without[0])}.",
                 (),

@@ -12,6 +12,7 @@ import numpy as np
 from leuk.data.audit import Audit, Finding, capture_order
 from leuk.data.measures import thumbnail
 from leuk.data.mistakes import operate
+from leuk.names import class_name
 
 Picture = Callable[[int], str]
 
@@ -130,6 +131,10 @@ def _text(value: object) -> str:
     return html.escape(str(value).encode("utf-8", "replace").decode("utf-8"), quote=True)
 
 
+def _named(key: str) -> str:
+    return _text(class_name(key).plain)
+
+
 def _percent(share: float | None, digits: int = 1) -> str:
     return "–" if share is None or not math.isfinite(share) else f"{100 * share:.{digits}f} %"
 
@@ -192,12 +197,12 @@ def _card(audit: Audit, finding: Finding, picture: Picture | None) -> str:
 
 def _figure(audit: Audit, row: int, picture: Picture, extra: str = "") -> str:
     dataset = audit.dataset
-    words = [_text(dataset.files[row].rpartition("/")[2]), _text(dataset.classes[dataset.labels[row]])]
+    words = [_text(dataset.files[row].rpartition("/")[2]), _named(dataset.classes[dataset.labels[row]])]
     if audit.verdicts is not None and audit.verdicts.predicted[row] >= 0:
         called = int(audit.verdicts.predicted[row])
         if called != dataset.labels[row]:
             share = audit.verdicts.probabilities[row, called]
-            words.append(f"called {_text(dataset.classes[called])}, {100 * share:.0f} %")
+            words.append(f"called {_named(dataset.classes[called])}, {100 * share:.0f} %")
     if extra:
         words.append(extra)
     return f"<figure>{picture(row)}<figcaption>{'<br>'.join(words)}</figcaption></figure>"
@@ -236,7 +241,7 @@ def _balance(audit: Audit, picture: Picture | None) -> str:
     for index, (name, count) in enumerate(counts.classes.items()):
         y = 30 * index
         bars.append(
-            f"<text x='150' y='{y + 18}' text-anchor='end'>{_text(_short(name))}</text>"
+            f"<text x='150' y='{y + 18}' text-anchor='end'>{_text(_short(class_name(name).plain))}</text>"
             f"<rect x='160' y='{y + 4}' width='{440 * count / most:.1f}' height='20' rx='3' "
             f"fill='var(--c{index % 7})'/>"
             f"<text x='{168 + 440 * count / most:.1f}' y='{y + 18}' class='dim'>{count:,}</text>"
@@ -247,7 +252,7 @@ def _balance(audit: Audit, picture: Picture | None) -> str:
     drawn = chart + "".join(bars) + "</svg>"
     if counts.splits:
         drawn += _table(
-            ["", *map(_text, counts.classes)],
+            ["", *map(_named, counts.classes)],
             [[_text(name), *(f"{int(one):,}" for one in row)] for name, row in counts.splits.items()],
             "Images per part and class",
         )
@@ -257,7 +262,7 @@ def _balance(audit: Audit, picture: Picture | None) -> str:
             ["", *(f"{name}" for name in wanted)],
             [
                 [
-                    _text(name),
+                    _named(name),
                     *(
                         "–"
                         if not np.isfinite(row).all()
@@ -280,7 +285,7 @@ def _balance(audit: Audit, picture: Picture | None) -> str:
             chosen = rows[np.linspace(0, len(rows) - 1, min(8, len(rows))).astype(int)] if len(rows) else rows
             sheet = "".join(_figure(audit, int(row), picture) for row in chosen)
             drawn += (
-                f"<details><summary>Contact sheet: {_text(name)}</summary><div class='pictures'>{sheet}</div></details>"
+                f"<details><summary>Contact sheet: {_named(name)}</summary><div class='pictures'>{sheet}</div></details>"
             )
     return drawn
 
@@ -339,7 +344,7 @@ def _traps(audit: Audit, picture: Picture | None) -> str:
         )
         for content in audit.fixed:
             drawn += _table(
-                ["Look of the region", *map(_text, audit.dataset.classes)],
+                ["Look of the region", *map(_named, audit.dataset.classes)],
                 [[f"style {index + 1}", *(f"{int(one):,}" for one in row)] for index, row in enumerate(content.counts)],
                 f"Looks of the {_text(content.place)} by class",
             )
@@ -362,7 +367,7 @@ def _strips(audit: Audit) -> str:
             for index in wrong
         )
         strips.append(
-            f"<p class='dim'>{_text(audit.dataset.classes[label])}: {len(wrong)} of {len(rows):,} wrong</p>"
+            f"<p class='dim'>{_named(audit.dataset.classes[label])}: {len(wrong)} of {len(rows):,} wrong</p>"
             f"<svg viewBox='0 0 900 22' width='900' height='22' preserveAspectRatio='none' role='img' "
             f"aria-label='Right and wrong in the order of names'>"
             f"<rect width='900' height='22' fill='var(--soft)'/>{marks}</svg>"
@@ -391,8 +396,8 @@ def _errors(audit: Audit, picture: Picture | None) -> str:
                 else "<td class='cell dim'>0</td>"
             )
         recall = counts[true, true] / row.sum() if row.sum() else None
-        body.append(f"<tr><td>{_text(classes[true])}</td>{''.join(cells)}<td>{_percent(recall)}</td></tr>")
-    head = "".join(f"<th>{_text(name)}</th>" for name in classes)
+        body.append(f"<tr><td>{_named(classes[true])}</td>{''.join(cells)}<td>{_percent(recall)}</td></tr>")
+    head = "".join(f"<th>{_named(name)}</th>" for name in classes)
     drawn = (
         "<h3>Confusion</h3><div class='scroll'><table><caption>Rows: label. Columns: "
         f"what {_text(audit.verdicts.system)} calls it.</caption>"
@@ -435,8 +440,8 @@ def _labels(audit: Audit, picture: Picture | None) -> str:
         rows.append(
             [
                 _text(audit.dataset.files[row]),
-                _text(classes[label]),
-                _text(classes[to]),
+                _named(classes[label]),
+                _named(classes[to]),
                 _percent(p[label]),
                 _percent(p[to]),
                 f"{gap:.2f}".replace("-", "−"),

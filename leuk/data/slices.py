@@ -9,6 +9,7 @@ import numpy as np
 from leuk.data.datasets import DataSet
 from leuk.data.measures import Measures
 from leuk.data.mistakes import Verdicts, wilson
+from leuk.names import class_name
 
 CUTS = {"brightness": "brightness", "sharpness": "sharpness", "cells": "cell count"}
 """Measures that sets are cut by, and what they are called."""
@@ -74,7 +75,7 @@ def find_slices(
         for name, title in CUTS.items():
             parts += _fifths(name, title, measures.values[name], known)
     for label, name in enumerate(dataset.classes):
-        parts.append(("class", f"class {name}", dataset.labels == label))
+        parts.append(("class", f"class {class_name(name).plain}", dataset.labels == label))
     if dataset.split is not None:
         splits = np.array(dataset.split)
         parts += [("split", f"split {name}", splits == name) for name in sorted(set(dataset.split) - {""})]

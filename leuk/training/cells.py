@@ -17,7 +17,6 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -407,15 +406,6 @@ def _batches(
             else:
                 target[row] = 1 / classes
         yield torch.from_numpy(density), torch.from_numpy(sizes), torch.from_numpy(target)
-
-
-def _ahead(batches: Iterator[tuple[Tensor, Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Prepare the next batch in a thread while the network works on this one."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = pool.submit(next, batches, None)
-            yield batch
 
 
 def train(
