@@ -252,7 +252,9 @@ def section_map(opened: Opened, view: View | None) -> None:
     if sources[source] is None:
         features = embedding_plain(opened, known)
     else:
-        job = jobs().get(("embedding", *opened.identity, model), lambda progress: _embed(dataset, model, progress))
+        job = jobs().get(
+            ("embedding", *opened.identity, model), lambda progress: _embed(dataset, model, known, progress)
+        )
         if not wait_for(job, "Reading every image"):
             return
         features = job.result
@@ -275,11 +277,13 @@ def section_map(opened: Opened, view: View | None) -> None:
     gallery("map-gallery", [panel(opened, view, "map", "Selected on the map", rows.tolist(), first=True)])
 
 
-def _embed(dataset: DataSet, model: str, progress: Callable[[float, str], None]) -> np.ndarray:
+def _embed(
+    dataset: DataSet, model: str, known: measures.Measures, progress: Callable[[float, str], None]
+) -> np.ndarray:
     from leuk.models.store import load_model  # brings the networks' libraries, which take seconds to load
 
     progress(0.0, "Loading the model")
-    return maps.embed(dataset, load_model(model), progress)
+    return maps.embed(dataset, load_model(model), progress, known)
 
 
 def _colours(

@@ -33,8 +33,17 @@ STYLE = """
 .st-key-section button { min-height: 38px; }
 .st-key-source label p, .st-key-table label p, .st-key-reviewer label p { font-size: .78rem; }
 @media (max-width: 760px) {
-  .stMainBlockContainer { padding: 3.6rem .75rem 3.2rem; }
+  .stMainBlockContainer { padding: 3.4rem .75rem 3.2rem; }
+  .stMainBlockContainer .stVerticalBlock { gap: .5rem; }
   .st-key-section button { min-height: 42px; }
+  /* Set and reviewer side by side, predictions below: what they lead to begins on the first screen. */
+  .st-key-head .stHorizontalBlock { gap: .5rem; }
+  .st-key-head > div > .stHorizontalBlock > .stColumn, .st-key-head > .stHorizontalBlock > .stColumn {
+    min-width: 0; flex: 1 1 58%; }
+  .st-key-head .stColumn:nth-child(3) { flex: 1 1 30% !important; order: 1; }
+  .st-key-head .stColumn:nth-child(2) { flex: 1 1 100% !important; order: 2; }
+  .st-key-section [data-testid="stButtonGroup"] > div { flex-wrap: nowrap; overflow-x: auto; }
+  .st-key-section [data-testid="stButtonGroup"] button { flex: none; }
 }
 </style>
 """
@@ -88,12 +97,12 @@ def shipped_tables() -> dict[str, Any]:
 
 def head() -> Opened | None:
     """Choose the set, the predictions and the reviewer."""
-    left, middle, right = st.columns([1.1, 1.6, 0.7], vertical_alignment="bottom")
+    left, middle, right = st.container(key="head").columns([1.1, 1.6, 0.7], vertical_alignment="bottom")
     left.selectbox("Data set", list(SOURCES), key="source", format_func=SOURCES.get)
     right.text_input("Reviewer", key="reviewer", placeholder="your initials", max_chars=40)
     if state.source == "taleqani":
         st.text_input(
-            "Folder of the images, which holds Original/Benign and so on (leave empty to see the statistics alone)",
+            "Folder that holds Original/Benign and so on (empty: the statistics alone)",
             key="folder",
             placeholder="/path/to/taleqani",
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,30 +58,33 @@ def embed(
     hashes = measures.sha256 if measures else ("",) * len(dataset)
     keys = [fingerprint("embedding", model.card.sha256, sha) if sha else "" for sha in hashes]
     kept = {key: arrays["embedding"] for key, arrays in cache.get(key for key in keys if key).items()}
-    rows: list[np.ndarray | None] = []
+    rows: list[np.ndarray | None] = [kept.get(key) for key in keys]
+    missing = [row for row, known in enumerate(rows) if known is None]
+
+    def read(row: int) -> np.ndarray | None:
+        try:
+            image = read_image(dataset.path(row))
+        except ImageError:
+            return None
+        view = prepare(image, segment(image), model.card)
+        embedding: np.ndarray = forward(model, view.tiles)[1].mean(0).astype(np.float32)
+        return embedding
+
     pending: dict[str, dict[str, np.ndarray]] = {}
-    try:
-        for row, key in enumerate(keys):
-            if progress and row % 10 == 0:
-                progress(row / len(dataset), f"embedding {row + 1} of {len(dataset)} images")
-            if key in kept:
-                rows.append(kept[key])
-                continue
-            try:
-                image = read_image(dataset.path(row))
-            except ImageError:
-                rows.append(None)
-                continue
-            view = prepare(image, segment(image), model.card)
-            embedding = forward(model, view.tiles)[1].mean(0).astype(np.float32)
-            rows.append(embedding)
-            if key:
-                pending[key] = {"embedding": embedding}
-            if len(pending) >= 100:
-                cache.put(pending)
-                pending = {}
-    finally:
-        cache.put(pending)
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        try:
+            for done, (row, found) in enumerate(zip(missing, pool.map(read, missing), strict=True)):
+                if progress and done % 10 == 0:
+                    progress(done / len(missing), f"embedding {done + 1} of {len(missing)} images")
+                rows[row] = found
+                if keys[row] and found is not None:
+                    pending[keys[row]] = {"embedding": found}
+                if len(pending) >= 100:
+                    cache.put(pending)
+                    pending = {}
+        finally:
+            pool.shutdown(cancel_futures=True)
+            cache.put(pending)
     size = next((len(one) for one in rows if one is not None), 1)
     blank = np.full(size, np.nan, np.float32)
     return np.stack([blank if one is None else one for one in rows]) if rows else np.zeros((0, size), np.float32)
