@@ -303,6 +303,7 @@ def viewer_data(item: Item, index: int, total: int) -> bytes:
         total=total,
         labels=LABELS,
         explainers=EXPLAINER_TITLES,
+        model_title=MODEL_TITLES.get((pack.header.get("record") or {}).get("model"), ""),
         method_title=METHODS[pack.header["method"]].title if pack.header.get("method") in METHODS else "",
         review_key=review_key(item),
         colors=overlay.color_table().tobytes().hex(),

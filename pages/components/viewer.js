@@ -180,7 +180,7 @@ class Viewer {
     if (header.state === "read") {
       const [w, h] = this.size;
       const tiles = header.tiles.length > 1 ? ` · read in ${header.tiles.length} tiles` : "";
-      facts.append(`${whole(w)} × ${whole(h)} px${tiles} · cells: ${header.method_title ?? header.method} · model: ${header.record.model}`);
+      facts.append(`${whole(w)} × ${whole(h)} px${tiles} · cells: ${header.method_title ?? header.method} · model: ${header.model_title || header.record.model}`);
       for (const note of header.notes) facts.append(` · ${note}`);
       facts.title = facts.textContent;
     }
@@ -230,9 +230,12 @@ class Viewer {
         element("span", { class: "t", "aria-hidden": "true" }, element("i", { style: `width:${(p * 100).toFixed(2)}%` })),
         element("span", { class: "v" }, percent(p))));
     }
-    const any = element("p", { class: "any" }, element("span", {}, "Any leukaemic class together"), element("b", {}, percent(record.malignant_probability)));
+    const any = order.length > 2
+      ? element("p", { class: "any" }, element("span", {}, "Any leukaemic class together"), element("b", {}, percent(record.malignant_probability)))
+      : "";
     const list = reasons.length ? element("ul", {}, ...reasons.map((r) => element("li", {}, r))) : null;
-    const immuno = element("p", { class: "quiet" }, "Subtypes are immunophenotypes, fixed by flow cytometry and not by looks. The field is read as a whole, not cell by cell.");
+    const subtypes = order.some((key) => this.label(key).note) ? "Subtypes are immunophenotypes, fixed by flow cytometry and not by looks. " : "";
+    const immuno = element("p", { class: "quiet" }, `${subtypes}The field is read as a whole, not cell by cell${header.model_title ? `, by ${header.model_title}` : ""}.`);
     if (certain) {
       const note = this.label(record.suggestion).note;
       box.append(element("p", { class: "over" }, "Suggestion, to be confirmed by immunophenotyping"),
