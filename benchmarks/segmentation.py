@@ -29,19 +29,14 @@ from leuk.image import read_image
 from leuk.segmentation import METHODS, Segmentation
 from leuk.segmentation.methods import Find, in_reading_order
 from leuk.segmentation.morphometry import measure
+from leuk.training.segmenter import read_levels
 
 Masks = tuple[np.ndarray, np.ndarray]
 
 
-def read_levels(path: Path) -> Masks:
-    """Nucleus and whole cell of a mask stored as background, cytoplasm, nucleus of rising level."""
-    levels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    return levels > 205, levels > 78
-
-
 def read_colours(path: Path) -> Masks:
     """Nucleus and whole cell of ALL-IDB2's first annotator: white background, blue cytoplasm, cyan nucleus."""
-    blue, green, red = cv2.split(cv2.imread(str(path)))
+    red, green, blue = cv2.split(read_image(path).pixels)
     return (red < 128) & (green > 128) & (blue > 128), red < 128
 
 
