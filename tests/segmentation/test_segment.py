@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from leuk.data.synthetic import generate
 from leuk.errors import OptionError
 from leuk.image import SmearImage
 from leuk.segmentation import DEFAULT_METHOD, METHODS, Segmentation, segment
@@ -114,6 +115,13 @@ def test_lobes_are_one_cell() -> None:
     for x, y in ((100, 102), (121, 105), (108, 123)):
         cv2.circle(pixels, (x, y), 8, STAINS["pink"][3], -1)
     assert len(segment(SmearImage.from_array(pixels)).cells) == 1
+
+
+def test_five_hundred_cells_are_five_hundred() -> None:
+    smear = generate(4, 2000, 1600, style="pre", cells=500, cell_diameter=42.0)
+    found = segment(smear.image)
+    assert abs(len(found.cells) - 500) <= 25
+    assert found.instances.max() == len(found.cells)
 
 
 def test_cells_on_the_border_are_marked_as_cut() -> None:
