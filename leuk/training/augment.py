@@ -177,34 +177,6 @@ def _restain(
     return x
 
 
-def thin(pixels: np.ndarray, erased: np.ndarray, cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Paint some of a field's white cells out, so that how many there are does not tell the class.
-
-    Parameters
-    ----------
-    pixels : numpy.ndarray
-        uint8, (H, W, 3): the field.
-    erased : numpy.ndarray
-        uint8, (H, W, 3): the field with all its white cells painted out.
-    cells : numpy.ndarray
-        uint8, (H, W): the white cells, numbered from 1; 0 between them.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, (H, W, 3): with at least one cell left; a field of one cell or none as it is.
-    """
-    there = np.flatnonzero(np.bincount(cells.ravel(), minlength=2)[1:]) + 1
-    if len(there) < 2:
-        return pixels
-    kept = np.zeros(256, np.float32)
-    kept[rng.permutation(there)[: rng.integers(1, len(there))]] = 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
-    alpha = cv2.GaussianBlur(cv2.dilate(kept[cells], kernel), (0, 0), 1.0)[..., None]
-    return np.asarray(pixels * alpha + erased * (1 - alpha) + 0.5, dtype=np.uint8)
-
-
 def augment(
     pixels: np.ndarray, options: Augmentation, rng: np.random.Generator, pool: np.ndarray | None = None
 ) -> np.ndarray:

@@ -33,7 +33,7 @@ from leuk.segmentation import segment
 from leuk.training import metrics
 from leuk.training.augment import Augmentation, lab_statistics
 from leuk.training.stress import STRESSES, swap_stain
-from leuk.training.train import Painted, Recipe, train
+from leuk.training.train import Recipe, train
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def shrink(pixels: np.ndarray) -> np.ndarray:
     return cv2.resize(hide_corner(pixels), (TILE, TILE), interpolation=cv2.INTER_AREA)
 
 
-def make_blanks(fields: Fields, others: Sequence[Path], seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def make_blanks(fields: Fields, others: Sequence[Path], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Make pictures that show nothing to read: fields with their cells painted out, and pictures that are no smears.
 
     Parameters
@@ -88,14 +88,11 @@ def make_blanks(fields: Fields, others: Sequence[Path], seed: int = 0) -> tuple[
         uint8, (M, TILE, TILE, 3).
     folds : numpy.ndarray
         int, (M,): a painted field keeps its fold; the rest is dealt out by the hash of its name.
-    cells : numpy.ndarray
-        uint8, (N, TILE, TILE): the fields' white cells, numbered from 1; the fields come first among the pictures.
     """
-    pictures, folds, cells = [], [], []
+    pictures, folds = [], []
     for index, pixels in enumerate(fields.pixels):
-        found = segment(SmearImage.from_array(pixels, name=fields.files[index]))
-        pictures.append(shrink(erase_cells(pixels, found.cell, np.random.default_rng([seed, index]))))
-        cells.append(shrink_cells(found.instances))
+        cell = segment(SmearImage.from_array(pixels, name=fields.files[index])).cell
+        pictures.append(shrink(erase_cells(pixels, cell, np.random.default_rng([seed, index]))))
         folds.append(int(fields.folds[index]))
     for path in others:
         pixels = read_image(path).pixels
@@ -105,12 +102,7 @@ def make_blanks(fields: Fields, others: Sequence[Path], seed: int = 0) -> tuple[
         square = np.ascontiguousarray(pixels[top : top + side, left : left + side])
         pictures.append(cv2.resize(square, (TILE, TILE), interpolation=cv2.INTER_AREA))
         folds.append(fold_of(path.name))
-    return np.stack(pictures), np.array(folds), np.stack(cells)
-
-
-def shrink_cells(instances: np.ndarray) -> np.ndarray:
-    """Return a field's numbered white cells at the training scale: uint8 (TILE, TILE)."""
-    return cv2.resize(np.minimum(instances, 255).astype(np.uint8), (TILE, TILE), interpolation=cv2.INTER_NEAREST)
+    return np.stack(pictures), np.array(folds)
 
 
 def fold_of(name: str, folds: int = 5) -> int:
@@ -150,10 +142,10 @@ def fit(
     cache = folder / "blanks.npz"
     if not cache.is_file():
         tell("painting cells out")
-        blanks, blank_folds, cells = make_blanks(fields, others)
-        np.savez_compressed(cache, blanks=blanks, folds=blank_folds, cells=cells)
+        blanks, blank_folds = make_blanks(fields, others)
+        np.savez_compressed(cache, blanks=blanks, folds=blank_folds)
     with np.load(cache) as stored:
-        blanks, blank_folds, cells = stored["blanks"], stored["folds"], stored["cells"]
+        blanks, blank_folds = stored["blanks"], stored["folds"]
     for part in parts:
         done = folder / part / "network.safetensors"
         if done.is_file():
@@ -173,7 +165,6 @@ def fit(
                 cycle,
                 folder / part / f"cycle-{number}",
                 blanks=blanks[kept],
-                painted=Painted(blanks[: len(fields)][keep], cells[keep]),
                 initial=weights,
                 classes=len(CLASSES),
                 resume=True,

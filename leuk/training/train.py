@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from leuk.errors import DataError
 from leuk.models.reader import Reader
-from leuk.training.augment import Augmentation, augment, lab_statistics, thin
+from leuk.training.augment import Augmentation, augment, lab_statistics
 from leuk.training.loop import ahead, append_row, optimizer_of, read_checkpoint, step_with, write_checkpoint
 
 log = logging.getLogger(__name__)
@@ -43,8 +43,6 @@ class Recipe:
     blank : float
         Fields that show nothing to read (cells painted out, pictures that are no smears), a labelled field; their
         target is the uniform distribution.
-    thin : float
-        Probability of painting some of a field's white cells out, see `leuk.training.augment.thin`.
     balance : float
         Classes are drawn with frequency to the power 1 - balance: 0 as they come, 1 evenly.
     precision : str
@@ -62,7 +60,6 @@ class Recipe:
     average: float = 0.99
     smoothing: float = 0.05
     blank: float = 0.125
-    thin: float = 0.0
     balance: float = 0.5
     precision: str = "bfloat16"
     seed: int = 0
@@ -70,33 +67,11 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
-@dataclass(frozen=True, eq=False)
-class Painted:
-    """The training fields' twins without white cells.
-
-    Attributes
-    ----------
-    erased : numpy.ndarray
-        uint8, (N, H, W, 3): with all white cells painted out.
-    cells : numpy.ndarray
-        uint8, (N, H, W): each field's white cells, numbered from 1.
-    """
-
-    erased: np.ndarray
-    cells: np.ndarray
-
-
 Report = Callable[[dict[str, float]], None]
 
 
 def _batches(
-    fields: np.ndarray,
-    labels: np.ndarray,
-    blanks: np.ndarray,
-    painted: Painted | None,
-    classes: int,
-    recipe: Recipe,
-    epoch: int,
+    fields: np.ndarray, labels: np.ndarray, blanks: np.ndarray, classes: int, recipe: Recipe, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield augmented batches and their target distributions; all randomness hangs on the seed and the epoch."""
     rng = np.random.default_rng([recipe.seed, epoch])
@@ -109,14 +84,9 @@ def _batches(
     extra = round(recipe.batch * recipe.blank) if len(blanks) else 0
     for start in range(0, len(order), recipe.batch):
         chosen = order[start : start + recipe.batch]
-        images = []
-        for i in chosen:
-            own = np.random.default_rng(rng.integers(2**63))
-            field = fields[i]
-            # Nothing is drawn where nothing is thinned, so that earlier recipes repeat their own draws.
-            if painted is not None and recipe.thin and own.random() < recipe.thin:
-                field = thin(field, painted.erased[i], painted.cells[i], own)
-            images.append(augment(field, recipe.augmentation, own, pool))
+        images = [
+            augment(fields[i], recipe.augmentation, np.random.default_rng(rng.integers(2**63)), pool) for i in chosen
+        ]
         target = np.full((len(chosen) + extra, classes), recipe.smoothing / classes, dtype=np.float32)
         target[np.arange(len(chosen)), labels[chosen]] += 1 - recipe.smoothing
         if extra:
@@ -170,7 +140,6 @@ def train(
     folder: Path,
     *,
     blanks: np.ndarray | None = None,
-    painted: Painted | None = None,
     initial: Mapping[str, Tensor] | None = None,
     classes: int = 4,
     resume: bool = False,
@@ -189,8 +158,6 @@ def train(
         For the checkpoint and the log, which is written an epoch at a time.
     blanks : numpy.ndarray, optional
         uint8, (M, H, W, 3): fields that show nothing to read.
-    painted : Painted, optional
-        Twins of the training fields; without them none is thinned.
     initial : mapping of str to torch.Tensor, optional
         Weights to begin with; random ones by default.
     classes : int
@@ -234,7 +201,7 @@ def train(
         began = time.perf_counter()
         # Dropout draws from torch's generator: seeded by the epoch, so that a resumed run repeats the same draws.
         torch.manual_seed(recipe.seed * 100_003 + epoch)
-        batches = ahead(_batches(pixels, labels, nothing, painted, classes, recipe, epoch))
+        batches = ahead(_batches(pixels, labels, nothing, classes, recipe, epoch))
         step, loss, accuracy = train_one_epoch(network, averaged, optimizer, batches, recipe, step, steps)
         row = {"epoch": epoch + 1, "loss": loss, "accuracy": accuracy, "seconds": time.perf_counter() - began}
         state = {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from leuk.image import SmearImage
-from leuk.training.augment import Augmentation, augment, jitter_stain, lab_statistics, recolor, rotate_hue, thin
+from leuk.training.augment import Augmentation, augment, jitter_stain, lab_statistics, recolor, rotate_hue
 from leuk.training.stress import STRESSES, swap_stain
 
 
@@ -58,28 +58,3 @@ def test_swap_takes_another_class(field: SmearImage) -> None:
     pool = np.stack([own, own + np.array([[-25, 8, -8], [0, 0, 0]], np.float32)])
     swapped = swap_stain(field.pixels, 0, np.array([0, 1]), pool, np.random.default_rng(0))
     assert np.abs(lab_statistics(swapped)[0] - pool[1][0]).max() < 6
-
-
-def test_a_thinned_field_keeps_some_cells_and_paints_out_the_rest() -> None:
-    pixels, erased = np.full((40, 60, 3), 90, np.uint8), np.full((40, 60, 3), 220, np.uint8)
-    cells = np.zeros((40, 60), np.uint8)
-    for number, x in enumerate((4, 24, 44), start=1):
-        cells[12:26, x : x + 10] = number
-    left = set()
-    for seed in range(20):
-        found = thin(pixels, erased, cells, np.random.default_rng(seed))
-        middles = {n: found[15:23, x + 3 : x + 7] for n, x in ((1, 4), (2, 24), (3, 44))}
-        kept = [n for n, middle in middles.items() if (middle == 90).all()]
-        gone = [n for n, middle in middles.items() if (middle == 220).all()]
-        assert sorted(kept + gone) == [1, 2, 3]
-        assert kept
-        assert gone
-        assert (found[:6] == 220).all()
-        left.add(tuple(kept))
-    assert len(left) > 3
-
-
-def test_a_field_of_one_cell_is_not_thinned() -> None:
-    pixels, cells = np.full((20, 20, 3), 90, np.uint8), np.zeros((20, 20), np.uint8)
-    cells[5:10, 5:10] = 7
-    assert thin(pixels, pixels + 1, cells, np.random.default_rng(0)) is pixels
