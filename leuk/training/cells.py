@@ -38,7 +38,7 @@ from leuk.image import SmearImage, find_images, read_image
 from leuk.segmentation import Cell, Segmentation, segment
 from leuk.training import metrics
 from leuk.training.augment import jpeg
-from leuk.training.loop import ahead, optimizer_of, read_checkpoint, step_with, write_checkpoint
+from leuk.training.loop import ahead, optimizer_of, restore_progress, save_progress, step_with
 
 log = logging.getLogger(__name__)
 Tell = Callable[[str], None]
@@ -461,11 +461,9 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint, first, step = folder / f"{which}-{cycle}.pt", 0, 0
     described = json.dumps(dataclasses.asdict(recipe))
-    state = read_checkpoint(checkpoint, described)
+    state = restore_progress(checkpoint, described, network, optimizer, averaged)
     if state is not None:
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        averaged, first, step = state["averaged"], state["epoch"], state["step"]
+        first, step = state["epoch"], state["step"]
     total = recipe.epochs * recipe.steps
     shown = views(cells.pixels[pool], cells.masks[pool], which)
     for epoch in range(first, recipe.epochs):
@@ -483,15 +481,7 @@ def train(
             sum_loss += float(loss.detach()) * len(density)
             right += int((logits.argmax(1) == target.argmax(1)).sum())
             seen += len(density)
-        state = {
-            "recipe": described,
-            "network": network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "averaged": averaged,
-            "epoch": epoch + 1,
-            "step": step,
-        }
-        write_checkpoint(checkpoint, state)
+        save_progress(checkpoint, described, network, optimizer, averaged, epoch=epoch + 1, step=step)
         took = time.perf_counter() - began
         figures = f"loss {sum_loss / seen:.4f}, accuracy {right / seen:.4f}, {took:.1f} s"
         tell(f"{which}, cycle {cycle}, epoch {epoch + 1}: {figures}")

@@ -104,8 +104,26 @@ def step_with(
                 averaged[name].copy_(value)
 
 
-def read_checkpoint(path: Path, recipe: str) -> dict[str, Any] | None:
-    """Return a checkpoint's content, None if there is none.
+def restore_progress(
+    path: Path, recipe: str, network: nn.Module, optimizer: torch.optim.Optimizer, averaged: dict[str, Tensor]
+) -> dict[str, Any] | None:
+    """Bring a training back to its checkpoint.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The checkpoint's, as `save_progress` wrote it.
+    recipe : str
+        Description of the training.
+    network : torch.nn.Module
+    optimizer : torch.optim.Optimizer
+    averaged : dict of str to torch.Tensor
+        Running average of the weights; all three are changed in place.
+
+    Returns
+    -------
+    dict or None
+        The checkpoint's content with its counters; None, and nothing changed, if there is none.
 
     Raises
     ------
@@ -117,7 +135,28 @@ def read_checkpoint(path: Path, recipe: str) -> dict[str, Any] | None:
     content: dict[str, Any] = torch.load(path, weights_only=True)
     if content["recipe"] != recipe:
         raise DataError(f"The checkpoint in {path.parent.name} was made by another recipe; start anew or name its own.")
+    network.load_state_dict(content["network"])
+    optimizer.load_state_dict(content["optimizer"])
+    averaged.update(content["averaged"])
     return content
+
+
+def save_progress(
+    path: Path,
+    recipe: str,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    averaged: Mapping[str, Tensor],
+    **counters: int,
+) -> None:
+    """Write a training's checkpoint, for `restore_progress`."""
+    content = {
+        "recipe": recipe,
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "averaged": dict(averaged),
+    }
+    write_checkpoint(path, content | counters)
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:

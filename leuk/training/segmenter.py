@@ -25,7 +25,7 @@ from leuk.segmentation.methods import segment
 from leuk.segmentation.network import DIAMETER, SegmenterCard, save_segmenter
 from leuk.segmentation.unet import Segmenter, normalize
 from leuk.training.augment import jitter_stain, jpeg, lab_statistics, recolor, rotate_hue
-from leuk.training.loop import ahead, append_row, optimizer_of, read_checkpoint, step_with, write_checkpoint
+from leuk.training.loop import ahead, append_row, optimizer_of, restore_progress, save_progress, step_with
 
 KEPT_DIAMETER = 52.0
 """Diameter in pixels to which the cells of an example are brought before it is kept in memory."""
@@ -508,11 +508,9 @@ def train(
     optimizer = optimizer_of(network, recipe.rate, recipe.decay)
     described = json.dumps(dataclasses.asdict(recipe))
     checkpoint, step = folder / "checkpoint.pt", 0
-    state = read_checkpoint(checkpoint, described) if resume else None
+    state = restore_progress(checkpoint, described, network, optimizer, averaged) if resume else None
     if state is not None:
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        averaged, step = state["averaged"], state["step"]
+        step = state["step"]
     else:
         (folder / "log.csv").unlink(missing_ok=True)
     colours = [example for example in examples if example.source != "nothing"] or list(examples)
@@ -524,14 +522,7 @@ def train(
         loss = _train_some(network, averaged, optimizer, batches, recipe, step)
         step += count
         row = {"step": step, "loss": loss, "seconds": time.perf_counter() - began}
-        state = {
-            "recipe": described,
-            "network": network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "averaged": averaged,
-            "step": step,
-        }
-        write_checkpoint(checkpoint, state)
+        save_progress(checkpoint, described, network, optimizer, averaged, step=step)
         append_row(folder / "log.csv", row)
         if report is not None:
             report(row)

@@ -18,7 +18,7 @@ from torch.nn import functional
 from leuk.errors import DataError
 from leuk.models.reader import Reader
 from leuk.training.augment import Augmentation, augment, lab_statistics
-from leuk.training.loop import ahead, append_row, optimizer_of, read_checkpoint, step_with, write_checkpoint
+from leuk.training.loop import ahead, append_row, optimizer_of, restore_progress, save_progress, step_with
 
 log = logging.getLogger(__name__)
 
@@ -188,11 +188,9 @@ def train(
     optimizer = optimizer_of(network, recipe.rate, recipe.decay)
     described = json.dumps(dataclasses.asdict(recipe))
     checkpoint, first, step = folder / "checkpoint.pt", 0, 0
-    state = read_checkpoint(checkpoint, described) if resume else None
+    state = restore_progress(checkpoint, described, network, optimizer, averaged) if resume else None
     if state is not None:
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        averaged, first, step = state["averaged"], state["epoch"], state["step"]
+        first, step = state["epoch"], state["step"]
     else:
         (folder / "log.csv").unlink(missing_ok=True)
     nothing = np.empty((0, *pixels.shape[1:]), dtype=np.uint8) if blanks is None else blanks
@@ -204,15 +202,7 @@ def train(
         batches = ahead(_batches(pixels, labels, nothing, classes, recipe, epoch))
         step, loss, accuracy = train_one_epoch(network, averaged, optimizer, batches, recipe, step, steps)
         row = {"epoch": epoch + 1, "loss": loss, "accuracy": accuracy, "seconds": time.perf_counter() - began}
-        state = {
-            "recipe": described,
-            "network": network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "averaged": averaged,
-            "epoch": epoch + 1,
-            "step": step,
-        }
-        write_checkpoint(checkpoint, state)
+        save_progress(checkpoint, described, network, optimizer, averaged, epoch=epoch + 1, step=step)
         append_row(folder / "log.csv", row)
         if report is not None:
             report(row)
