@@ -311,12 +311,14 @@ def classify(model: Model, image: SmearImage, segmentation: Segmentation, view: 
     pooled = view.weights @ votes
     pooled = pooled / pooled.sum()
     far = float(view.weights @ distance(embeddings, model.means, model.precision))
+    # As many equally weighted tiles would have a mean that varies as much.
+    limit = card.familiar_up_to(max(1.0, 1 / float((view.weights**2).sum())))
     reasons = []
-    outside = far > card.familiar
+    outside = far > limit
     if outside:
         reasons.append(
-            f"This picture lies outside what the model has learnt from (distance {far:.1f}, known up to "
-            f"{card.familiar:.1f}): it may be no smear, or come from a stain or camera it has never seen."
+            f"This picture lies outside what the model has learnt from (distance {far:.2f}, known up to "
+            f"{limit:.2f}): it may be no smear, or come from a stain or camera it has never seen."
         )
     if not segmentation.cells:
         reasons.append("No white cell was found, so there is nothing to read.")

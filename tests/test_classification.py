@@ -85,6 +85,22 @@ def test_unfamiliar_picture_gets_no_suggestion(field: SmearImage, small_model: M
     assert "outside what the model has learnt" in found.reasons[0]
 
 
+def test_many_tiles_are_held_to_less_than_one(small_model: Model) -> None:
+    small = generate(5, 224, 224, style="early", cells=6).image
+    large = generate(6, 900, 900, style="early", cells=40, cell_diameter=26).image
+    known = _with(small_model, familiar=1e6, familiar_means=(1e6, 0.0))
+    assert not classify(known, small, segment(small)).outside
+    found = classify(known, large, segment(large))
+    assert len(found.tiles) > 4
+    assert found.outside
+
+
+def test_limit_of_a_mean_follows_the_number_of_tiles(small_model: Model) -> None:
+    card = replace(small_model.card, familiar=1.5, familiar_means=(1.4, 1.3))
+    assert [card.familiar_up_to(n) for n in (1, 1.9, 2, 3.5, 4, 8, 48)] == [1.5, 1.5, 1.4, 1.4, 1.3, 1.3, 1.3]
+    assert replace(card, familiar_means=()).familiar_up_to(48) == 1.5
+
+
 def test_close_call_gets_no_suggestion(field: SmearImage, small_model: Model) -> None:
     found = classify(_with(small_model, confident=1.0), field, segment(field))
     assert not found.outside

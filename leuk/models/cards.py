@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -40,7 +41,10 @@ class Card:
     temperature : float
         By which logits are divided, above 0; fitted on out-of-fold predictions.
     familiar : float
-        Largest distance from the training fields (see `leuk.classification`) that still counts as known.
+        Largest distance of one tile from the training fields (see `leuk.classification`) that still counts as known.
+    familiar_means : tuple of float
+        The same for the mean over 2, 4, 8 and so on tiles of one image, which varies less than a single tile; empty
+        where it was not measured.
     confident : float
         Least probability of the first class for a suggestion, 0 … 1.
     strong : mapping of str to float
@@ -83,6 +87,7 @@ class Card:
     paper: str = ""
     claim: str = ""
     changed: tuple[str, ...] = ()
+    familiar_means: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes) or "benign" not in self.classes:
@@ -97,6 +102,11 @@ class Card:
             )
         if self.size is not None and self.size < 16:
             raise ModelError(f"The card of {self.name!r} gives inputs of {self.size} pixels; use at least 16.")
+
+    def familiar_up_to(self, tiles: float) -> float:
+        """Return the largest mean distance over a number of tiles, at least 1, that still counts as known."""
+        limits = (self.familiar, *self.familiar_means)
+        return limits[min(int(math.log2(tiles)), len(limits) - 1)]
 
     def files(self, folder: Path) -> tuple[Path, ...]:
         """Return the weights files in a folder, in order."""
@@ -148,7 +158,7 @@ def read_card(path: Path) -> Card:
         If the file is missing, is no JSON, or lacks a field.
     """
     try:
-        return read_as(Card, path, ("classes", "limits", "changed"))
+        return read_as(Card, path, ("classes", "limits", "changed", "familiar_means"))
     except FileNotFoundError:
         raise ModelError(f"There is no card {path.name}; name a model that `python -m leuk models` lists.") from None
 

@@ -357,13 +357,47 @@ def versions() -> dict[str, str]:
     }
 
 
+def familiar_limits(
+    distances: np.ndarray, groups: np.ndarray, counts: Sequence[int] = (1, 2, 4, 8), seed: int = 0
+) -> list[float]:
+    """Return the distance that 99 % of known fields keep within, alone and as a mean over several of one slide.
+
+    The tiles of a large image are as many looks at one slide: if their mean is off, that says more than one tile's
+    being off. Here fields of one pseudo-session stand for tiles of one slide.
+
+    Parameters
+    ----------
+    distances : numpy.ndarray
+        float, (K, N): of unseen fields under K conditions.
+    groups : numpy.ndarray
+        int, (N,): pseudo-sessions.
+    counts : sequence of int
+        Numbers of tiles.
+    seed : int
+
+    Returns
+    -------
+    list of float
+        One for each number, never rising.
+    """
+    rng = np.random.default_rng(seed)
+    members = {group: np.flatnonzero(groups == group) for group in np.unique(groups)}
+    limits: list[float] = []
+    for count in counts:
+        chosen = np.stack([np.append(i, rng.choice(members[group], count - 1)) for i, group in enumerate(groups)])
+        limit = float(np.quantile(distances[:, chosen].mean(2), 0.99))
+        limits.append(min([limit, *limits[-1:]]))
+    return limits
+
+
 def make_card(fields: Fields, outcome: Mapping[str, Any], cell_diameter: float, cycles: Sequence[Recipe]) -> Card:
     """Assemble the reader's card from a run, but for the strengths of its heat maps."""
     _, temperature = calibrate(fields, outcome["logits"]["as photographed"])
     # Known is what 99 % of unseen fields are, as photographed and under what cameras do to them. Over-exposure is left
     # out of the count, since it loses what it clips: such a field may be called unknown.
     everyday = ["as photographed", *(name for name in CAMERA if name != "brightness x1.4")]
-    familiar = float(np.quantile(np.concatenate([outcome["distances"][name] for name in everyday]), 0.99))
+    distances = np.stack([outcome["distances"][name] for name in everyday])
+    familiar, *means = (round(limit, 3) for limit in familiar_limits(distances, fields.groups))
     return Card(
         name="reader",
         title="Leuk reader",
@@ -375,7 +409,8 @@ def make_card(fields: Fields, outcome: Mapping[str, Any], cell_diameter: float, 
         cell_diameter=round(cell_diameter * TILE / fields.pixels.shape[2], 2),
         photo_scale=TILE / fields.pixels.shape[2],
         temperature=round(temperature, 4),
-        familiar=round(familiar, 3),
+        familiar=familiar,
+        familiar_means=tuple(means),
         confident=0.5,
         strong=dict.fromkeys(EXPLAINERS, 1.0),
         training={

@@ -65,6 +65,9 @@ def test_from_fields_to_weights_and_back(
     assert card.classes == CLASSES
     assert set(card.strong) == set(EXPLAINERS)
     assert min(card.strong.values()) > 0
+    assert list(card.familiar_means) == sorted(card.familiar_means, reverse=True)
+    assert len(card.familiar_means) == 3
+    assert card.familiar_means[0] <= card.familiar
     assert card.metrics["fields"] == 16
     assert np.sum(card.metrics["confusion"]) == 16
     assert {"grey", "JPEG 40", "stain swap"} <= set(card.metrics["stress_accuracy"])
