@@ -32,6 +32,8 @@ SIDES = {"types": 64, BLASTS: 48}
 COARSE = 2.4
 """Blur, in pixels of a crop, that brings every cell down to the detail in which blasts were learnt."""
 _BATCH = 64
+CROWD = 200
+"""Cells above which each is looked at in two ways instead of four: a count over so many bears it, and waits less."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,14 +118,16 @@ def views(pixels: np.ndarray, masks: np.ndarray, which: str) -> tuple[np.ndarray
     return small, shapes
 
 
-def run(networks: Mapping[str, CellNetwork], crops: cutting.Crops | Any) -> dict[str, np.ndarray]:
-    """Return the logits of both networks, float32 (N, 8) and (N, 2), by "types" and "blasts", over four mirror images.
+def run(networks: Mapping[str, CellNetwork], crops: cutting.Crops | Any, ways: int = 4) -> dict[str, np.ndarray]:
+    """Return the logits of both networks, float32 (N, 8) and (N, 2), by "types" and "blasts", over mirror images.
 
     Parameters
     ----------
     networks : mapping of str to CellNetwork
     crops : Crops
         Whose ``white`` may also be one colour for each, (N, 3).
+    ways : int
+        How many mirror images of a cell are looked at, 1 … 4.
     """
     count = len(crops.pixels)
     out = {"types": np.zeros((count, len(KINDS)), np.float32), BLASTS: np.zeros((count, 2), np.float32)}
@@ -136,7 +140,7 @@ def run(networks: Mapping[str, CellNetwork], crops: cutting.Crops | Any) -> dict
             density = torch.from_numpy(np.stack([cutting.to_density(p, m, w) for p, m, w in shown]))
             with torch.inference_mode():
                 # A cell has no up and no left: four ways to look at it are better than one.
-                turned = (density, density.flip(3), density.flip(2), density.transpose(2, 3))
+                turned = (density, density.flip(3), density.flip(2), density.transpose(2, 3))[:ways]
                 out[which][part] = torch.stack([network(way, sizes) for way in turned]).mean(dim=0).numpy()
     return out
 
@@ -227,7 +231,8 @@ def classify_cells(
     if not segmentation.cells:
         return ()
     crops = cutting.cut(image.pixels, segmentation)
-    probabilities = combine(run(model.networks, crops), model.card.temperatures)
+    ways = 4 if len(segmentation.cells) <= CROWD else 2
+    probabilities = combine(run(model.networks, crops, ways), model.card.temperatures)
     return tuple(
         CellType(cell.label, TYPES[int(p.argmax())] if p.max() >= model.card.confident else UNIDENTIFIED, _tuple(p))
         for cell, p in zip(segmentation.cells, probabilities, strict=True)
