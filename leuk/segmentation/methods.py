@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from leuk.errors import OptionError
 from leuk.image import SmearImage
-from leuk.segmentation import default, network, recipes
+from leuk.segmentation import lobes, network, recipes
 from leuk.segmentation.morphometry import measure
 from leuk.segmentation.values import Segmentation
 
@@ -54,7 +54,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "default",
                 "Dye and closed path (Leuk)",
                 "Leuk; optical density after Ruifrok & Johnston 2001, circular paths after Appleton & Sun 2003",
-                default.dye_and_path,
+                lobes.dye_path_and_lobes,
             ),
             Method(
                 "network",

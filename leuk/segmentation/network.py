@@ -27,6 +27,8 @@ from leuk.segmentation.default import dye_and_path
 from leuk.segmentation.recipes import fill_holes
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from leuk.segmentation.unet import Segmenter
 
 NAME = "segmenter"
@@ -151,12 +153,12 @@ def find_with(network: Segmenter, pixels: np.ndarray) -> tuple[np.ndarray, np.nd
     if min(height, width) < 8:
         return nothing
     sketched, traced = dye_and_path(pixels)
-    diameter = _typical_diameter(traced)
+    diameter = typical_diameter(traced)
     if diameter is None:
         return nothing
     factor = min(LARGEST_FACTOR, DIAMETER / diameter, math.sqrt(LARGEST_WORK / (height * width)))
     sketch = np.dstack([sketched, traced > 0]).astype(np.uint8) * 255
-    maps = predict(network, _scaled(pixels, factor), _scaled(sketch, factor))
+    maps = predict(network, resized(pixels, factor), resized(sketch, factor))
     labels = separate(maps)[1]
     if not labels.any():
         return nothing
@@ -169,13 +171,13 @@ def find_with(network: Segmenter, pixels: np.ndarray) -> tuple[np.ndarray, np.nd
     return large[0] & (labels > 0), labels
 
 
-def _scaled(pixels: np.ndarray, factor: float) -> np.ndarray:
+def resized(pixels: np.ndarray, factor: float) -> np.ndarray:
     """Resize by averaging or, enlarging, by interpolation."""
     size = max(8, round(pixels.shape[1] * factor)), max(8, round(pixels.shape[0] * factor))
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
 
 
-def _typical_diameter(labels: np.ndarray) -> float | None:
+def typical_diameter(labels: np.ndarray) -> float | None:
     """Typical diameter of the cells, each counted by its area so that specks have no say; of whole ones if any are."""
     areas = np.bincount(labels.ravel())
     areas[0] = 0
@@ -191,7 +193,9 @@ def _typical_diameter(labels: np.ndarray) -> float | None:
     return float(2 * np.sqrt(areas[np.searchsorted(np.cumsum(areas), areas.sum() / 2)] / np.pi))
 
 
-def predict(network: Segmenter, pixels: np.ndarray, sketch: np.ndarray) -> np.ndarray:
+def predict(
+    network: Segmenter, pixels: np.ndarray, sketch: np.ndarray, light: tuple[Tensor, Tensor] | None = None
+) -> np.ndarray:
     """Run the network on an image at its working scale, tile by tile where it is large.
 
     Parameters
@@ -201,6 +205,8 @@ def predict(network: Segmenter, pixels: np.ndarray, sketch: np.ndarray) -> np.nd
         RGB, uint8, (H, W, 3).
     sketch : numpy.ndarray
         uint8, (H, W, 2): nuclei and whole cells as the default method finds them, 0 … 255.
+    light : tuple of torch.Tensor, optional
+        Of the image that `pixels` is cut from, see `light_of`; by default of `pixels`.
 
     Returns
     -------
@@ -214,7 +220,7 @@ def predict(network: Segmenter, pixels: np.ndarray, sketch: np.ndarray) -> np.nd
     height, width = pixels.shape[:2]
     margin = 16
     with torch.inference_mode():
-        x = normalize(torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float().div_(255))
+        x = normalize(_tensor(pixels), light)
         seen = torch.from_numpy(np.ascontiguousarray(sketch)).permute(2, 0, 1)[None].float() / 127.5 - 1
         x = torch.cat([x, seen], 1)
         # What lies beyond the edge is taken to mirror what lies within.
@@ -227,6 +233,19 @@ def predict(network: Segmenter, pixels: np.ndarray, sketch: np.ndarray) -> np.nd
         else:
             y = _tiled(network, x)
     return np.ascontiguousarray(y[:, margin : margin + height, margin : margin + width])
+
+
+def light_of(pixels: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Measure an image's light and stain, RGB uint8 (H, W, 3), for `predict` on parts of it."""
+    from leuk.segmentation import unet
+
+    return unet.light_of(_tensor(pixels))
+
+
+def _tensor(pixels: np.ndarray) -> Tensor:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float().div_(255)
 
 
 def _tiled(network: Segmenter, x: Any) -> np.ndarray:

@@ -76,12 +76,28 @@ class Segmenter(nn.Module):
         return logits
 
 
-def normalize(x: Tensor) -> Tensor:
-    """Turn images, float (N, 3, H, W), 0 … 1, into optical densities of mean 0 and variance 1 by image and channel."""
-    density = -(x.float() + 4 / 255).log()
-    mean = density.mean(dim=(2, 3), keepdim=True)
+def normalize(x: Tensor, light: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """Turn images, float (N, 3, H, W), 0 … 1, into optical densities of mean 0 and variance 1 by image and channel.
+
+    Parameters
+    ----------
+    x : torch.Tensor
+    light : tuple of torch.Tensor, optional
+        Mean and variance as `light_of` gives them for the images that `x` is cut from; by default those of `x`.
+    """
+    mean, variance = light or light_of(x)
     # The floor keeps an almost even picture from being blown up into noise.
-    return (density - mean) / (density.var(dim=(2, 3), keepdim=True) + 4e-3).sqrt()
+    return (_density(x) - mean) / (variance + 4e-3).sqrt()
+
+
+def light_of(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of the optical density of images, float (N, 3, H, W), 0 … 1: each (N, 3, 1, 1)."""
+    density = _density(x)
+    return density.mean(dim=(2, 3), keepdim=True), density.var(dim=(2, 3), keepdim=True)
+
+
+def _density(x: Tensor) -> Tensor:
+    return -(x.float() + 4 / 255).log()
 
 
 def folded(network: Segmenter) -> Segmenter:

@@ -49,3 +49,10 @@ def test_blasts_of_a_large_field_are_found_one_by_one(data_dir: Path) -> None:
     labels = found.instances[centres[:, 1], centres[:, 0]]
     assert (labels > 0).all()
     assert len(set(labels.tolist())) >= 9
+
+
+def test_lobes_of_a_granulocyte_are_one_cell(data_dir: Path) -> None:
+    # Each of these fields shows one white cell, whose lobes closed paths alone take for several.
+    names = ["BloodImage_00097", "BloodImage_00227", "BloodImage_00252", "BloodImage_00387", "BloodImage_00409"]
+    found = [len(segment(read_image(data_dir / f"bccd/images/{name}.jpg")).cells) for name in names]
+    assert found == [1] * len(names)
