@@ -106,7 +106,9 @@ class Card:
     def familiar_up_to(self, tiles: float) -> float:
         """Return the largest mean distance over a number of tiles, at least 1, that still counts as known."""
         limits = (self.familiar, *self.familiar_means)
-        return limits[min(int(math.log2(tiles)), len(limits) - 1)]
+        below, share = divmod(min(math.log2(tiles), len(limits) - 1.0), 1.0)
+        above = min(int(below) + 1, len(limits) - 1)
+        return limits[int(below)] * (1 - share) + limits[above] * share
 
     def files(self, folder: Path) -> tuple[Path, ...]:
         """Return the weights files in a folder, in order."""
