@@ -29,7 +29,7 @@ from leuk.image import read_image
 from leuk.segmentation import METHODS, Segmentation
 from leuk.segmentation.methods import Find, in_reading_order
 from leuk.segmentation.morphometry import measure
-from leuk.training.segmenter import read_levels
+from leuk.training.segmenter import DRAWN, dice, drawn_images, read_levels
 
 Masks = tuple[np.ndarray, np.ndarray]
 
@@ -42,18 +42,11 @@ def read_colours(path: Path) -> Masks:
 
 def drawn(data: Path) -> Iterator[tuple[str, Path, Path]]:
     """Source, image, mask."""
-    for number in (1, 2):
-        for path in sorted((data / f"zheng/dataset{number}").glob("*.bmp")):
-            yield f"zheng{number}", path, path.with_suffix(".png")
-    for path in sorted((data / "bccd/images").iterdir()):
-        yield "bccd", path, data / "bccd/masks" / f"{path.stem}.png"
+    for source in DRAWN:
+        for image, mask in drawn_images(data, source):
+            yield source, image, mask
     for path in sorted((data / "all_idb2/img").iterdir()):
         yield "all_idb2", path, data / "all_idb2/masks_a" / path.name
-
-
-def dice(found: np.ndarray, truth: np.ndarray) -> float:
-    total = int(found.sum()) + int(truth.sum())
-    return 2 * int((found & truth).sum()) / total if total else 1.0
 
 
 def overlap(a: tuple[int, ...], b: tuple[int, ...]) -> float:
@@ -164,23 +157,32 @@ TITLES = {
 }
 
 
-def weighed(path: Path) -> Find:
-    """Give the network's method the weights of a training run."""
+def weighed(path: Path) -> dict[str, Find]:
+    """Give both methods that use the network the weights of a training run."""
     import torch
 
+    from leuk.segmentation.lobes import find_joined
     from leuk.segmentation.network import find_with
     from leuk.segmentation.unet import Segmenter, folded
 
     network = Segmenter()
     network.load_state_dict(torch.load(path, weights_only=True))
     network = folded(network)
-    return lambda pixels: find_with(network, pixels)
+    return {
+        "default": lambda pixels: find_joined(lambda: network, pixels),
+        "network": lambda pixels: find_with(network, pixels),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("LEUK_DATA", "../shared/data")))
-    parser.add_argument("--every", type=int, default=1, help="take each n-th image only, of ALL-IDB2 all")
+    parser.add_argument(
+        "--every",
+        type=int,
+        default=1,
+        help="each n-th image, of ALL-IDB2 all; 5: those not trained on",
+    )
     parser.add_argument("--quick", action="store_true", help="a quarter of the ALL-IDB1 fields only")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--unseen", type=Path, metavar="DIR", help="weights that never saw zheng1, zheng2, bccd")
@@ -189,7 +191,9 @@ def main() -> None:
     columns = {name: {"": METHODS[name].find} for name in options.methods}
     if options.unseen:
         left_out = {source: weighed(options.unseen / f"{source}.pt") for source in ("zheng1", "zheng2", "bccd")}
-        columns["network, source unseen"] = {"": left_out["zheng1"], **left_out}
+        for name in ("default", "network"):
+            finds = {source: both[name] for source, both in left_out.items()}
+            columns[f"{name}, source unseen"] = {"": finds["zheng1"], **finds}
     columns["Otsu + watershed (scikit-image)"] = {"": otsu_watershed}
     found = {}
     for name, finds in columns.items():

@@ -88,7 +88,9 @@ def _train_segmenter(options: argparse.Namespace) -> int:
 
     folder = make_folder(options.folder or Path("runs") / "segmenter")
     network = fit(options.data, folder, resume=options.resume, tell=functools.partial(print, flush=True))
-    finish(network, make_folder(options.weights or folder))
+    card = finish(network, make_folder(options.weights or folder), options.data)
+    for source, found in card.metrics["held-out fifth, Dice"].items():
+        print(f"{source}, held-out fifth: nucleus {found['nucleus']:.4f}, cell {found['cell']:.4f}")
     return READ
 
 

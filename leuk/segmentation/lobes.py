@@ -74,10 +74,16 @@ def dye_path_and_lobes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ModelError
         If the segmenter's weights are there but not whole.
     """
-    nucleus, labels = dye_and_path(pixels)
     folder = weights_folder()
-    if (folder / f"{NAME}.json").is_file():
-        labels = join_lobes(functools.partial(load_segmenter, folder), pixels, nucleus, labels)
+    there = (folder / f"{NAME}.json").is_file()
+    return find_joined(functools.partial(load_segmenter, folder) if there else None, pixels)
+
+
+def find_joined(network: Callable[[], Segmenter] | None, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Do what `dye_path_and_lobes` does with a given segmenter, or with none, which leaves lobes as they are."""
+    nucleus, labels = dye_and_path(pixels)
+    if network is not None:
+        labels = join_lobes(network, pixels, nucleus, labels)
     labels = without_platelets(labels)
     return nucleus & (labels > 0), labels
 

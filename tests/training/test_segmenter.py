@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from leuk.data.synthetic import generate
 from leuk.errors import DataError
-from leuk.training.segmenter import Recipe, depth_map, empty_examples, make_example, synthetic_examples, train
+from leuk.segmentation.network import load_segmenter, read_segmenter_card
+from leuk.training.segmenter import (
+    DRAWN,
+    Example,
+    Recipe,
+    depth_map,
+    empty_examples,
+    finish,
+    fit,
+    held_in,
+    make_example,
+    synthetic_examples,
+    train,
+)
 
 SMALL = Recipe(
     steps=4, stage=2, batch=2, crop=32, widths=(8, 8, 16), shares={"synthetic": 1.0}, precision="float32", average=0.5
@@ -53,8 +69,6 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
 
 
 def test_another_recipe_does_not_resume(tmp_path: Path) -> None:
-    import dataclasses
-
     examples = list(synthetic_examples(2))
     train(examples, dataclasses.replace(SMALL, steps=2), tmp_path)
     with pytest.raises(DataError, match="another recipe"):
@@ -65,3 +79,54 @@ def test_nothing_to_train_on_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no image"):
         train([], SMALL, tmp_path)
     assert list(empty_examples([])) == []
+
+
+def write_set(folder: Path) -> None:
+    """Draw a data folder of every source that training uses, a few images each."""
+    numbers = iter(range(100))
+
+    def smear(path: Path, mask: Path | None = None, size: int = 96) -> None:
+        one = generate(next(numbers), size, size, style="early", cells=2, cell_diameter=34)
+        for file, content in ((path, one.image.pixels), (mask, one.mask())):
+            if file is not None:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(content).save(file)
+
+    for number in range(6):
+        for name in ("dataset1", "dataset2"):
+            path = folder / "zheng" / name / f"{number:03}.bmp"
+            smear(path, path.with_suffix(".png"))
+        smear(folder / f"bccd/images/{number}.jpg", folder / f"bccd/masks/{number}.png")
+    for kind in ("Benign", "Early", "Pre", "Pro"):
+        smear(folder / f"taleqani/Original/{kind}/a.jpg", size=160)
+    for kind in ("basophil", "eosinophil", "erythroblast", "ig", "lymphocyte", "monocyte", "neutrophil", "platelet"):
+        smear(folder / f"pbc/{kind}/a.jpg")
+    for kind in ("photo", "xray", "microscopy_other"):
+        smear(folder / f"ood/{kind}/a.png")
+
+
+def test_a_segmenter_is_trained_measured_and_written(tmp_path: Path) -> None:
+    write_set(tmp_path / "data")
+    first = dataclasses.replace(SMALL, shares={"synthetic": 0.5, "taleqani": 0.5}, withheld=1.0)
+    last = dataclasses.replace(SMALL, shares={"zheng1": 0.4, "zheng2": 0.3, "bccd": 0.3}, seed=2)
+    told: list[str] = []
+    network = fit(tmp_path / "data", tmp_path / "run", cycles=(first, last), drawn=3, tell=told.append)
+    assert "zheng1: 6 images" in told
+    assert any(line.startswith("cycle 2, step 4") for line in told)
+    card = finish(network, tmp_path / "run", tmp_path / "data", (first, last))
+    measured = card.metrics["held-out fifth, Dice"]
+    # Of six, the first and the sixth are left out.
+    assert {source: found["images"] for source, found in measured.items()} == dict.fromkeys(DRAWN, 2)
+    assert all(0 <= found[part] <= 1 for found in measured.values() for part in ("nucleus", "cell"))
+    assert read_segmenter_card(tmp_path / "run/segmenter.json").widths == SMALL.widths
+    assert load_segmenter(tmp_path / "run").stride == 4
+
+
+def test_every_fifth_drawn_image_is_held_out() -> None:
+    def example(source: str, number: int) -> Example:
+        return Example(*(np.zeros((2, 2, 3), np.uint8),) * 3, source, str(number))
+
+    given = [example(source, number) for source in ("zheng1", "synthetic", "bccd") for number in range(11)]
+    kept = {(one.source, one.name) for one in held_in(given)}
+    left = {(one.source, one.name) for one in given} - kept
+    assert left == {(source, name) for source in ("zheng1", "bccd") for name in ("0", "5", "10")}
