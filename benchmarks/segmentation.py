@@ -7,7 +7,7 @@ Sources: Zheng 1 and 2, BCCD, ALL-IDB2 against each annotator, each image counti
 where they overlap by 0.4 or more); the blast centres of ALL-IDB1 (found: inside a cell; apart: inside a cell of their
 own); the share of Pro fields of the Taleqani set of which a method keeps at least 1 %; and the time for the largest
 field. With --unseen, a folder that holds zheng1.pt, zheng2.pt and bccd.pt as `leuk.training.segmenter.fit` gives them
-without that source, the network is measured on each source by the weights that never saw it.
+without that source, the default method is measured on each source by the weights that never saw it.
 """
 
 from __future__ import annotations
@@ -157,21 +157,17 @@ TITLES = {
 }
 
 
-def weighed(path: Path) -> dict[str, Find]:
-    """Give both methods that use the network the weights of a training run."""
+def weighed(path: Path) -> Find:
+    """Give the default method the weights of a training run."""
     import torch
 
-    from leuk.segmentation.lobes import find_joined
-    from leuk.segmentation.network import find_with
+    from leuk.segmentation.pipeline import find_with
     from leuk.segmentation.unet import Segmenter, folded
 
     network = Segmenter()
     network.load_state_dict(torch.load(path, weights_only=True))
     network = folded(network)
-    return {
-        "default": lambda pixels: find_joined(lambda: network, pixels),
-        "network": lambda pixels: find_with(network, pixels),
-    }
+    return lambda pixels: find_with(lambda: network, pixels)
 
 
 def main() -> None:
@@ -191,9 +187,7 @@ def main() -> None:
     columns = {name: {"": METHODS[name].find} for name in options.methods}
     if options.unseen:
         left_out = {source: weighed(options.unseen / f"{source}.pt") for source in ("zheng1", "zheng2", "bccd")}
-        for name in ("default", "network"):
-            finds = {source: both[name] for source, both in left_out.items()}
-            columns[f"{name}, source unseen"] = {"": finds["zheng1"], **finds}
+        columns["default, source unseen"] = {"": left_out["zheng1"], **left_out}
     columns["Otsu + watershed (scikit-image)"] = {"": otsu_watershed}
     found = {}
     for name, finds in columns.items():

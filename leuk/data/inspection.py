@@ -68,7 +68,7 @@ def reference_cells(dataset: DataSet, each: int = 30, progress: Progress | None 
         if progress is not None:
             progress(number / len(rows), "Measuring cells of each class")
         try:
-            measured = cell_measures(segment(read_image(dataset.path(row))))
+            measured = cell_measures(segment(read_image(dataset.path(row)), "dye_and_path"))
         except LeukError:
             continue  # said where the set is measured
         for name, value in measured.items():

@@ -1,4 +1,4 @@
-"""The default method, whole: what dye and closed paths find, with the lobes of one cell joined and platelets left out.
+"""What closed paths take for white cells and is not one: the lobes of a segmented nucleus, and platelets.
 
 Where cytoplasm hardly differs from its surroundings, closed paths run around the lobes instead of the cell. The bundled
 segmenter, which knows what granulocytes look like, is asked about such neighbours, and about these only: blasts that
@@ -7,23 +7,19 @@ touch it would join as readily, but they fill their outlines and are of one size
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from scipy import ndimage
 from skimage.segmentation import expand_labels
 
-from leuk.models.cards import weights_folder
 from leuk.segmentation import instances
-from leuk.segmentation.default import dye_and_path
 from leuk.segmentation.network import (
     LARGEST_FACTOR,
-    NAME,
+    brought,
     light_of,
-    load_segmenter,
+    nearest,
     predict,
     resized,
     separate,
@@ -52,40 +48,6 @@ PLATELET = 0.4
 4 µm, the smallest lymphocytes 7, and white cells together 12 to 15."""
 LOOK = 640
 """Longer side in pixels of the image in which density's mean and spread are measured."""
-
-
-def dye_path_and_lobes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find white cells by `dye_and_path`, join lobes where the segmenter's weights are there, leave platelets out.
-
-    Parameters
-    ----------
-    pixels : numpy.ndarray
-        RGB, uint8, (H, W, 3).
-
-    Returns
-    -------
-    nucleus : numpy.ndarray
-        bool, (H, W).
-    labels : numpy.ndarray
-        int32, (H, W): whole cells, 0 outside.
-
-    Raises
-    ------
-    ModelError
-        If the segmenter's weights are there but not whole.
-    """
-    folder = weights_folder()
-    there = (folder / f"{NAME}.json").is_file()
-    return find_joined(functools.partial(load_segmenter, folder) if there else None, pixels)
-
-
-def find_joined(network: Callable[[], Segmenter] | None, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Do what `dye_path_and_lobes` does with a given segmenter, or with none, which leaves lobes as they are."""
-    nucleus, labels = dye_and_path(pixels)
-    if network is not None:
-        labels = join_lobes(network, pixels, nucleus, labels)
-    labels = without_platelets(labels)
-    return nucleus & (labels > 0), labels
 
 
 def join_lobes(
@@ -136,7 +98,7 @@ def join_lobes(
         factor = min(LARGEST_FACTOR, SMALL / diameter)
         sketch = np.dstack([dyed, mine > 0]).astype(np.uint8) * 255
         maps = predict(segmenter, resized(cut, factor), resized(sketch, factor), light)
-        drawn = _brought(separate(maps)[1], mine.shape)
+        drawn = brought(separate(maps)[1], mine.shape)
         home = _home(drawn[dyed & (mine == a)])
         if not home or home != _home(drawn[dyed & (mine == b)]):
             continue
@@ -182,7 +144,7 @@ def _neighbours(labels: np.ndarray, diameter: float) -> list[tuple[int, int]]:
     height, width = labels.shape
     factor = min(1.0, COARSE / diameter)
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    small = _nearest(labels, size)
+    small = nearest(labels, size)
     wide = expand_labels(small, REACH / 2 * diameter * factor)
     return sorted(instances.saddles(wide, np.ones(wide.shape, np.float32)))
 
@@ -193,19 +155,6 @@ def _frame(one: tuple[slice, slice], other: tuple[slice, slice], margin: float) 
         slice(max(0, round(min(a.start, b.start) - margin)), round(max(a.stop, b.stop) + margin))
         for a, b in zip(one, other, strict=True)
     )
-
-
-def _brought(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Bring labels to the size of an image."""
-    if labels.shape[0] < shape[0]:
-        return instances.enlarged(labels, *shape)
-    return _nearest(labels, (shape[1], shape[0]))
-
-
-def _nearest(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize labels to a width and height, without mixing them."""
-    # OpenCV takes no int32, and float32 holds every label there can be.
-    return cv2.resize(labels.astype(np.float32), size, interpolation=cv2.INTER_NEAREST).astype(np.int32)
 
 
 def _home(drawn: np.ndarray) -> int:

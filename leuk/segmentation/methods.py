@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from leuk.errors import OptionError
 from leuk.image import SmearImage
-from leuk.segmentation import lobes, network, recipes
+from leuk.segmentation import default, pipeline, recipes
 from leuk.segmentation.morphometry import measure
 from leuk.segmentation.values import Segmentation
 
@@ -52,15 +52,15 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         for method in (
             Method(
                 "default",
-                "Dye and closed path (Leuk)",
-                "Leuk; optical density after Ruifrok & Johnston 2001, circular paths after Appleton & Sun 2003",
-                lobes.dye_path_and_lobes,
+                "Dye and closed path, redrawn (Leuk)",
+                "Leuk; the method below, lobes joined and outlines redrawn by a U-Net after Ronneberger et al. 2015",
+                pipeline.find,
             ),
             Method(
-                "network",
-                "Dye and path, redrawn by a network (Leuk)",
-                "Leuk; U-Net after Ronneberger et al. 2015, shown what the default method found",
-                network.drawn_by_network,
+                "dye_and_path",
+                "Dye and closed path (Leuk)",
+                "Leuk; optical density after Ruifrok & Johnston 2001, circular paths after Appleton & Sun 2003",
+                default.dye_and_path,
             ),
             Method(
                 "hsv",

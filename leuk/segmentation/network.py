@@ -1,9 +1,9 @@
-"""The trained method: a small network redraws what the default method found.
+"""A small network redraws what dye and closed paths found.
 
-The default method carries over to laboratories that nobody has seen, since it learns each image's colours from that
-image; what it lacks is knowledge of how cells look. The network is shown the image at the scale that the default method
-measured, together with that method's masks, and draws nuclei, cells and depths. Where its drawing is withheld it errs
-as networks do on unseen stains; with it, it has little to lose. Taking cells apart is plain watershed on the depths.
+That method carries over to laboratories that nobody has seen, since it learns each image's colours from that image;
+what it lacks is knowledge of how cells look. The network is shown the image at the scale that was measured, together
+with those masks, and draws nuclei, cells and depths. Where its drawing is withheld it errs as networks do on unseen
+stains; with it, it has little to lose. Taking cells apart is plain watershed on the depths.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from scipy import ndimage
 from skimage.segmentation import expand_labels, watershed
 
 from leuk.errors import ModelError
-from leuk.models.cards import read_as, weights_folder, write_card
+from leuk.models.cards import read_as, write_card
 from leuk.segmentation import instances
-from leuk.segmentation.default import dye_and_path
 from leuk.segmentation.recipes import fill_holes
 
 if TYPE_CHECKING:
@@ -38,6 +37,10 @@ LARGEST_FACTOR = 2.5
 LARGEST_WORK = 1_200_000
 """Pixels of the largest image that the network is given."""
 TILE, OVERLAP = 512, 96
+TRUST = 0.75
+"""How much the network's masks weigh against those it was given, 0 … 1: it must be sure to overrule them."""
+LEAST_LEFT = 0.3
+"""Share of a given cell that the network must keep."""
 SADDLE = 0.72
 """Parts of a cell mask whose depths dip to less than this share of the shallower one's are two cells."""
 
@@ -123,52 +126,83 @@ def load_segmenter(folder: Path) -> Segmenter:
     return folded(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def drawn_by_network(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find white cells with the bundled segmenter.
+def redraw(
+    network: Segmenter, pixels: np.ndarray, nucleus: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw anew what has been found, at the network's scale.
+
+    Outlines are the network's and, to a lesser part (`TRUST`), those given. Cells stay apart as they were given; one of
+    which the network keeps little is dropped, and one that only the network sees is added.
 
     Parameters
     ----------
+    network : Segmenter
     pixels : numpy.ndarray
         RGB, uint8, (H, W, 3).
+    nucleus : numpy.ndarray
+        bool, (H, W).
+    labels : numpy.ndarray
+        int32, (H, W): whole cells, 0 outside, gaps allowed.
 
     Returns
     -------
     nucleus : numpy.ndarray
         bool, (H, W).
     labels : numpy.ndarray
-        int32, (H, W): whole cells, 0 outside.
-
-    Raises
-    ------
-    ModelError
-        If the weights are not there or not whole.
+        int32, (H, W), gaps allowed.
     """
-    return find_with(load_segmenter(weights_folder()), pixels)
-
-
-def find_with(network: Segmenter, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find white cells with a given segmenter; see `drawn_by_network`."""
-    height, width = pixels.shape[:2]
-    nothing = np.zeros((height, width), dtype=bool), np.zeros((height, width), dtype=np.int32)
-    if min(height, width) < 8:
-        return nothing
-    sketched, traced = dye_and_path(pixels)
-    diameter = typical_diameter(traced)
-    if diameter is None:
-        return nothing
-    factor = min(LARGEST_FACTOR, DIAMETER / diameter, math.sqrt(LARGEST_WORK / (height * width)))
-    sketch = np.dstack([sketched, traced > 0]).astype(np.uint8) * 255
-    maps = predict(network, resized(pixels, factor), resized(sketch, factor))
-    labels = separate(maps)[1]
-    if not labels.any():
-        return nothing
-    # Masks are enlarged as the network's own soft maps, whose level line is finer than their pixels.
+    height, width = labels.shape
+    factor = working_factor(labels)
+    if factor is None:
+        return nucleus, labels
+    sketch = np.dstack([nucleus, labels > 0]).astype(np.uint8) * 255
+    small = resized(sketch, factor)
+    maps = predict(network, resized(pixels, factor), small)
+    given = cv2.GaussianBlur(small.astype(np.float32) / 255, (0, 0), 1.0).transpose(2, 0, 1)
+    maps[:2] = TRUST * maps[:2] + (1 - TRUST) * given
+    own = separate(maps)[1]
+    cells = _kept_apart(own, nearest(labels, (maps.shape[2], maps.shape[1])))
+    # Masks are enlarged as the soft maps, whose level line is finer than their pixels.
     large = [cv2.resize(maps[i], (width, height), interpolation=cv2.INTER_LINEAR) > 0.5 for i in (0, 1)]
-    spread = instances.enlarged(expand_labels(labels, 2).astype(np.int32), height, width)
-    around = cv2.dilate((labels > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
+    spread = brought(expand_labels(cells, 2).astype(np.int32), (height, width))
+    around = cv2.dilate((cells > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
     near = cv2.resize(around, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.bool_)
     labels = _largest_parts(np.where(large[1] & near, spread, 0).astype(np.int32))
     return large[0] & (labels > 0), labels
+
+
+def working_factor(labels: np.ndarray) -> float | None:
+    """Return the factor by which `redraw` scales an image with these cells, None if there are none."""
+    diameter = typical_diameter(labels)
+    if diameter is None:
+        return None
+    return min(LARGEST_FACTOR, DIAMETER / diameter, math.sqrt(LARGEST_WORK / labels.size))
+
+
+def _kept_apart(own: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Part the cells that the network draws as they were given: int32, (h, w)."""
+    size = np.bincount(given.ravel())
+    left = np.bincount(given[own > 0], minlength=len(size))
+    kept = left > LEAST_LEFT * size
+    kept[0] = False
+    marks = np.where(kept[given] & (own > 0), given, 0)
+    met = np.zeros(int(own.max()) + 1, bool)
+    met[np.unique(own[marks > 0])] = True
+    marks = np.where((own > 0) & ~met[own], own + len(size), marks)
+    return np.where(own > 0, expand_labels(marks, DIAMETER), 0).astype(np.int32)
+
+
+def brought(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Bring labels to the size of an image, (H, W)."""
+    if labels.shape[0] < shape[0]:
+        return instances.enlarged(labels, *shape)
+    return nearest(labels, (shape[1], shape[0]))
+
+
+def nearest(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize labels to a width and height, without mixing them."""
+    # OpenCV takes no int32, and float32 holds every label there can be.
+    return cv2.resize(labels.astype(np.float32), size, interpolation=cv2.INTER_NEAREST).astype(np.int32)
 
 
 def resized(pixels: np.ndarray, factor: float) -> np.ndarray:

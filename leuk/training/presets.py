@@ -125,14 +125,14 @@ REDUCED: Mapping[str, Preset] = MappingProxyType(
     {
         "deep_leukemia_net": _shortened("deep_leukemia_net", 4, 2e-3, size=100, batch=32),
         "deep_leukemia_net_four": _shortened("deep_leukemia_net_four", 6, 2e-3, size=100, batch=32),
-        "densenet201": _shortened("densenet201", 1, 1e-3),
+        "densenet201": _shortened("densenet201", 2, 1e-3),
         "resnet50": _shortened("resnet50", 5, 1e-3),
-        "vgg19": _shortened("vgg19", 1, 2e-4),
+        "vgg19": _shortened("vgg19", 2, 2e-4),
         "efficientnet_b0": _shortened("efficientnet_b0", 8, 2e-3),
         "mobilenet_v3_small": _shortened("mobilenet_v3_small", 8, 3e-3, size=96),
         "two_branch": _shortened("two_branch", 1, 1e-3),
-        "resnet152_v2": _shortened("resnet152_v2", 1, 5e-4),
-        "densenet201_ball": _shortened("densenet201_ball", 1, 1e-3),
+        "resnet152_v2": _shortened("resnet152_v2", 2, 5e-4),
+        "densenet201_ball": _shortened("densenet201_ball", 2, 1e-3),
         "simple_cnn": _shortened("simple_cnn", 4, 1e-3),
         "simple_cnn_segmented": _shortened("simple_cnn_segmented", 4, 1e-3),
     }

@@ -23,7 +23,8 @@ from leuk.image import read_image
 from leuk.segmentation.default import dye_and_path
 from leuk.segmentation.instances import depth_of, greatest
 from leuk.segmentation.methods import segment
-from leuk.segmentation.network import DIAMETER, SegmenterCard, find_with, save_segmenter
+from leuk.segmentation.network import DIAMETER, SegmenterCard, save_segmenter
+from leuk.segmentation.pipeline import find_with
 from leuk.segmentation.unet import Segmenter, folded, normalize
 from leuk.training.augment import jitter_stain, jpeg, lab_statistics, recolor, rotate_hue
 from leuk.training.loop import ahead, append_row, optimizer_of, restore_progress, save_progress, step_with
@@ -193,7 +194,7 @@ def traced_examples(paths: Sequence[Path], source: str, *, single: bool = False)
     """
     for path in paths:
         image = read_image(path)
-        found = segment(image, "default")
+        found = segment(image, "dye_and_path")
         if not found.cells:
             continue
         if single:
@@ -644,7 +645,7 @@ def measure_held_out(network: Segmenter, data: Path) -> dict[str, dict[str, floa
     for source in DRAWN:
         scores = []
         for image, mask in list(drawn_images(data, source))[::HELD_OUT]:
-            nucleus, labels = find_with(ready, read_image(image).pixels)
+            nucleus, labels = find_with(lambda: ready, read_image(image).pixels)
             truth = read_levels(mask)
             scores.append([dice(nucleus, truth[0]), dice(labels > 0, truth[1])])
         mean = np.mean(scores, axis=0)
@@ -666,7 +667,7 @@ def finish(network: Segmenter, folder: Path, data: Path, cycles: Sequence[Recipe
     """Measure a trained segmenter on the images left out, and write it and its card into a folder of weights."""
     card = SegmenterCard(
         name="segmenter",
-        title="Redraws nuclei and whole white cells that the dye and closed-path method found",
+        title="Redraws nuclei and whole white cells that dye and closed paths found",
         kind="segmenter",
         widths=cycles[-1].widths,
         sha256="",
@@ -680,7 +681,7 @@ def finish(network: Segmenter, folder: Path, data: Path, cycles: Sequence[Recipe
         },
         metrics={"held-out fifth, Dice": measure_held_out(network, data)},
         limits=(
-            "It mends what the default method found and finds no cell where that one finds none.",
+            "It mends what dye and closed paths found; where these find no cell at all, neither does it.",
             "Research use only, not a medical device.",
         ),
     )

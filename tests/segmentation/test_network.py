@@ -12,14 +12,16 @@ import torch
 from leuk.data.synthetic import generate
 from leuk.errors import ModelError
 from leuk.image import SmearImage
+from leuk.segmentation.default import dye_and_path
 from leuk.segmentation.network import (
     SegmenterCard,
-    find_with,
     load_segmenter,
     predict,
+    redraw,
     save_segmenter,
     separate,
 )
+from leuk.segmentation.pipeline import find_with
 from leuk.segmentation.unet import INPUTS, Segmenter, folded, normalize
 
 
@@ -93,18 +95,57 @@ def test_any_size_is_drawn(network: Segmenter, shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize(("size", "cells", "margin"), [(224, 1, 1.2), (256, 6, 0.0)])
 def test_perfect_maps_give_the_cells_of_the_sketch(size: int, cells: int, margin: float) -> None:
-    from leuk.segmentation.default import dye_and_path
-
     smear = generate(4, size, size, style="pre", cells=cells, margin=margin, clustering=0.0)
-    sketched = dye_and_path(smear.image.pixels)[1] > 0
-    labels = find_with(Trusting(), smear.image.pixels)[1]  # type: ignore[arg-type]
-    both = 2 * (sketched & (labels > 0)).sum() / (sketched.sum() + (labels > 0).sum())
+    nucleus, sketched = dye_and_path(smear.image.pixels)
+    labels = redraw(Trusting(), smear.image.pixels, nucleus, sketched)[1]  # type: ignore[arg-type]
+    both = 2 * ((sketched > 0) & (labels > 0)).sum() / ((sketched > 0).sum() + (labels > 0).sum())
     assert both > 0.97
+    assert len(np.unique(labels)) == len(np.unique(sketched))
+
+
+class Seeing(torch.nn.Module):
+    """Draws given maps, whatever it is shown."""
+
+    stride = 16
+
+    def __init__(self, maps: np.ndarray) -> None:
+        super().__init__()
+        self.maps = torch.from_numpy(maps)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        drawn = torch.nn.functional.pad(self.maps, (16, 0, 16, 0))
+        drawn = torch.nn.functional.pad(drawn, (0, x.shape[3] - drawn.shape[2], 0, x.shape[2] - drawn.shape[1]))
+        return 16 * drawn[None] - 8
+
+
+def test_what_the_network_denies_goes_and_what_only_it_sees_comes() -> None:
+    maps = blobs((60, 60, 21), (150, 60, 21))
+    given = np.zeros((120, 200), np.int32)
+    y, x = np.mgrid[:120, :200]
+    given[np.hypot(x - 60, y - 60) < 21] = 3
+    given[np.hypot(x - 60, y - 105) < 14] = 7
+    pixels = np.full((120, 200, 3), 180, np.uint8)
+    small_nuclei = (np.hypot(x - 60, y - 60) < 10) | (np.hypot(x - 60, y - 105) < 8)
+    labels = redraw(Seeing(maps), pixels, small_nuclei, given)[1]  # type: ignore[arg-type]
+    assert labels[60, 60] == 3
+    assert labels[60, 150] > 0
+    assert not labels[110:, 50:70].any()
+
+
+def test_cells_given_apart_stay_apart() -> None:
+    y, x = np.mgrid[:120, :200]
+    one, other = np.hypot(x - 70, y - 60) < 21, np.hypot(x - 112, y - 60) < 21
+    given = np.where(one, 1, np.where(other, 2, 0)).astype(np.int32)
+    # The network draws both as one long cell.
+    maps = np.stack([one | other, one | other, one | other]).astype(np.float32)
+    pixels = np.full((120, 200, 3), 180, np.uint8)
+    labels = redraw(Seeing(maps), pixels, given > 0, given)[1]  # type: ignore[arg-type]
+    assert set(np.unique(labels)) == {0, 1, 2}
 
 
 def test_an_empty_field_and_a_speck_have_no_cells(network: Segmenter) -> None:
     for shape in ((5, 5), (64, 96)):
-        nucleus, labels = find_with(network, np.full((*shape, 3), 230, np.uint8))
+        nucleus, labels = find_with(lambda: network, np.full((*shape, 3), 230, np.uint8))
         assert nucleus.shape == labels.shape == shape
         assert not labels.any()
 
@@ -144,34 +185,34 @@ def test_the_bundled_network_draws_what_is_there_as_well_as_its_sketch(seed: int
     from leuk.segmentation import segment
 
     smear = generate(seed, 224, 224, style="early", cells=4, margin=1.2, clustering=0.0)
-    found, sketch = segment(smear.image, "network"), segment(smear.image, "default")
+    found, sketch = segment(smear.image), segment(smear.image, "dye_and_path")
 
     def dice(a: np.ndarray, b: np.ndarray) -> float:
         return float(2 * (a & b).sum() / (a.sum() + b.sum()))
 
-    assert found.method == "network"
+    assert found.method == "default"
     assert len(found.cells) == 4
     assert dice(found.nucleus, smear.nucleus) > 0.9
     # In field 8 the sketch itself spills (0.74), and the network follows it.
     assert dice(found.cell, smear.cell) > (0.9 if seed != 8 else 0.0)
-    assert dice(found.cell, smear.cell) > dice(sketch.cell, smear.cell) - 0.03
+    assert dice(found.cell, smear.cell) > dice(sketch.cell, smear.cell) - 0.05
 
 
 def test_the_bundled_network_counts_a_crowd() -> None:
     from leuk.segmentation import segment
 
     smear = generate(2, 900, 900, style="pre", cells=150, cell_diameter=40.0, red_cells=False, clustering=0.2)
-    assert abs(len(segment(smear.image, "network").cells) - 150) <= 12
+    assert abs(len(segment(smear.image).cells) - 150) <= 12
 
 
 def test_the_bundled_network_leaves_cells_at_the_border_as_cut() -> None:
     from leuk.segmentation import segment
 
     smear = generate(6, 160, 160, style="early", cells=1, margin=1.2, cell_diameter=60.0, red_cells=False)
-    x0, y0, x1, y1 = segment(smear.image, "network").cells[0].box
+    x0, y0, x1, y1 = segment(smear.image).cells[0].box
     cut = SmearImage.from_array(np.ascontiguousarray(smear.image.pixels[(y0 + y1) // 2 :]))
-    assert all(cell.touches_border for cell in segment(cut, "network").cells)
-    assert segment(cut, "network").cells
+    assert all(cell.touches_border for cell in segment(cut).cells)
+    assert segment(cut).cells
 
 
 def test_a_photograph_gives_few_cells_at_most() -> None:
@@ -182,4 +223,4 @@ def test_a_photograph_gives_few_cells_at_most() -> None:
     sky = np.dstack([255 - y // 3, 180 - y // 2, 90 + y // 4])
     grass = np.dstack([60 + x % 17, 120 + (x * 7 + y * 3) % 40, 40 + y % 9])
     picture = np.where((y > 110)[..., None], grass, sky).clip(0, 255).astype(np.uint8)
-    assert len(segment(SmearImage.from_array(picture), "network").cells) <= 1
+    assert len(segment(SmearImage.from_array(picture)).cells) <= 1
