@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 NAME = "segmenter"
 DIAMETER = 42.0
 """Diameter in pixels to which cells are brought for the network."""
+FINE = 52.0
+"""The same where that makes a small image: edges are finer, for more work."""
+LARGEST_VIEWED = 320_000
+"""Pixels at that scale, over all views, up to which an image is seen from several sides."""
 LARGEST_FACTOR = 2.5
 LARGEST_WORK = 1_200_000
 """Pixels of the largest image that the network is given."""
@@ -152,15 +156,16 @@ def redraw(
         int32, (H, W), gaps allowed.
     """
     height, width = labels.shape
-    factor = working_factor(labels)
+    diameter, views = _look(labels)
+    factor = working_factor(labels, diameter)
     if factor is None:
         return nucleus, labels
     sketch = np.dstack([nucleus, labels > 0]).astype(np.uint8) * 255
     small = resized(sketch, factor)
-    maps = predict(network, resized(pixels, factor), small)
+    maps = _viewed(network, resized(pixels, factor), small, views)
     given = cv2.GaussianBlur(small.astype(np.float32) / 255, (0, 0), 1.0).transpose(2, 0, 1)
     maps[:2] = TRUST * maps[:2] + (1 - TRUST) * given
-    own = separate(maps)[1]
+    own = separate(maps, diameter)[1]
     cells = _kept_apart(own, nearest(labels, (maps.shape[2], maps.shape[1])))
     # Masks are enlarged as the soft maps, whose level line is finer than their pixels.
     large = [cv2.resize(maps[i], (width, height), interpolation=cv2.INTER_LINEAR) > 0.5 for i in (0, 1)]
@@ -171,12 +176,37 @@ def redraw(
     return large[0] & (labels > 0), labels
 
 
-def working_factor(labels: np.ndarray) -> float | None:
-    """Return the factor by which `redraw` scales an image with these cells, None if there are none."""
+def working_factor(labels: np.ndarray, to: float = DIAMETER) -> float | None:
+    """Return the factor that brings an image's cells to a diameter in pixels, None if there are none."""
     diameter = typical_diameter(labels)
     if diameter is None:
         return None
-    return min(LARGEST_FACTOR, DIAMETER / diameter, math.sqrt(LARGEST_WORK / labels.size))
+    return min(LARGEST_FACTOR, to / diameter, math.sqrt(LARGEST_WORK / labels.size))
+
+
+def _look(labels: np.ndarray) -> tuple[float, int]:
+    """Choose how closely `redraw` looks: the cells' diameter in pixels, and the number of views, 1, 2, 4 or 8."""
+    area = (working_factor(labels, FINE) or 0.0) ** 2 * labels.size
+    for views in (8, 4, 2, 1):
+        if views * area <= LARGEST_VIEWED:
+            return FINE, views
+    return DIAMETER, 1
+
+
+def _viewed(network: Segmenter, pixels: np.ndarray, sketch: np.ndarray, views: int) -> np.ndarray:
+    """Return the mean of what `predict` draws of an image turned and mirrored in 1, 2, 4 or 8 ways."""
+    total = np.zeros((3, *pixels.shape[:2]), np.float32)
+    for number in range(views):
+        # The first two differ by half a turn, the first four by their diagonals too, the rest are mirrored.
+        step = (-1 if (number & 1) ^ (number >> 2) else 1), (-1 if number & 1 else 1)
+
+        def seen(array: np.ndarray, step: tuple[int, int] = step, across: int = number & 2) -> np.ndarray:
+            turned = array[:: step[0], :: step[1]]
+            return np.ascontiguousarray(turned.swapaxes(0, 1) if across else turned)
+
+        maps = predict(network, seen(pixels), seen(sketch)).transpose(1, 2, 0)
+        total += (maps.swapaxes(0, 1) if number & 2 else maps)[:: step[0], :: step[1]].transpose(2, 0, 1)
+    return total / views
 
 
 def _kept_apart(own: np.ndarray, given: np.ndarray) -> np.ndarray:
@@ -189,7 +219,7 @@ def _kept_apart(own: np.ndarray, given: np.ndarray) -> np.ndarray:
     met = np.zeros(int(own.max()) + 1, bool)
     met[np.unique(own[marks > 0])] = True
     marks = np.where((own > 0) & ~met[own], own + len(size), marks)
-    return np.where(own > 0, expand_labels(marks, DIAMETER), 0).astype(np.int32)
+    return np.where(own > 0, expand_labels(marks, FINE), 0).astype(np.int32)
 
 
 def brought(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -318,13 +348,15 @@ def _ramp(start: int, stop: int, length: int) -> np.ndarray:
     return ramp
 
 
-def separate(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def separate(maps: np.ndarray, diameter: float = DIAMETER) -> tuple[np.ndarray, np.ndarray]:
     """Turn maps into separate cells, each with some nucleus.
 
     Parameters
     ----------
     maps : numpy.ndarray
         float32, (3, H, W), see `predict`.
+    diameter : float
+        To which the cells were brought, pixels.
 
     Returns
     -------
@@ -334,9 +366,9 @@ def separate(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         int32, (H, W), gaps allowed.
     """
     nucleus, cell = maps[0] > 0.5, maps[1] > 0.5
-    least = 0.06 * DIAMETER**2
-    cell = fill_holes(instances.drop_small(cell | nucleus, least), smaller_than=int(0.3 * DIAMETER**2))
-    nucleus = fill_holes(nucleus & cell, smaller_than=int(0.05 * DIAMETER**2))
+    least = 0.06 * diameter**2
+    cell = fill_holes(instances.drop_small(cell | nucleus, least), smaller_than=int(0.3 * diameter**2))
+    nucleus = fill_holes(nucleus & cell, smaller_than=int(0.05 * diameter**2))
     if not cell.any():
         return nucleus, np.zeros(cell.shape, np.int32)
     depth = cv2.GaussianBlur(maps[2], (0, 0), 1.5)
@@ -349,12 +381,12 @@ def separate(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     without[0] = False
     markers = np.where(without[bodies], bodies + markers.max(), markers)
     labels = watershed(-depth, markers, mask=cell).astype(np.int32)
-    labels = _joined(labels, depth, nucleus)
+    labels = _joined(labels, depth, nucleus, least)
     return nucleus & (labels > 0), labels
 
 
-def _joined(labels: np.ndarray, depth: np.ndarray, nucleus: np.ndarray) -> np.ndarray:
-    """Put together the parts of one cell, and drop what has no nucleus."""
+def _joined(labels: np.ndarray, depth: np.ndarray, nucleus: np.ndarray, least: float) -> np.ndarray:
+    """Put together the parts of one cell, and drop what has no nucleus or is smaller than `least`."""
     labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
     count = int(labels.max())
     peak = instances.greatest(depth, labels, count)
@@ -378,7 +410,7 @@ def _joined(labels: np.ndarray, depth: np.ndarray, nucleus: np.ndarray) -> np.nd
         peak[x] = max(peak[x], peak[y])
         pairs = instances.renamed(pairs, y, x)
     labels = parent[labels].astype(np.int32)
-    keep = (inner > 0.05 * area) & (area > 0.06 * DIAMETER**2)
+    keep = (inner > 0.05 * area) & (area > least)
     keep[0] = False
     return np.where(keep[labels], labels, 0).astype(np.int32)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from leuk.data.synthetic import generate
 from leuk.errors import ModelError
 from leuk.image import SmearImage
+from leuk.models.cards import weights_folder
 from leuk.segmentation.default import dye_and_path
 from leuk.segmentation.network import (
     SegmenterCard,
@@ -103,6 +105,12 @@ def test_perfect_maps_give_the_cells_of_the_sketch(size: int, cells: int, margin
     assert len(np.unique(labels)) == len(np.unique(sketched))
 
 
+@pytest.fixture
+def one_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have an image seen once, as it stands: `Seeing` does not turn its maps."""
+    monkeypatch.setattr("leuk.segmentation.network.LARGEST_VIEWED", 0)
+
+
 class Seeing(torch.nn.Module):
     """Draws given maps, whatever it is shown."""
 
@@ -118,6 +126,20 @@ class Seeing(torch.nn.Module):
         return 16 * drawn[None] - 8
 
 
+@pytest.mark.parametrize("turn", [lambda a: a[::-1], lambda a: a[:, ::-1], lambda a: a.swapaxes(0, 1)])
+def test_a_small_image_is_drawn_alike_however_it_is_turned(
+    turn: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    smear = generate(5, 128, 128, style="early", cells=1, margin=1.2, cell_diameter=60.0)
+    bundled = load_segmenter(weights_folder())
+    pixels, nucleus, labels = smear.image.pixels, smear.nucleus, smear.instances.astype(np.int32)
+    drawn = redraw(bundled, pixels, nucleus, labels)
+    turned = redraw(bundled, *(np.ascontiguousarray(turn(array)) for array in (pixels, nucleus, labels)))
+    for one, other in zip(drawn, turned, strict=True):
+        assert (turn(one > 0) != (other > 0)).mean() < 2e-4
+
+
+@pytest.mark.usefixtures("one_view")
 def test_what_the_network_denies_goes_and_what_only_it_sees_comes() -> None:
     maps = blobs((60, 60, 21), (150, 60, 21))
     given = np.zeros((120, 200), np.int32)
@@ -132,6 +154,7 @@ def test_what_the_network_denies_goes_and_what_only_it_sees_comes() -> None:
     assert not labels[110:, 50:70].any()
 
 
+@pytest.mark.usefixtures("one_view")
 def test_cells_given_apart_stay_apart() -> None:
     y, x = np.mgrid[:120, :200]
     one, other = np.hypot(x - 70, y - 60) < 21, np.hypot(x - 112, y - 60) < 21
