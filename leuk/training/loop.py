@@ -6,7 +6,7 @@ import csv
 import math
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -173,3 +173,16 @@ def append_row(path: Path, row: Mapping[str, float]) -> None:
         if fresh:
             writer.writeheader()
         writer.writerow(row)
+
+
+def mean_weights(networks: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Return the mean of networks' weights, tensor by tensor; what is no float is the last one's.
+
+    References
+    ----------
+    P. Izmailov et al., Averaging weights leads to wider optima and better generalization, UAI 2018.
+    """
+    return {
+        key: torch.stack([one[key] for one in networks]).mean(0) if value.is_floating_point() else value
+        for key, value in networks[-1].items()
+    }

@@ -32,6 +32,7 @@ from leuk.probability import softmax
 from leuk.segmentation import segment
 from leuk.training import metrics
 from leuk.training.augment import Augmentation, lab_statistics
+from leuk.training.loop import mean_weights
 from leuk.training.stress import STRESSES, swap_stain
 from leuk.training.train import Recipe, train
 
@@ -173,16 +174,6 @@ def fit(
             weights = {key: value.contiguous() for key, value in network.state_dict().items()}
             ends.append(weights)
         save_file(level(mean_weights(ends[-AVERAGED:]), fields.labels[keep], cycles[-1].balance), done)
-
-
-def mean_weights(networks: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Return the mean of networks' weights, tensor by tensor.
-
-    References
-    ----------
-    P. Izmailov et al., Averaging weights leads to wider optima and better generalization, UAI 2018.
-    """
-    return {key: torch.stack([one[key] for one in networks]).mean(0) for key in networks[0]}
 
 
 def level(weights: Mapping[str, torch.Tensor], labels: np.ndarray, balance: float) -> dict[str, torch.Tensor]:

@@ -27,7 +27,7 @@ from leuk.segmentation.network import DIAMETER, SegmenterCard, save_segmenter
 from leuk.segmentation.pipeline import find_with
 from leuk.segmentation.unet import Segmenter, folded, normalize
 from leuk.training.augment import jitter_stain, jpeg, lab_statistics, recolor, rotate_hue
-from leuk.training.loop import ahead, append_row, optimizer_of, restore_progress, save_progress, step_with
+from leuk.training.loop import ahead, append_row, mean_weights, optimizer_of, restore_progress, save_progress, step_with
 
 KEPT_DIAMETER = 52.0
 """Diameter in pixels to which the cells of an example are brought before it is kept in memory."""
@@ -575,7 +575,10 @@ CYCLES = (
     Recipe(steps=700, withheld=1.0, shares={"synthetic": 0.31, "taleqani": 0.34, "pbc": 0.23, "nothing": 0.12}),
     Recipe(steps=1200, seed=2),
     Recipe(steps=2500, average=0.995, seed=3),
+    Recipe(steps=2500, average=0.995, seed=4, diameter=(30.0, 70.0)),
 )
+AVERAGED = 2
+"""Of how many cycles, the last ones, the weights are averaged."""
 """First without any mask drawn by hand and without being shown any: what cells look like in every stain. Then with
 them, each cycle from the weights of the one before."""
 HELD_OUT = 5
@@ -628,14 +631,16 @@ def fit(
         If drawn masks are missing.
     """
     examples = [example for example in held_in(gather(data, drawn=drawn, tell=tell)) if example.source != without]
-    weights: Mapping[str, Tensor] | None = None
+    ends: list[Mapping[str, Tensor]] = []
     for number, recipe in enumerate(cycles, start=1):
 
         def report(row: dict[str, float], number: int = number) -> None:
             tell(f"cycle {number}, step {row['step']:.0f}: loss {row['loss']:.4f} ({row['seconds']:.0f} s)")
 
-        network = train(examples, recipe, folder / f"cycle-{number}", initial=weights, resume=resume, report=report)
-        weights = network.state_dict()
+        initial = ends[-1] if ends else None
+        network = train(examples, recipe, folder / f"cycle-{number}", initial=initial, resume=resume, report=report)
+        ends.append(network.state_dict())
+    network.load_state_dict(mean_weights(ends[-AVERAGED:]))
     return network
 
 
