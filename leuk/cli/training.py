@@ -63,7 +63,20 @@ def add(commands: Any) -> None:
     train.set_defaults(run=_train)
 
 
+_FOR_SYSTEMS = ("epochs", "size", "reduced", "pretrained", "pca", "select", "skip_broken", "seed")
+"""Options that Leuk's own networks, each with its one recipe, don't take."""
+
+
 def _train(options: argparse.Namespace) -> int:
+    if options.system in ("cells", "segmenter", "reader"):
+        given = [name for name in _FOR_SYSTEMS if getattr(options, name)]
+        if options.system != "reader":
+            given += [name for name in ("folds",) if getattr(options, name)]
+        if given:
+            raise OptionError(
+                f"--{given[0].replace('_', '-')} does not apply to {options.system}, "
+                "which has a recipe of its own; leave it out."
+            )
     if options.system == "cells":
         return _train_cells(options)
     if options.system == "segmenter":
@@ -95,12 +108,30 @@ def _train_segmenter(options: argparse.Namespace) -> int:
 
 
 def _train_reader(options: argparse.Namespace) -> int:
+    from leuk.data.datasets import random_folds
     from leuk.data.taleqani import load_fields
-    from leuk.training.reader import finish, fit, pictures_in
+    from leuk.training.reader import ALL_FIELDS, finish, fit, pictures_in
 
-    fields = load_fields(options.data)
+    fields, chosen = load_fields(options.data), _numbers(options.folds)
+    if options.partition == "random":
+        fields = replace(fields, folds=random_folds(fields.labels))
+    there = sorted({int(fold) for fold in fields.folds})
+    if chosen is not None and not set(chosen) <= set(there):
+        raise OptionError(
+            f"--folds {options.folds} names a fold that is not there; there are {there[0]} to {there[-1]}."
+        )
+    whole = chosen is None and options.partition == "grouped"
+    parts = [str(fold) for fold in (there if chosen is None else chosen)] + [ALL_FIELDS] * whole
     tell = functools.partial(print, flush=True)
-    fit(fields, make_folder(options.folder), others=pictures_in(options.others) if options.others else (), tell=tell)
+    others = pictures_in(options.others) if options.others else ()
+    fit(fields, make_folder(options.folder), others=others, parts=parts, tell=tell)
+    if not whole:
+        # The card speaks of all five grouped folds.
+        print(
+            f"The networks are in {options.folder}; python -m leuk evaluate reader --data {options.data} "
+            f"--partition {options.partition} --run {options.folder} measures them."
+        )
+        return READ
     card = finish(fields, options.folder, make_folder(options.weights or options.folder), tell=tell)
     _print_figures(card.metrics)
     return READ

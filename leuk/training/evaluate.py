@@ -87,9 +87,10 @@ def record_reader(outcome: Mapping[str, Any], fields: Any, partition: str = "gro
     """Write the reader's table and figures from what `leuk.training.reader.predict_out_of_fold` returned."""
     from leuk.data.taleqani import CLASSES
 
-    return record(
-        "reader", partition, fields.files, fields.labels, fields.folds, CLASSES, outcome["logits"], None, **more
-    )
+    read = ~np.isnan(outcome["logits"][PLAIN]).any(1)
+    files = [name for name, kept in zip(fields.files, read, strict=True) if kept]
+    logits = {name: found[read] for name, found in outcome["logits"].items()}
+    return record("reader", partition, files, fields.labels[read], fields.folds[read], CLASSES, logits, None, **more)
 
 
 def _confidence(logits: np.ndarray, temperature: float) -> float:

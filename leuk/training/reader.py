@@ -22,6 +22,7 @@ from leuk import __version__, classification
 from leuk.classification import distance
 from leuk.data.erase import erase_cells
 from leuk.data.taleqani import CLASSES, Fields
+from leuk.errors import DataError
 from leuk.explanation import EXPLAINERS, raw_maps
 from leuk.image import SmearImage, find_images, read_image
 from leuk.models.cards import Card
@@ -136,6 +137,11 @@ def fit(
         Folds by number, or "all".
     tell : callable, optional
         Given a line of progress.
+
+    Raises
+    ------
+    DataError
+        If the folder holds a run on other fields or another partition.
     """
     tell = tell or log.info
     folder.mkdir(parents=True, exist_ok=True)
@@ -147,6 +153,8 @@ def fit(
         np.savez_compressed(cache, blanks=blanks, folds=blank_folds)
     with np.load(cache) as stored:
         blanks, blank_folds = stored["blanks"], stored["folds"]
+    if not np.array_equal(blank_folds[: len(fields)], fields.folds):
+        raise DataError(f"{folder.name} belongs to other fields or another partition; name a new folder with --run.")
     for part in parts:
         done = folder / part / "network.safetensors"
         if done.is_file():
@@ -242,22 +250,31 @@ def predict_out_of_fold(
 ) -> dict[str, Any]:
     """Read every field with the network that has not seen its fold: as it is, under each stress, and recoloured.
 
-    Stresses change the photograph, before its corner is hidden and it is brought to the training scale.
+    Stresses change the photograph, before its corner is hidden and it is brought to the training scale. Of a run that
+    holds the networks of some folds, the other folds' rows are nan.
 
     Returns
     -------
     dict
         ``logits`` by condition, float32 (N, C); ``distances`` by condition, float64 (N,), see
         `leuk.classification.distance`.
+
+    Raises
+    ------
+    DataError
+        If the run holds no fold's network.
     """
     tell = tell or log.info
+    folds = [fold for fold in np.unique(fields.folds) if (folder / str(fold) / "network.safetensors").is_file()]
+    if not folds:
+        raise DataError(f"{folder.name} holds no trained fold of the reader; train it first, or name another run.")
     conditions = ["as photographed", *STRESSES, "stain swap", "cells erased"]
-    logits = {name: np.zeros((len(fields), len(CLASSES)), np.float32) for name in conditions}
-    distances = {name: np.zeros(len(fields)) for name in conditions}
+    logits = {name: np.full((len(fields), len(CLASSES)), np.nan, np.float32) for name in conditions}
+    distances = {name: np.full(len(fields), np.nan) for name in conditions}
     pool = np.stack([lab_statistics(pixels) for pixels in fields.pixels])
     with np.load(folder / "blanks.npz") as stored:
         erased = stored["blanks"][: len(fields)]
-    for fold in np.unique(fields.folds):
+    for fold in folds:
         network = load_network(folder, str(fold), recipe)
         seen, held = np.flatnonzero(fields.folds != fold), np.flatnonzero(fields.folds == fold)
         means, precision = familiarity(network, fields.pixels[seen], fields.labels[seen])
@@ -480,6 +497,10 @@ def finish(
     tell = tell or log.info
     recipe = cycles[0]
     outcome = predict_out_of_fold(fields, folder, recipe, tell)
+    if np.isnan(outcome["logits"]["as photographed"]).any():
+        raise DataError(
+            f"{folder.name} lacks networks of some folds, and the reader's card needs all; train them first."
+        )
     tell("measuring cells and heat maps")
     card = make_card(fields, outcome, typical_diameter(fields), cycles)
     measured = strengths(fields, folder, card, recipe)

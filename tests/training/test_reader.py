@@ -12,11 +12,16 @@ import numpy as np
 import pytest
 
 from leuk.analysis import analyze
+from leuk.cli import MISUSED, READ, main
+from leuk.data.datasets import random_folds
 from leuk.data.synthetic import generate
-from leuk.data.taleqani import CLASSES, FOLDERS, load_fields
+from leuk.data.taleqani import CLASSES, FOLDERS, Fields, load_fields
+from leuk.errors import DataError
 from leuk.explanation import EXPLAINERS
 from leuk.image import SmearImage
 from leuk.training import reader
+from leuk.training.evaluate import record_reader
+from leuk.training.predictions import predictions_path, read_predictions
 
 SMALL = replace(reader.RECIPE, epochs=1, batch=4, precision="float32", network={"widths": [8, 8, 16, 16]})
 
@@ -91,3 +96,43 @@ def test_out_of_fold_means_unseen(folder: Path, tmp_path: Path) -> None:
             reader.load_network(tmp_path, str(fold), SMALL), [reader.shrink(fields.pixels[i]) for i in held]
         )
         np.testing.assert_allclose(found[held], expected, atol=1e-5)
+
+
+def test_a_run_of_one_fold_is_read_in_that_fold_alone(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = load_fields(folder)
+    with pytest.raises(DataError, match="no trained fold"):
+        reader.predict_out_of_fold(fields, tmp_path / "run", SMALL)
+    reader.fit(fields, tmp_path / "run", cycles=(SMALL,), parts=("1",), tell=lambda line: None)
+    outcome = reader.predict_out_of_fold(fields, tmp_path / "run", SMALL, tell=lambda line: None)
+    held = fields.folds == 1
+    assert np.isnan(outcome["logits"]["grey"][~held]).all()
+    assert not np.isnan(outcome["logits"]["grey"][held]).any()
+
+    monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path / "weights"))
+    assert record_reader(outcome, fields, "random")["figures"]["fields"] == held.sum()
+    assert read_predictions(predictions_path("reader", "random")).files == tuple(np.array(fields.files)[held])
+
+    other = replace(fields, folds=1 - fields.folds)
+    with pytest.raises(DataError, match="another partition"):
+        reader.fit(other, tmp_path / "run", cycles=(SMALL,), parts=("1",))
+
+
+def test_the_command_trains_chosen_folds_of_either_partition(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: dict[str, object] = {}
+
+    def fit(fields: Fields, run: Path, **options: object) -> None:
+        seen.update(options, folds=fields.folds)
+
+    monkeypatch.setattr(reader, "fit", fit)
+    command = ["train", "reader", "--data", str(folder), "--run", str(tmp_path / "run")]
+    assert main([*command, "--partition", "random", "--folds", "0"]) == READ
+    assert seen["parts"] == ["0"]
+    assert (seen["folds"] == random_folds(load_fields(folder).labels)).all()
+    assert "python -m leuk evaluate reader" in capsys.readouterr().out
+    for wrong, told in ((["--folds", "7"], "a fold that is not there"), (["--epochs", "3"], "--epochs does not apply")):
+        assert main([*command, *wrong]) == MISUSED
+        assert told in capsys.readouterr().err
