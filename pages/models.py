@@ -30,6 +30,7 @@ COLUMNS = {
     "random": "Random split",
     "grouped": "Grouped",
     "folds": "Folds measured",
+    "training": "Training",
     "reader_same": "Reader on the same",
     "benign_recall": "Benign recall",
     "auroc": "AUROC",
@@ -65,6 +66,7 @@ HELP = {
     "reader_same": "Grouped accuracy of Leuk's reader on the fields on which a system of fewer folds was measured: "
     "folds differ in how hard they are.",
     "folds": "A system measured on one fold of five was not affordable in full; its card says how it was trained.",
+    "training": "How long it was trained, beside the paper's recipe; one that is not converged could score higher.",
 }
 INTERVALS = ("random", "grouped", "benign_recall", "auroc", "sensitivity_at_95", "worst_stress", "grey", "stain_swap")
 IN_WORDS = (*INTERVALS, "claimed", "reader_same", "cells_erased", "elsewhere", "ece")

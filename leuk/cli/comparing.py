@@ -153,7 +153,7 @@ def _compare(options: argparse.Namespace) -> int:
         "stain_swap": ("swap", 7),
         "elsewhere": ("elsewhere", 10),
     }
-    print(f"{'':<25}" + "".join(f"{title:>{width}}" for title, width in columns.values()) + "  folds")
+    print(f"{'':<25}" + "".join(f"{title:>{width}}" for title, width in columns.values()) + "  folds, training")
     for row in rows:
         cells = []
         for key, (_, width) in columns.items():
@@ -161,7 +161,7 @@ def _compare(options: argparse.Namespace) -> int:
             if row.get(f"{key}_low") is not None and width > 20:
                 text += f" ({row[f'{key}_low']:.3f}-{row[f'{key}_high']:.3f})"
             cells.append(f"{text:>{width}}")
-        print(f"{row['name']:<25}" + "".join(cells) + f"  {row['folds']}")
+        print(f"{row['name']:<25}" + "".join(cells) + "  " + "; ".join(filter(None, (row["folds"], row["training"]))))
     print("Claim: the authors', on a random split. " + _UNIT + " Controls are random forests that see no cell.")
     return READ
 

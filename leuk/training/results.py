@@ -214,6 +214,22 @@ class Row:
         """Number of folds measured, by partition."""
         return {key: len(value["figures"]["folds"]) for key, value in self.results.items() if value.get("figures")}
 
+    @property
+    def training(self) -> str:
+        """How long the measured networks were trained, beside the paper's recipe; empty where that is not known."""
+        from leuk.training.presets import PRESETS
+
+        told: dict[str, str] = {}
+        for partition, result in self.results.items():
+            run = result.get("run") or {}
+            full = run.get("of") or (PRESETS[self.name].epochs if self.name in PRESETS else None)
+            if run.get("epochs") and full:
+                short = ", not converged" if run["epochs"] < full else ""
+                told[partition] = f"{run['epochs']} of {full} epochs, {run['size']} pixels{short}"
+        if len(told) == len(self.results) and len(set(told.values())) == 1:
+            return next(iter(told.values()))
+        return "; ".join(f"{partition}: {text}" for partition, text in told.items())
+
 
 _INPUTS = {
     "rgb": "colour",
@@ -375,8 +391,8 @@ def comparison() -> list[dict[str, Any]]:
     Keys are name, title, short, kind, claimed; random, grouped, benign_recall, auroc, sensitivity_at_95, ece (the last
     four grouped), worst_stress, grey, stain_swap and cells_erased, each also with ``_low`` and ``_high``;
     worst_stress_name, elsewhere, reader_same (the default reader's grouped accuracy on the same fields, where a system
-    was measured on fewer folds), classes, folds, parameters, multiply_adds, latency and throughput (as multiples of
-    DenseNet-201's) and weights.
+    was measured on fewer folds), classes, folds, training, parameters, multiply_adds, latency and throughput (as
+    multiples of DenseNet-201's) and weights.
     """
     told, tables = [], shipped()
     for row in systems() + controls():
@@ -400,6 +416,7 @@ def comparison() -> list[dict[str, Any]]:
                 "reader_same": _reader_on_the_same(row, tables),
                 "classes": len(row.classes),
                 "folds": ", ".join(f"{count} {partition}" for partition, count in row.folds.items()),
+                "training": row.training,
                 "parameters": row.parameters,
                 "multiply_adds": row.multiply_adds,
                 "latency": speed_of(row.name, "latency_ratio"),

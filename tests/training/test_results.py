@@ -15,6 +15,7 @@ from leuk.models.systems import SYSTEMS
 from leuk.training import results
 from leuk.training.evaluate import card_metrics, record, truth_of
 from leuk.training.predictions import predictions_path, read_predictions
+from leuk.training.presets import PRESETS
 from leuk.training.results import read_result
 from tests.conftest import ROOT
 
@@ -47,7 +48,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "stain swap": half,
             "cells erased": half,
         },
-        run={"size": 96},
+        run={"size": 96, "epochs": 3},
     )
     return tmp_path
 
@@ -65,6 +66,7 @@ def test_what_was_measured_is_told(measured: Path) -> None:
     assert row.size == 96
     assert row.weights is None
     assert row.folds == {"grouped": 5}
+    assert row.training == f"3 of {PRESETS['simple_cnn'].epochs} epochs, 96 pixels, not converged"
 
 
 def test_figures_of_another_table_are_taken_anew(measured: Path) -> None:
@@ -120,7 +122,7 @@ def test_compare_on_the_screen_as_csv_and_as_json(
     measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare"]) == 0
-    assert "simple_cnn" in capsys.readouterr().out
+    assert "epochs, 96 pixels, not converged" in capsys.readouterr().out
     assert main(["compare", "--json", str(tmp_path / "c.json"), "--csv", str(tmp_path / "c.csv")]) == 0
     rows = json.loads((tmp_path / "c.json").read_text())
     row = next(one for one in rows if one["name"] == "simple_cnn")
