@@ -23,6 +23,8 @@ from tests.conftest import ROOT
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: see requirements-dev.txt")
 
 PATIENCE = 180_000  # milliseconds; the machine may be busy with other things
+expect = sync_api.expect
+expect.set_options(timeout=PATIENCE)
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

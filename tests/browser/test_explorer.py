@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from tests.browser.conftest import expect
+
 SLOW = 240_000
 
 
@@ -48,14 +50,14 @@ def step(page, key):
 
 def test_from_a_confusion_cell_to_decisions_that_outlive_the_visit(explorer):
     page = explorer()
-    assert page.get_by_text("Research use only, not a medical device").is_visible()
+    expect(page.get_by_text("Research use only, not a medical device")).to_be_visible()
     page.get_by_placeholder("your initials").fill("AB")
     page.keyboard.press("Enter")
     cell = page.locator('.matrix button[data-cell="0,1"]')
     count = int(cell.text_content())
     cell.click()
     page.locator('.panel[data-id="cell-0-1"] .tile img').nth(count - 1).wait_for()
-    assert page.locator('.panel[data-id="cell-0-1"] .tile').count() == count
+    expect(page.locator('.panel[data-id="cell-0-1"] .tile')).to_have_count(count)
 
     # Walk the benign errors by key.
     page.keyboard.press("n")
@@ -63,7 +65,7 @@ def test_from_a_confusion_cell_to_decisions_that_outlive_the_visit(explorer):
     for _ in range(count - 1):
         seen.append(step(page, "n"))
     assert len(set(seen)) == count
-    assert page.locator(".place").text_content() == f"{count} of {count}"
+    expect(page.locator(".place")).to_have_text(f"{count} of {count}")
     assert step(page, "p") == seen[-2]
     for _ in range(count - 2):
         step(page, "p")
@@ -96,7 +98,7 @@ def test_from_a_confusion_cell_to_decisions_that_outlive_the_visit(explorer):
     again.keyboard.press("Enter")
     section(again, "Triage")
     again.get_by_text("3 decisions of AB").wait_for()
-    assert again.locator('.panel[data-id="triage-label_error"] .tile').count() == 1
+    expect(again.locator('.panel[data-id="triage-label_error"] .tile')).to_have_count(1)
 
     # A colleague reads them in, agrees, and it is counted.
     text = waiting.value.path().read_text().replace(",AB,", ",CD,")
@@ -138,7 +140,7 @@ def test_an_image_is_read_and_its_heat_drawn_for_both_classes(explorer):
     assert len(captions) == 3
     assert "called" in captions[1]
     assert "Benign" in captions[2]
-    assert page.locator(".inspector .foot", has_text="of the heat lies on cells").count() >= 1
+    expect(page.locator(".inspector .foot", has_text="of the heat lies on cells").first).to_be_visible()
     page.locator(".near button").first.wait_for(timeout=SLOW)
     page.locator(".range").first.wait_for(timeout=SLOW)
     here = inspecting(page)

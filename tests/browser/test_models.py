@@ -1,6 +1,7 @@
 import re
 
 from leuk.training.results import short_title, systems
+from tests.browser.conftest import expect
 
 
 def test_models_page_shows_controls_at_first_glance_and_which_reader_review_uses(visit):
@@ -12,12 +13,12 @@ def test_models_page_shows_controls_at_first_glance_and_which_reader_review_uses
     said = page.get_by_text(re.compile("sees no cell and gets"))
     said.wait_for()
     assert said.bounding_box()["y"] < 300
-    assert page.get_by_test_id("stDataFrame").first.is_visible()
+    expect(page.get_by_test_id("stDataFrame").first).to_be_visible()
     page.get_by_role("tab", name="Confusion").click()
     page.locator('[role="tabpanel"]:not([hidden]) .js-plotly-plot').first.wait_for()
     here = [row for row in systems() if row.weights]
     box = page.get_by_test_id("stSelectbox").filter(has_text="Reader used on Review")
-    assert box.locator("input").input_value() == short_title(here[0])
+    expect(box.locator("input")).to_have_value(short_title(here[0]))
 
 
 def test_models_page_fits_a_phone(visit):

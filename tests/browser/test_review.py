@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from leuk import report
+from tests.browser.conftest import expect
 
 SUBTYPES = ("Early Pre-B", "Pre-B", "Pro-B")
 
@@ -40,10 +41,10 @@ def choose(page, name):
 
 def test_from_upload_to_reading(visit, smears):
     page = visit()
-    assert page.get_by_text("Research use only, not a medical device").is_visible()
+    expect(page.get_by_text("Research use only, not a medical device")).to_be_visible()
     read(page, smears[0])
     bars = page.locator(".bar")
-    assert bars.count() == 4
+    expect(bars).to_have_count(4)
     total = sum(
         float(re.sub(r"[^\d.]", "", text)) for text in page.locator(".bar .v").all_text_contents() if "<" not in text
     )
@@ -53,7 +54,7 @@ def test_from_upload_to_reading(visit, smears):
     label = page.locator("canvas.view").get_attribute("aria-label")
     assert "first.png" in label
     assert f"{page.locator('.cell').count()} white cells" in label
-    assert page.get_by_text("Research use only, not a medical device").is_visible()
+    expect(page.get_by_text("Research use only, not a medical device")).to_be_visible()
 
 
 def test_layers_act_in_the_browser_alone(visit, smears):
@@ -133,7 +134,7 @@ def test_a_corrupt_file_stands_beside_a_good_one(visit, smears, tmp_path):
     page.locator('.file[data-state="refused"]', has_text="broken.png").wait_for()
     page.locator('.file[data-state="read"]', has_text="first.png").wait_for()
     choose(page, "first.png")
-    assert page.locator(".bar").count() == 4
+    expect(page.locator(".bar")).to_have_count(4)
     with page.expect_download() as waiting:
         page.locator('[data-all="json"]').click()
     records = json.loads(waiting.value.path().read_bytes())
@@ -146,8 +147,8 @@ def test_two_users_each_see_only_their_own(visit, smears):
     upload(other, smears[1])
     shown(one, "first.png")
     shown(other, "second.png")
-    assert one.locator(".file .text b").all_text_contents() == ["first.png"]
-    assert other.locator(".file .text b").all_text_contents() == ["second.png"]
+    expect(one.locator(".file .text b")).to_have_text(["first.png"])
+    expect(other.locator(".file .text b")).to_have_text(["second.png"])
     assert picture(one) != picture(other)
 
 
@@ -170,7 +171,7 @@ def test_a_cell_chosen_in_the_list_is_marked_on_the_image_and_the_other_way_roun
     x = box["x"] + (box["width"] - record["width"] * scale) / 2 + (x0 + x1) / 2 * scale
     y = box["y"] + (box["height"] - record["height"] * scale) / 2 + (y0 + y1) / 2 * scale
     page.mouse.click(x, y)
-    assert page.locator('.cell[aria-selected="true"]').count() == 1
+    expect(page.locator('.cell[aria-selected="true"]')).to_have_count(1)
 
 
 def test_the_wheel_zooms_dragging_moves_and_a_double_click_restores(visit, smears):
@@ -190,7 +191,7 @@ def test_the_wheel_zooms_dragging_moves_and_a_double_click_restores(visit, smear
     assert picture(page) != zoomed
     page.mouse.dblclick(box["x"] + 5, box["y"] + 5)
     page.mouse.move(0, 0)
-    assert zoom.text_content() == start
+    expect(zoom).to_have_text(start)
     assert picture(page) == at_rest
 
 
@@ -247,7 +248,7 @@ def test_a_phone_needs_no_sideways_scrolling_and_no_small_fingers(visit, smears)
             .map(([name, b]) => [name, b.width, b.height])"""
     )
     assert small == []
-    assert page.get_by_text("Research use only, not a medical device").is_visible()
+    expect(page.get_by_text("Research use only, not a medical device")).to_be_visible()
 
 
 def test_a_sample_is_one_click_and_says_that_it_is_synthetic(visit):
@@ -262,7 +263,7 @@ def test_removing_the_last_file_leads_back_to_the_start(visit, smears):
     read(page, smears[0])
     page.get_by_role("button", name="Remove first.png").click()
     page.get_by_role("heading", name="Read a smear").wait_for()
-    assert page.locator("canvas.view").count() == 0
+    expect(page.locator("canvas.view")).to_have_count(0)
 
 
 def saved(page, kind):
@@ -353,9 +354,9 @@ def test_the_list_is_sorted_and_sifted(visit, smears):
     kind, expected = row.get_attribute("data-type"), int(row.locator(".c").text_content())
     before = picture(page)
     row.click()
-    assert page.locator(".cell").count() == expected
+    expect(page.locator(".cell")).to_have_count(expected)
     assert set(page.locator(".cell").evaluate_all("all => all.map(e => e.dataset.type)")) == {kind}
     if expected < len(record["cells"]):
         assert picture(page) != before
     page.locator(".shares button").nth(0).click()
-    assert page.locator(".cell").count() == len(record["cells"])
+    expect(page.locator(".cell")).to_have_count(len(record["cells"]))
