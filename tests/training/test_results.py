@@ -130,6 +130,15 @@ def test_compare_on_the_screen_as_csv_and_as_json(
     assert row["claimed"] == 0.7745
     assert row["random"] is None
     assert len((tmp_path / "c.csv").read_text().splitlines()) == len(rows) + 1
+    assert main(["compare", "--markdown", str(tmp_path / "c.md")]) == 0
+    table = [line for line in (tmp_path / "c.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    assert len(table) == len(rows) + 1
+    assert any(line.startswith("| Simple CNN | 0.774 |  | 1.000 (") for line in table)
+
+
+def test_the_page_of_all_systems_tells_what_the_shipped_tables_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "--markdown", "-"]) == 0
+    assert capsys.readouterr().out == (ROOT / "docs" / "systems.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
