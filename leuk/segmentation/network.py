@@ -41,7 +41,7 @@ LARGEST_FACTOR = 2.5
 LARGEST_WORK = 1_200_000
 """Pixels of the largest image that the network is given."""
 TILE, OVERLAP = 512, 96
-TRUST = 0.75
+TRUST = 0.95
 """How much the network's masks weigh against those it was given, 0 … 1: it must be sure to overrule them."""
 LEAST_LEFT = 0.3
 """Share of a given cell that the network must keep."""
