@@ -58,8 +58,8 @@ HELP = {
     "grey": "Accuracy with all colour taken away.",
     "stain_swap": "Accuracy on fields recoloured like a field of another class: colour points to the wrong answer.",
     "cells_erased": "Accuracy with the white cells painted out. Chance is about 0.30; more is read off the background.",
-    "elsewhere": "Pictures of other laboratories, never trained on: how often malignant or benign is right, kinds "
-    "weighing alike.",
+    "elsewhere": "Pictures of other laboratories, never trained on: how often malignant or benign is right: the mean "
+    "of sensitivity and specificity. Calling everything one thing gives 0.5.",
     "ece": "Expected calibration error after temperature scaling fitted on other folds; lower is better.",
     "latency": "Time for one field, as a multiple of DenseNet-201's in the same run; lower is faster.",
     "throughput": "Fields per second in batches, as a multiple of DenseNet-201's in the same run; higher is faster.",

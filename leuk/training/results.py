@@ -205,9 +205,17 @@ class Row:
 
     @property
     def elsewhere_mean(self) -> float | None:
-        """Mean over the places of how often "malignant" was right, kinds weighing alike; None where not measured."""
-        found = [place["balanced"] for place in self.elsewhere().values() if place.get("balanced") is not None]
-        return float(np.mean(found)) if found else None
+        """How often "malignant" was right on pictures of other laboratories: 0 … 1, None where not measured.
+
+        The mean of sensitivity and specificity, each the mean over the places that have such pictures, so that a
+        system which calls everything benign, or everything malignant, has one half.
+        """
+        places = self.elsewhere().values()
+        means = []
+        for kind in ("sensitivity", "specificity"):
+            found = [place[kind]["value"] for place in places if place.get(kind)]
+            means += [float(np.mean(found))] if found else []
+        return float(np.mean(means)) if means else None
 
     @property
     def folds(self) -> dict[str, int]:

@@ -49,6 +49,10 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "cells erased": half,
         },
         run={"size": 96, "epochs": 3},
+        elsewhere={
+            "clinic": {"images": 9, "sensitivity": {"value": 0.0}, "specificity": {"value": 1.0}, "cannot_tell": 0.1},
+            "donors": {"images": 9, "sensitivity": None, "specificity": {"value": 1.0}, "cannot_tell": 0.1},
+        },
     )
     return tmp_path
 
@@ -129,6 +133,8 @@ def test_compare_on_the_screen_as_csv_and_as_json(
     assert row["grouped"] == 1.0
     assert row["claimed"] == 0.7745
     assert row["random"] is None
+    # It called everything benign in both places.
+    assert row["elsewhere"] == 0.5
     assert len((tmp_path / "c.csv").read_text().splitlines()) == len(rows) + 1
     assert main(["compare", "--markdown", str(tmp_path / "c.md")]) == 0
     table = [line for line in (tmp_path / "c.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
