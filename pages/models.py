@@ -145,12 +145,16 @@ def ordered(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def marked(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Say beside a name where a system was measured on fewer than all five folds."""
-    few = [one["folds"].split(" ")[0] if one["folds"] and not one["folds"].startswith("5") else "" for one in rows]
-    return [
-        {**one, "short": f"{one['short']} ({count} of 5 folds)" if count else one["short"]}
-        for one, count in zip(rows, few, strict=True)
-    ]
+    """Say beside a name where a system was measured on fewer than all five folds, and of which partition."""
+    told = []
+    for row in rows:
+        counts = dict(reversed(one.split(" ")) for one in row["folds"].split(", ") if one)
+        few = {partition: count for partition, count in counts.items() if count != "5"}
+        which = "grouped" if "grouped" in few else next(iter(few), "")
+        where = "" if few == counts else f"{which}: "
+        mark = f" ({where}{few[which]} of 5 folds)" if few else ""
+        told.append({**row, "short": row["short"] + mark})
+    return told
 
 
 def known(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
