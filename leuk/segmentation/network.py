@@ -45,6 +45,8 @@ TRUST = 0.95
 """How much the network's masks weigh against those it was given, 0 … 1: it must be sure to overrule them."""
 LEAST_LEFT = 0.3
 """Share of a given cell that the network must keep."""
+LEAST_ADDED = 0.15
+"""Area, in squares of the cells' diameter (a disk has 0.79), of the smallest cell that only the network sees."""
 SADDLE = 0.72
 """Parts of a cell mask whose depths dip to less than this share of the shallower one's are two cells."""
 
@@ -166,7 +168,7 @@ def redraw(
     given = cv2.GaussianBlur(small.astype(np.float32) / 255, (0, 0), 1.0).transpose(2, 0, 1)
     maps[:2] = TRUST * maps[:2] + (1 - TRUST) * given
     own = separate(maps, diameter)[1]
-    cells = _kept_apart(own, nearest(labels, (maps.shape[2], maps.shape[1])))
+    cells = _kept_apart(own, nearest(labels, (maps.shape[2], maps.shape[1])), LEAST_ADDED * diameter**2)
     # Masks are enlarged as the soft maps, whose level line is finer than their pixels.
     large = [cv2.resize(maps[i], (width, height), interpolation=cv2.INTER_LINEAR) > 0.5 for i in (0, 1)]
     spread = brought(expand_labels(cells, 2).astype(np.int32), (height, width))
@@ -209,8 +211,8 @@ def _viewed(network: Segmenter, pixels: np.ndarray, sketch: np.ndarray, views: i
     return total / views
 
 
-def _kept_apart(own: np.ndarray, given: np.ndarray) -> np.ndarray:
-    """Part the cells that the network draws as they were given: int32, (h, w)."""
+def _kept_apart(own: np.ndarray, given: np.ndarray, least: float) -> np.ndarray:
+    """Part the cells that the network draws as they were given, and drop new ones below an area: int32, (h, w)."""
     size = np.bincount(given.ravel())
     left = np.bincount(given[own > 0], minlength=len(size))
     kept = left > LEAST_LEFT * size
@@ -218,8 +220,9 @@ def _kept_apart(own: np.ndarray, given: np.ndarray) -> np.ndarray:
     marks = np.where(kept[given] & (own > 0), given, 0)
     met = np.zeros(int(own.max()) + 1, bool)
     met[np.unique(own[marks > 0])] = True
-    marks = np.where((own > 0) & ~met[own], own + len(size), marks)
-    return np.where(own > 0, expand_labels(marks, FINE), 0).astype(np.int32)
+    new = ~met & (np.bincount(own.ravel()) >= least)
+    marks = np.where((own > 0) & new[own], own + len(size), marks)
+    return np.where((own > 0) & (met | new)[own], expand_labels(marks, FINE), 0).astype(np.int32)
 
 
 def brought(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
