@@ -179,11 +179,11 @@ interval by bootstrap over pseudo-sessions (nobody knows the patients of this da
 
 - *claim*: the authors' own figure, on a random split.
 - *random*, *grouped*: here, on a random split, and with pseudo-sessions held out.
+- *reader*: what Leuk's reader gets on the same fields as *grouped*, where these are not all.
 - *worst stress*: the lowest of brightness, gamma, white balance, hue, stain, JPEG, blur, noise and half the resolution.
 - *swap*: every field recoloured like another class, so that colour points to the wrong answer.
 - *elsewhere*: how often "malignant" is right on ALL-IDB1, ALL-IDB2 and normal PBC cells, none of which was trained on:
   the mean of sensitivity and specificity, so that calling everything one thing gives 0.5.
-- *reader*: what Leuk's reader gets on the same fields as *grouped*, where these are not all.
 - *folds*: single folds differ in how hard they are; figures of one fold do not compare with figures of five.
 
 Controls are random forests that see no cell: what they get right is no morphology.

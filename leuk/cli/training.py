@@ -71,7 +71,7 @@ def _train(options: argparse.Namespace) -> int:
     if options.system in ("cells", "segmenter", "reader"):
         given = [name for name in _FOR_SYSTEMS if getattr(options, name)]
         if options.system != "reader":
-            given += [name for name in ("folds",) if getattr(options, name)]
+            given += ["folds"] * bool(options.folds) + ["partition"] * (options.partition != "grouped")
         if given:
             raise OptionError(
                 f"--{given[0].replace('_', '-')} does not apply to {options.system}, "

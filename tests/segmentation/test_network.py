@@ -152,6 +152,11 @@ def test_what_the_network_denies_goes_and_what_only_it_sees_comes() -> None:
     assert labels[60, 60] == 3
     assert labels[60, 150] > 0
     assert not labels[110:, 50:70].any()
+    # A speck that only the network sees is no cell; one that was given is.
+    speck = blobs((60, 60, 21), (150, 60, 8))
+    assert not redraw(Seeing(speck), pixels, small_nuclei, given)[1][:, 120:].any()  # type: ignore[arg-type]
+    given[np.hypot(x - 150, y - 60) < 8] = 9
+    assert redraw(Seeing(speck), pixels, given > 0, given)[1][60, 150] == 9  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("one_view")

@@ -136,3 +136,6 @@ def test_the_command_trains_chosen_folds_of_either_partition(
     for wrong, told in ((["--folds", "7"], "a fold that is not there"), (["--epochs", "3"], "--epochs does not apply")):
         assert main([*command, *wrong]) == MISUSED
         assert told in capsys.readouterr().err
+    for system in ("cells", "segmenter"):
+        assert main(["train", system, "--data", str(folder), "--partition", "random"]) == MISUSED
+        assert f"--partition does not apply to {system}" in capsys.readouterr().err

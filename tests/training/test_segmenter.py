@@ -13,6 +13,7 @@ from PIL import Image
 from leuk.data.synthetic import generate
 from leuk.errors import DataError
 from leuk.segmentation.network import load_segmenter, read_segmenter_card
+from leuk.segmentation.unet import Segmenter
 from leuk.training.segmenter import (
     DRAWN,
     Example,
@@ -120,6 +121,23 @@ def test_a_segmenter_is_trained_measured_and_written(tmp_path: Path) -> None:
     assert all(0 <= found[part] <= 1 for found in measured.values() for part in ("nucleus", "cell"))
     assert read_segmenter_card(tmp_path / "run/segmenter.json").widths == SMALL.widths
     assert load_segmenter(tmp_path / "run").stride == 4
+
+
+def test_a_cycle_begins_with_the_mean_of_those_that_it_follows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = []
+
+    def train(examples: object, recipe: Recipe, folder: Path, *, initial: object, **options: object) -> Segmenter:
+        begun.append(initial and float(next(iter(initial.values())).mean()))
+        network = Segmenter(recipe.widths)
+        with torch.no_grad():
+            next(network.parameters()).fill_(recipe.seed)
+        return network
+
+    monkeypatch.setattr("leuk.training.segmenter.train", train)
+    write_set(tmp_path / "data")
+    cycles = [dataclasses.replace(SMALL, seed=seed, follows=follows) for seed, follows in ((2, 1), (4, 1), (7, 2))]
+    fit(tmp_path / "data", tmp_path / "run", cycles=cycles, drawn=1)
+    assert begun == [None, 2, 3]
 
 
 def test_every_fifth_drawn_image_is_held_out() -> None:
