@@ -148,8 +148,9 @@ def marked(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Say beside a name where a system was measured on fewer than all five folds, and of which partition."""
     told = []
     for row in rows:
-        counts = dict(reversed(one.split(" ")) for one in row["folds"].split(", ") if one)
-        few = {partition: count for partition, count in counts.items() if count != "5"}
+        counts = {partition: row[f"folds_{partition}"] for partition in ("random", "grouped")}
+        counts = {partition: count for partition, count in counts.items() if count}
+        few = {partition: count for partition, count in counts.items() if count < 5}
         which = "grouped" if "grouped" in few else next(iter(few), "")
         where = "" if few == counts else f"{which}: "
         mark = f" ({where}{few[which]} of 5 folds)" if few else ""

@@ -359,7 +359,7 @@ def read_elsewhere(name: str, folder: Path, tell: Tell | None = None, most: int 
     -------
     dict
         ``place``, ``images``, ``accuracy``, ``sensitivity``, ``specificity`` (each with interval, None where there is
-        none of that kind), ``balanced`` (their mean) and ``cannot_tell`` (share).
+        none of that kind) and ``cannot_tell`` (share).
 
     Raises
     ------
@@ -391,7 +391,6 @@ def read_elsewhere(name: str, folder: Path, tell: Tell | None = None, most: int 
         return share((said == bad)[rows], np.arange(int(rows.sum()))) if rows.any() else None
 
     sensitivity, specificity = of(bad), of(~bad)
-    both = [one["value"] for one in (sensitivity, specificity) if one]
     if tell is not None:
         tell(f"{_place(folder)}: {len(chosen)} pictures, malignant is right on {(said == bad).mean():.3f}")
     return {
@@ -400,7 +399,6 @@ def read_elsewhere(name: str, folder: Path, tell: Tell | None = None, most: int 
         "accuracy": of(np.ones(len(bad), bool)),
         "sensitivity": sensitivity,
         "specificity": specificity,
-        "balanced": round(float(np.mean(both)), 4),
         "cannot_tell": round(silent / len(chosen), 4),
     }
 

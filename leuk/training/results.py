@@ -399,8 +399,8 @@ def comparison() -> list[dict[str, Any]]:
     Keys are name, title, short, kind, claimed; random, grouped, benign_recall, auroc, sensitivity_at_95, ece (the last
     four grouped), worst_stress, grey, stain_swap and cells_erased, each also with ``_low`` and ``_high``;
     worst_stress_name, elsewhere, reader_same (the default reader's grouped accuracy on the same fields, where a system
-    was measured on fewer folds), classes, folds, training, parameters, multiply_adds, latency and throughput (as
-    multiples of DenseNet-201's) and weights.
+    was measured on fewer folds), classes, folds (in words; folds_random and folds_grouped count them), training,
+    parameters, multiply_adds, latency and throughput (as multiples of DenseNet-201's) and weights.
     """
     told, tables = [], shipped()
     for row in systems() + controls():
@@ -424,6 +424,8 @@ def comparison() -> list[dict[str, Any]]:
                 "reader_same": _reader_on_the_same(row, tables),
                 "classes": len(row.classes),
                 "folds": ", ".join(f"{count} {partition}" for partition, count in row.folds.items()),
+                "folds_random": row.folds.get("random", 0),
+                "folds_grouped": row.folds.get("grouped", 0),
                 "training": row.training,
                 "parameters": row.parameters,
                 "multiply_adds": row.multiply_adds,

@@ -55,18 +55,19 @@ def test_every_system_is_in_the_table_and_has_a_card(page):
 
 
 @pytest.mark.parametrize(
-    ("folds", "mark"),
+    ("random", "grouped", "mark"),
     [
-        ("", ""),
-        ("5 random, 5 grouped", ""),
-        ("1 grouped", " (1 of 5 folds)"),
-        ("1 random, 1 grouped", " (1 of 5 folds)"),
-        ("1 random, 5 grouped", " (random: 1 of 5 folds)"),
-        ("5 random, 1 grouped", " (grouped: 1 of 5 folds)"),
+        (0, 0, ""),
+        (5, 5, ""),
+        (0, 1, " (1 of 5 folds)"),
+        (1, 1, " (1 of 5 folds)"),
+        (1, 5, " (random: 1 of 5 folds)"),
+        (5, 1, " (grouped: 1 of 5 folds)"),
     ],
 )
-def test_a_name_says_of_which_partition_folds_are_missing(folds, mark):
-    assert models.marked([row(short="A", folds=folds)])[0]["short"] == "A" + mark
+def test_a_name_says_of_which_partition_folds_are_missing(random, grouped, mark):
+    rows = [row(short="A", folds_random=random, folds_grouped=grouped)]
+    assert models.marked(rows)[0]["short"] == "A" + mark
 
 
 def test_a_system_without_weights_says_how_to_train_it(page):

@@ -76,6 +76,16 @@ def test_another_recipe_does_not_resume(tmp_path: Path) -> None:
         train(examples, SMALL, tmp_path, resume=True)
 
 
+@pytest.mark.parametrize("mild", [0.0, 1.0])
+def test_mild_crops_keep_the_colours_they_were_photographed_in(
+    mild: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = []
+    monkeypatch.setattr("leuk.training.segmenter.restained", lambda pixels, *_: changed.append(1) or pixels)
+    train(list(synthetic_examples(2)), dataclasses.replace(SMALL, steps=2, mild=mild), tmp_path)
+    assert len(changed) == (0 if mild else 2 * SMALL.batch)
+
+
 def test_nothing_to_train_on_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no image"):
         train([], SMALL, tmp_path)
