@@ -27,6 +27,8 @@ LARGEST_WORK = 1_000_000
 """Pixels of the largest working image."""
 LEAST_DYE = 0.06
 """Level of the dye channel below which nothing is a nucleus."""
+PALE_HOLE = 0.4
+"""Dye in a hole of a nucleus, relative to the nuclei's mean, below which it is a gap between nuclei."""
 PASSES = 2
 # A red cell is 7.5 µm wide, the smallest nucleus of a white cell about 5, a platelet 2 to 3.
 SMALLEST_NUCLEUS = 0.42
@@ -106,8 +108,8 @@ def _dyed(density: np.ndarray, dye: np.ndarray, red_share: float, least_area: fl
 
 def _cells(density: np.ndarray, red_share: float, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Find nuclei and cells at the working scale: bool and int32, (H, W)."""
-    nucleus = _dyed(density, dye_channel(density, red_share), red_share, 0.12 * math.pi * radius**2)
-    nucleus = fill_holes(nucleus, smaller_than=int(0.25 * math.pi * radius**2) + 1)
+    dye = dye_channel(density, red_share)
+    nucleus, gaps = _closed(_dyed(density, dye, red_share, 0.12 * math.pi * radius**2), dye, radius)
     nuclei = instances.pieces(nucleus, radius)
     nuclei = _without_platelets(nuclei, density)
     nucleus = nuclei > 0
@@ -122,7 +124,7 @@ def _cells(density: np.ndarray, red_share: float, radius: float) -> tuple[np.nda
     body = ((evidence > 0) & (away < radius)) | nucleus
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
     body = (cv2.morphologyEx(body.astype(np.uint8), cv2.MORPH_OPEN, disk) > 0) | nucleus
-    body = fill_holes(body, smaller_than=int(math.pi * radius**2))
+    body |= fill_holes(body, smaller_than=int(math.pi * radius**2)) & ~gaps
     labels = instances.watershed(away, nuclei, mask=body).astype(np.int32)
     depth = instances.depth_of(nucleus)
     widest = np.sqrt(np.bincount(nuclei.ravel()) / math.pi)
@@ -141,6 +143,24 @@ def _cells(density: np.ndarray, red_share: float, radius: float) -> tuple[np.nda
         nuclei, labels, widest = new[nuclei], new[labels], _widest(widest, new)
         labels = instances.trace(evidence, nuclei, labels)
     return nucleus, instances.largest_part(labels, nuclei)
+
+
+def _closed(nucleus: np.ndarray, dye: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """Fill a mask's small holes, but not gaps between nuclei, holes up to a nucleus's size that hold next to no dye.
+
+    Returns
+    -------
+    nucleus, gaps : numpy.ndarray
+        bool, (H, W).
+    """
+    filled = fill_holes(nucleus, smaller_than=int(0.25 * math.pi * radius**2) + 1)
+    around = fill_holes(nucleus, smaller_than=int(math.pi * radius**2))
+    count, holes = cv2.connectedComponents((around & ~nucleus).astype(np.uint8), connectivity=4)
+    if count < 2:
+        return filled, np.zeros_like(filled)
+    held = np.asarray(ndimage.mean(dye, holes, np.arange(1, count)))
+    gaps = np.concatenate([[False], held < PALE_HOLE * dye[nucleus].mean()])[holes]
+    return filled & ~gaps, gaps
 
 
 def _without_platelets(nuclei: np.ndarray, density: np.ndarray) -> np.ndarray:

@@ -47,6 +47,9 @@ LEAST_LEFT = 0.3
 """Share of a given cell that the network must keep."""
 LEAST_ADDED = 0.15
 """Area, in squares of the cells' diameter (a disk has 0.79), of the smallest cell that only the network sees."""
+SEVERAL, CLUMP, PART, FILLED = 4, 1.5, 0.45, 0.72
+"""Parts of a cell are cells if together they have `CLUMP` times the median area of so many cells or more, and each
+`PART` of it; or if they are alike in size and of that N:C ratio."""
 SADDLE = 0.72
 """Parts of a cell mask whose depths dip to less than this share of the shallower one's are two cells."""
 
@@ -137,8 +140,8 @@ def redraw(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw anew what has been found, at the network's scale.
 
-    Outlines are the network's and, to a lesser part (`TRUST`), those given. Cells stay apart as they were given; one of
-    which the network keeps little is dropped, and one that only the network sees is added.
+    Outlines are the network's and, to a lesser part (`TRUST`), those given. Cells stay apart as they were given, and clumps are
+    taken apart; a cell of which the network keeps little is dropped, and one that only the network sees is added.
 
     Parameters
     ----------
@@ -168,7 +171,8 @@ def redraw(
     given = cv2.GaussianBlur(small.astype(np.float32) / 255, (0, 0), 1.0).transpose(2, 0, 1)
     maps[:2] = TRUST * maps[:2] + (1 - TRUST) * given
     own = separate(maps, diameter)[1]
-    cells = _kept_apart(own, nearest(labels, (maps.shape[2], maps.shape[1])), LEAST_ADDED * diameter**2)
+    apart = _parted(own, maps[0] > 0.5, nearest(labels, (maps.shape[2], maps.shape[1])))
+    cells = _kept_apart(own, apart, LEAST_ADDED * diameter**2)
     # Masks are enlarged as the soft maps, whose level line is finer than their pixels.
     large = [cv2.resize(maps[i], (width, height), interpolation=cv2.INTER_LINEAR) > 0.5 for i in (0, 1)]
     spread = brought(expand_labels(cells, 2).astype(np.int32), (height, width))
@@ -223,6 +227,33 @@ def _kept_apart(own: np.ndarray, given: np.ndarray, least: float) -> np.ndarray:
     new = ~met & (np.bincount(own.ravel()) >= least)
     marks = np.where((own > 0) & new[own], own + len(size), marks)
     return np.where((own > 0) & (met | new)[own], expand_labels(marks, FINE), 0).astype(np.int32)
+
+
+def _parted(own: np.ndarray, nucleus: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Take given cells apart where the network draws several: int32, (h, w).
+
+    A cell of a segmented nucleus may be drawn as several too. Its parts are together of one cell's size, and full of
+    cytoplasm; those of a clump are of a cell's size each, or are filled by their nuclei as blasts are.
+    """
+    size = np.bincount(own.ravel())[1:]
+    size = size[size > 0]
+    typical = float(np.median(size)) if len(size) >= SEVERAL else math.inf
+    parted, first = given.copy(), int(given.max()) + 1
+    for g, box in enumerate(ndimage.find_objects(given), start=1):
+        if box is None:
+            continue
+        here, drawn = given[box] == g, own[box]
+        parts = np.bincount(drawn[here], minlength=2)
+        parts[0] = 0
+        whole = np.flatnonzero(parts > PART * typical)
+        if len(whole) < 2 or parts[whole].sum() < CLUMP * typical:
+            inner = np.bincount(drawn[here & nucleus[box]], minlength=len(parts))
+            whole = np.flatnonzero((parts > PART * parts.max()) & (inner > FILLED * parts))
+        if len(whole) > 1:
+            marks = np.where(here & np.isin(drawn, whole), drawn + first, 0)
+            parted[box][here] = watershed(np.zeros(here.shape), marks, mask=here)[here]
+            first += len(parts)
+    return parted
 
 
 def brought(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

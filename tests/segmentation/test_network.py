@@ -171,6 +171,26 @@ def test_cells_given_apart_stay_apart() -> None:
     assert set(np.unique(labels)) == {0, 1, 2}
 
 
+@pytest.mark.usefixtures("one_view")
+@pytest.mark.parametrize(("filled", "several", "cells"), [(0.95, 99, 2), (0.5, 99, 1), (0.5, 4, 2)])
+def test_a_clump_comes_apart_if_its_parts_are_blasts_or_of_a_cells_size(
+    filled: float, several: int, cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leuk.segmentation.network.SEVERAL", several)
+    places = [(46, 46), (88, 46), *((46 + 60 * i, 110) for i in range(5))]
+    y, x = np.mgrid[:160, :360]
+    maps = blobs(*((cx, cy, 21) for cx, cy in places), size=(160, 360))
+    maps[0] = np.max([np.hypot(x - cx, y - cy) < 21 * filled for cx, cy in places], axis=0)
+    # Those given hold the first two as one.
+    given = np.zeros((160, 360), np.int32)
+    for label, (cx, cy) in enumerate(places):
+        given[np.hypot(x - cx, y - cy) < 21] = max(1, label)
+    pixels = np.full((160, 360, 3), 180, np.uint8)
+    labels = redraw(Seeing(maps), pixels, maps[0] > 0, given)[1]  # type: ignore[arg-type]
+    assert len(np.unique(labels[:80])) == 1 + cells
+    assert len(np.unique(labels)) == 1 + cells + 5
+
+
 def test_an_empty_field_and_a_speck_have_no_cells(network: Segmenter) -> None:
     for shape in ((5, 5), (64, 96)):
         nucleus, labels = find_with(lambda: network, np.full((*shape, 3), 230, np.uint8))

@@ -109,6 +109,15 @@ def test_cells_that_touch_are_two() -> None:
     assert left.area == pytest.approx(right.area, rel=0.2)
 
 
+@pytest.mark.parametrize("half", [21, 22])
+def test_cells_around_a_gap_are_not_one(half: int) -> None:
+    y, x = np.mgrid[:200, :200]
+    near = np.min([np.hypot(x - cx, y - cy) for cx in (100 - half, 100 + half) for cy in (100 - half, 100 + half)], 0)
+    pixels = np.full((200, 200, 3), (228, 222, 226), np.uint8)
+    pixels[near < 22] = (96, 44, 138)
+    assert len(segment(SmearImage.from_array(pixels), "dye_and_path").cells) == 4
+
+
 def test_lobes_are_one_cell() -> None:
     image, _, _ = draw("pink", [(110, 110, 26, 1)])
     pixels = image.pixels.copy()
