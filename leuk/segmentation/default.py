@@ -27,13 +27,13 @@ LARGEST_WORK = 1_000_000
 """Pixels of the largest working image."""
 LEAST_DYE = 0.06
 """Level of the dye channel below which nothing is a nucleus."""
-PALE_HOLE = 0.4
-"""Dye in a hole of a nucleus, relative to the nuclei's mean, below which it is a gap between nuclei."""
+GAP = 0.36
+"""Density of a hole among nuclei, relative to theirs, below which it is a gap between cells; cytoplasm has more."""
 PASSES = 2
+"""How often cytoplasm is learnt again from the cells traced so far."""
 # A red cell is 7.5 µm wide, the smallest nucleus of a white cell about 5, a platelet 2 to 3.
 SMALLEST_NUCLEUS = 0.42
 LEAST_RED_CELLS = 8
-"""How often cytoplasm is learnt again from the cells traced so far."""
 
 
 def dye_and_path(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -109,7 +109,7 @@ def _dyed(density: np.ndarray, dye: np.ndarray, red_share: float, least_area: fl
 def _cells(density: np.ndarray, red_share: float, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Find nuclei and cells at the working scale: bool and int32, (H, W)."""
     dye = dye_channel(density, red_share)
-    nucleus, gaps = _closed(_dyed(density, dye, red_share, 0.12 * math.pi * radius**2), dye, radius)
+    nucleus, gaps = _closed(_dyed(density, dye, red_share, 0.12 * math.pi * radius**2), density.mean(axis=2), radius)
     nuclei = instances.pieces(nucleus, radius)
     nuclei = _without_platelets(nuclei, density)
     nucleus = nuclei > 0
@@ -145,8 +145,17 @@ def _cells(density: np.ndarray, red_share: float, radius: float) -> tuple[np.nda
     return nucleus, instances.largest_part(labels, nuclei)
 
 
-def _closed(nucleus: np.ndarray, dye: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Fill a mask's small holes, but not gaps between nuclei, holes up to a nucleus's size that hold next to no dye.
+def _closed(nucleus: np.ndarray, dense: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """Fill a mask's small holes, but not gaps between cells, holes up to a nucleus's size as thin as the background.
+
+    Parameters
+    ----------
+    nucleus : numpy.ndarray
+        bool, (H, W).
+    dense : numpy.ndarray
+        Optical density, mean of the channels, float32, (H, W).
+    radius : float
+        Typical half width of nuclei, pixels.
 
     Returns
     -------
@@ -158,8 +167,8 @@ def _closed(nucleus: np.ndarray, dye: np.ndarray, radius: float) -> tuple[np.nda
     count, holes = cv2.connectedComponents((around & ~nucleus).astype(np.uint8), connectivity=4)
     if count < 2:
         return filled, np.zeros_like(filled)
-    held = np.asarray(ndimage.mean(dye, holes, np.arange(1, count)))
-    gaps = np.concatenate([[False], held < PALE_HOLE * dye[nucleus].mean()])[holes]
+    held = np.asarray(ndimage.mean(dense, holes, np.arange(1, count)))
+    gaps = np.concatenate([[False], held < GAP * dense[nucleus].mean()])[holes]
     return filled & ~gaps, gaps
 
 

@@ -140,8 +140,9 @@ def redraw(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw anew what has been found, at the network's scale.
 
-    Outlines are the network's and, to a lesser part (`TRUST`), those given. Cells stay apart as they were given, and clumps are
-    taken apart; a cell of which the network keeps little is dropped, and one that only the network sees is added.
+    Outlines are the network's and, to a lesser part (`TRUST`), those given. Cells stay apart as they were given, and
+    clumps are taken apart; a cell of which the network keeps little is dropped, and one that only the network sees is
+    added.
 
     Parameters
     ----------
