@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -83,6 +86,7 @@ class Reader(nn.Module):
                 layers.append(Block(inputs, outputs, 2 if index == 0 else 1))
                 inputs = outputs
         self.stages = nn.Sequential(*layers)
+        self.blocks = tuple(blocks)
         self.last = len(layers) - blocks[-1]
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(inputs, classes)
@@ -119,3 +123,39 @@ class Reader(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits, (N, classes)."""
         return self.read(self.features(x))
+
+
+def grown(weights: Mapping[str, Tensor], blocks: Sequence[int], larger: Reader) -> dict[str, Tensor]:
+    """Carry weights over to a reader of more blocks, which begins by reading exactly as the smaller one.
+
+    Added blocks follow those there are, and add nothing until they are trained: the scale of their last norm is 0.
+
+    Parameters
+    ----------
+    weights : mapping of str to torch.Tensor
+        Of a `Reader`.
+    blocks : sequence of int
+        Its blocks in each stage.
+    larger : Reader
+        New, of the same widths and no fewer blocks.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        For the larger reader.
+
+    References
+    ----------
+    T. Chen, I. Goodfellow and J. Shlens, Net2Net: accelerating learning via knowledge transfer, ICLR 2016.
+    """
+    begun = {
+        name: torch.zeros_like(value) if ".norm2." in name else value for name, value in larger.state_dict().items()
+    }
+    before, after = np.cumsum([0, *blocks]), np.cumsum([0, *larger.blocks])
+    for name, value in weights.items():
+        head, *rest = name.split(".")
+        if head == "stages":
+            stage = int(np.searchsorted(before, int(rest[0]), side="right")) - 1
+            rest[0] = str(int(rest[0]) - before[stage] + after[stage])
+        begun[".".join([head, *rest])] = value
+    return begun

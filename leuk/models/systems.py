@@ -157,8 +157,9 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
                 claim="see the card",
                 claimed_accuracy=None,
                 architecture="reader",
-                parameters=685_796,
-                multiply_adds=176_333_568,
+                arguments={"blocks": (2, 2, 2)},
+                parameters=1_558_052,
+                multiply_adds=375_399_168,
                 size=160,
             ),
             System(

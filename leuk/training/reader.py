@@ -27,7 +27,7 @@ from leuk.explanation import EXPLAINERS, raw_maps
 from leuk.image import SmearImage, find_images, read_image
 from leuk.models.cards import Card
 from leuk.models.preprocessing import hide_corner
-from leuk.models.reader import Reader
+from leuk.models.reader import Reader, grown
 from leuk.models.store import Model, save_model
 from leuk.probability import softmax
 from leuk.segmentation import segment
@@ -45,7 +45,7 @@ TILE = 160
 RECIPE = Recipe(epochs=28, augmentation=Augmentation(size=TILE, zoom=(0.85, 1.3)))
 # Further cycles, each from the weights of the last, in which more fields keep their colours: they win back on fields
 # as photographed what the first, harsher one leaves. The last two add the over-exposure that still cost most.
-CYCLES = (
+_SHALLOW = (
     RECIPE,
     replace(RECIPE, epochs=6, rate=8e-4, seed=1, augmentation=replace(RECIPE.augmentation, mild=0.65, camera=0.12)),
     replace(
@@ -63,8 +63,11 @@ CYCLES = (
         augmentation=replace(RECIPE.augmentation, mild=0.6, bright=0.45, camera=0.12),
     ),
 )
+# The small network no longer gains from going on. A deeper one does, and from its weights needs few epochs.
+CYCLES = (*_SHALLOW, replace(_SHALLOW[-1], epochs=24, seed=9, network={"blocks": (2, 2, 2)}))
 AVERAGED = 2
-"""Of how many cycles, the last ones, the weights are averaged: what one gets wrong by chance, the other may not."""
+"""Of how many cycles, the last ones of one network, the weights are averaged: what one gets wrong by chance, the other
+may not."""
 ALL_FIELDS = "all"
 Tell = Callable[[str], None]
 
@@ -166,8 +169,11 @@ def fit(
             tell(f"part {part}: " + ", ".join(f"{key} {value:.4g}" for key, value in row.items()))
 
         weights: dict[str, torch.Tensor] | None = None
-        ends = []
+        ends: list[dict[str, torch.Tensor]] = []
         for number, cycle in enumerate(cycles, start=1):
+            if ends and cycle.network != cycles[number - 2].network:
+                weights = _grown(_settled(ends, fields.labels[keep], cycle), cycles[number - 2], cycle)
+                ends = []
             network = train(
                 small[keep],
                 fields.labels[keep],
@@ -181,7 +187,23 @@ def fit(
             )
             weights = {key: value.contiguous() for key, value in network.state_dict().items()}
             ends.append(weights)
-        save_file(level(mean_weights(ends[-AVERAGED:]), fields.labels[keep], cycles[-1].balance), done)
+        save_file(_settled(ends, fields.labels[keep], cycles[-1]), done)
+
+
+def _settled(ends: Sequence[Mapping[str, torch.Tensor]], labels: np.ndarray, recipe: Recipe) -> dict[str, torch.Tensor]:
+    """Return the weights that a network's cycles come to."""
+    return level(mean_weights(ends[-AVERAGED:]), labels, recipe.balance)
+
+
+def _grown(weights: Mapping[str, torch.Tensor], before: Recipe, after: Recipe) -> dict[str, torch.Tensor]:
+    """Carry weights over from one cycle's network to the next one's, which has more blocks."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        smaller, larger = (
+            Reader(classes=len(CLASSES), **recipe.network)  # type: ignore[arg-type]
+            for recipe in (before, after)
+        )
+    return grown(weights, smaller.blocks, larger)
 
 
 def level(weights: Mapping[str, torch.Tensor], labels: np.ndarray, balance: float) -> dict[str, torch.Tensor]:
@@ -198,7 +220,7 @@ def level(weights: Mapping[str, torch.Tensor], labels: np.ndarray, balance: floa
     return {key: value - prior if key == "head.bias" else value for key, value in weights.items()}
 
 
-def load_network(folder: Path, part: str, recipe: Recipe = RECIPE) -> Reader:
+def load_network(folder: Path, part: str, recipe: Recipe = CYCLES[-1]) -> Reader:
     """Return a trained network of a run, with weights rounded to half precision as they are shipped."""
     network = Reader(classes=len(CLASSES), **recipe.network)  # type: ignore[arg-type]
     weights = load_file(folder / part / "network.safetensors")
@@ -246,7 +268,7 @@ def familiarity(
 
 
 def predict_out_of_fold(
-    fields: Fields, folder: Path, recipe: Recipe = RECIPE, tell: Tell | None = None
+    fields: Fields, folder: Path, recipe: Recipe = CYCLES[-1], tell: Tell | None = None
 ) -> dict[str, Any]:
     """Read every field with the network that has not seen its fold: as it is, under each stress, and recoloured.
 
@@ -410,7 +432,7 @@ def make_card(fields: Fields, outcome: Mapping[str, Any], cell_diameter: float, 
         name="reader",
         title="Leuk reader",
         architecture="reader",
-        arguments=dict(cycles[0].network),
+        arguments=dict(cycles[-1].network),
         classes=CLASSES,
         sha256="",
         tile=TILE,
@@ -445,7 +467,9 @@ def make_card(fields: Fields, outcome: Mapping[str, Any], cell_diameter: float, 
     )
 
 
-def strengths(fields: Fields, folder: Path, card: Card, recipe: Recipe = RECIPE, every: int = 8) -> dict[str, float]:
+def strengths(
+    fields: Fields, folder: Path, card: Card, recipe: Recipe = CYCLES[-1], every: int = 8
+) -> dict[str, float]:
     """Measure how strong heat maps of unseen fields are: by method, the median of maps' peaks.
 
     Maps are of the likeliest class, of every n-th field, by the network that has not seen its fold.
@@ -495,7 +519,7 @@ def finish(
     Card
     """
     tell = tell or log.info
-    recipe = cycles[0]
+    recipe = cycles[-1]
     outcome = predict_out_of_fold(fields, folder, recipe, tell)
     if np.isnan(outcome["logits"]["as photographed"]).any():
         raise DataError(

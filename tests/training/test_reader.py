@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from leuk.analysis import analyze
 from leuk.cli import MISUSED, READ, main
@@ -19,11 +20,13 @@ from leuk.data.taleqani import CLASSES, FOLDERS, Fields, load_fields
 from leuk.errors import DataError
 from leuk.explanation import EXPLAINERS
 from leuk.image import SmearImage
+from leuk.models.reader import Reader, grown
 from leuk.training import reader
 from leuk.training.evaluate import record_reader
 from leuk.training.predictions import predictions_path, read_predictions
 
 SMALL = replace(reader.RECIPE, epochs=1, batch=4, precision="float32", network={"widths": [8, 8, 16, 16]})
+DEEPER = replace(SMALL, network={**SMALL.network, "blocks": [1, 2, 3]})
 
 
 @pytest.fixture(scope="module")
@@ -56,17 +59,17 @@ def test_from_fields_to_weights_and_back(
     others = reader.pictures_in(folder / "others")
     assert len(others) == 1
     reader.fit(
-        fields, tmp_path / "run", others=others, cycles=(SMALL, SMALL), parts=("0", "1", "all"), tell=told.append
+        fields, tmp_path / "run", others=others, cycles=(SMALL, DEEPER), parts=("0", "1", "all"), tell=told.append
     )
     assert sum("epoch 1" in line for line in told) == 6
     # What is done is not done again.
     told.clear()
     reader.fit(
-        fields, tmp_path / "run", others=others, cycles=(SMALL, SMALL), parts=("0", "1", "all"), tell=told.append
+        fields, tmp_path / "run", others=others, cycles=(SMALL, DEEPER), parts=("0", "1", "all"), tell=told.append
     )
     assert told == []
 
-    card = reader.finish(fields, tmp_path / "run", tmp_path / "weights", (SMALL, SMALL), tell=told.append)
+    card = reader.finish(fields, tmp_path / "run", tmp_path / "weights", (SMALL, DEEPER), tell=told.append)
     assert card.classes == CLASSES
     assert set(card.strong) == set(EXPLAINERS)
     assert min(card.strong.values()) > 0
@@ -83,6 +86,18 @@ def test_from_fields_to_weights_and_back(
     found = analyze(field, explain="gradcam", device="cpu")
     assert found.prediction.classes == CLASSES
     assert tuple(found.explanations) == CLASSES
+
+
+def test_a_grown_reader_begins_where_the_smaller_one_stood() -> None:
+    torch.manual_seed(4)
+    small, large = (Reader(blocks=blocks).eval() for blocks in ((1, 1, 1), (2, 1, 3)))
+    images = torch.rand(2, 3, 64, 64)
+    assert not torch.equal(small(images), large(images))
+    large.load_state_dict(grown(small.state_dict(), small.blocks, large))
+    torch.testing.assert_close(large(images), small(images))
+    large.train()(images).sum().backward()
+    # What was added learns from the first step on.
+    assert all(block.norm2.weight.grad.abs().max() > 0 for block in large.stages)
 
 
 def test_out_of_fold_means_unseen(folder: Path, tmp_path: Path) -> None:
