@@ -6,8 +6,10 @@ file a turn in the order of asking: a model already uses every core, and one dec
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import logging
+import sys
 import threading
 import weakref
 from collections import deque
@@ -21,6 +23,23 @@ from leuk.image import SmearImage
 from leuk.overlay import Pack
 
 _logger = logging.getLogger(__name__)
+
+
+def _find_trim() -> Callable[[int], int] | None:
+    try:
+        return ctypes.CDLL("libc.so.6").malloc_trim if sys.platform == "linux" else None  # type: ignore[no-any-return]
+    except (OSError, AttributeError):
+        return None  # another C library, which needs no such call or has none
+
+
+_trim = _find_trim()
+
+
+def give_memory_back() -> None:
+    """Hand what was freed back to the system; left alone, glibc keeps most of it, in an arena for every thread."""
+    if _trim is not None:
+        _trim(0)
+
 
 MAX_FILES = 200
 MAX_BYTES = 256 * 2**20
@@ -181,12 +200,14 @@ class Worklist:
         with self._lock:
             self._items.pop(item_id, None)
             self._batch.discard(item_id)
+        give_memory_back()
 
     def clear(self) -> None:
         """Forget all files."""
         with self._lock:
             self._items.clear()
             self._batch.clear()
+        give_memory_back()
 
     def stop(self) -> None:
         """Stop reading; what has been read stays."""
@@ -284,6 +305,7 @@ def _work(owner: weakref.ref[Worklist]) -> None:
         job = worklist._next() if worklist is not None else None
         del worklist
         if job is None:
+            give_memory_back()
             return
         with TURNS:
             _work_on(owner, job)

@@ -1,4 +1,4 @@
-"""How each system is trained: by its paper, and reduced to what two processor cores can do in minutes."""
+"""How each system is trained: by its paper, and reduced to what two processor cores can do."""
 
 from __future__ import annotations
 
@@ -138,4 +138,5 @@ REDUCED: Mapping[str, Preset] = MappingProxyType(
         "simple_cnn_segmented": _shortened("simple_cnn_segmented", 4, 1e-3),
     }
 )
-"""By system: training that two processor cores can do in minutes; the card says so."""
+"""By system: training that two processor cores can do, a fold in minutes for the small ones and in an hour for the
+large ones; the card says so."""

@@ -29,6 +29,7 @@ from leuk.models.cards import Card
 from leuk.models.preprocessing import hide_corner
 from leuk.models.reader import Reader, grown
 from leuk.models.store import Model, save_model
+from leuk.models.systems import find_system
 from leuk.probability import softmax
 from leuk.segmentation import segment
 from leuk.training import metrics
@@ -64,7 +65,7 @@ _SHALLOW = (
     ),
 )
 # The small network no longer gains from going on. A deeper one does, and from its weights needs few epochs.
-CYCLES = (*_SHALLOW, replace(_SHALLOW[-1], epochs=24, seed=9, network={"blocks": (2, 2, 2)}))
+CYCLES = (*_SHALLOW, replace(_SHALLOW[-1], epochs=24, seed=9, network=dict(find_system("reader").arguments)))
 AVERAGED = 2
 """Of how many cycles, the last ones of one network, the weights are averaged: what one gets wrong by chance, the other
 may not."""
@@ -171,8 +172,9 @@ def fit(
         weights: dict[str, torch.Tensor] | None = None
         ends: list[dict[str, torch.Tensor]] = []
         for number, cycle in enumerate(cycles, start=1):
-            if ends and cycle.network != cycles[number - 2].network:
-                weights = _grown(_settled(ends, fields.labels[keep], cycle), cycles[number - 2], cycle)
+            before = cycles[max(0, number - 2)]
+            if cycle.network != before.network:
+                weights = _grown(_settled(ends, fields.labels[keep], before), before, cycle)
                 ends = []
             network = train(
                 small[keep],

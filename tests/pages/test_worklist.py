@@ -1,7 +1,9 @@
 import gc
+import os
 import threading
 import time
 import weakref
+from pathlib import Path
 
 import pytest
 
@@ -207,3 +209,33 @@ def test_a_visit_that_has_ended_stops_reading_and_is_forgotten(gate):
     gc.collect()
     until(lambda: gone() is None)
     until(lambda: not any(thread.name == "leuk-reading" for thread in threading.enumerate()))
+
+
+def resident() -> int:
+    """Memory of this process in bytes (Linux)."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(_worklist._trim is None, reason="only glibc keeps what was freed")
+@pytest.mark.parametrize("leave", ["clear", "remove"])
+def test_memory_of_files_that_left_goes_back_to_the_system(leave):
+    piece, count, survivors = 60_000, 2000, []
+
+    def scattered(source, name, settings, progress):
+        # Between what will be freed lies what stays, as it does after a reading: no stretch ends up free to its end.
+        blobs = {}
+        for index in range(count):
+            blobs[str(index)] = ("image/png", b"\1" * (piece + index))
+            survivors.append(bytes(500))
+        return Pack(header={}, blobs=blobs, thumbnail=b"")
+
+    worklist = Worklist(scattered)
+    _worklist.give_memory_back()  # what other tests left, which would be used again unseen
+    before = resident()
+    added = worklist.add("a.png", b"1")
+    until(lambda: not worklist.busy)
+    full = resident()
+    assert full - before > 0.9 * piece * count
+    worklist.clear() if leave == "clear" else worklist.remove(added)
+    gc.collect()
+    assert resident() - before < 0.2 * (full - before)
