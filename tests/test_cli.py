@@ -70,6 +70,22 @@ def test_analyze_writes_records_in_input_order(folder: Path, capsys: pytest.Capt
     assert "not a medical device" in told.out
 
 
+def test_what_cannot_be_told_stands_without_a_probability(
+    tmp_path: Path, field: SmearImage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside "cannot tell", a probability would read as if that were certain."""
+    monkeypatch.delenv("LEUK_WEIGHTS")
+    _save(SmearImage.from_array(np.full((224, 224, 3), 230, np.uint8), "blank"), tmp_path / "1-blank.png")
+    _save(field, tmp_path / "2-field.png")
+    assert main(["analyze", str(tmp_path)]) == READ
+    blank, told = (line for line in capsys.readouterr().out.splitlines() if ".png" in line)
+    assert "cannot_tell" in blank
+    assert "%" not in blank
+    assert blank.endswith("0 cells")
+    assert "cannot_tell" not in told
+    assert "%" in told
+
+
 def test_explain_adds_shares_and_out_writes_overlays(folder: Path) -> None:
     out, record = folder / "overlays", folder / "out.json"
     arguments = ["analyze", str(folder / "in" / "a"), "--model", "small", "--explain", "layercam"]

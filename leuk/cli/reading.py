@@ -67,18 +67,21 @@ def _analyze(options: argparse.Namespace) -> int:
     records = each(options.paths, read, refused)
     if options.json:
         write_text(options.json, json.dumps(records, indent=1, ensure_ascii=False) + "\n")
-    rows = [
-        (
-            row["file"],
-            "refused: " + row["error"]
-            if row["status"] == "refused"
-            else f"{row['suggestion']:<13} {max(row['probabilities'].values()):5.0%}   {len(row['cells'])} cells",
-        )
-        for row in records
-    ]
-    table(rows)
+    table([(row["file"], _told(row)) for row in records])
     print("Suggestions, to be confirmed by immunophenotyping. Research use only, not a medical device.")
     return REFUSED if any(row["status"] == "refused" for row in records) or not records else READ
+
+
+def _told(row: dict[str, Any]) -> str:
+    """Return a file's line in the table."""
+    from leuk.classification import CANNOT_TELL
+
+    if row["status"] == "refused":
+        return f"refused: {row['error']}"
+    # Beside "cannot tell" a probability would read as if that were certain.
+    chance = "" if row["suggestion"] == CANNOT_TELL else f"{max(row['probabilities'].values()):.0%}"
+    count = len(row["cells"])
+    return f"{row['suggestion']:<13} {chance:>5}   {count} cell{'' if count == 1 else 's'}"
 
 
 def _segment(options: argparse.Namespace) -> int:
