@@ -822,7 +822,7 @@ _SAMPLES = (
         (("style", "benign"), ("scale_bar", True)),
     ),
     Sample(
-        "synthetic-early-pre-b-like", "Early Pre-B-like field (synthetic)", 12, 224, 224,
+        "synthetic-early-pre-b-like", "Early Pre-B-like field (synthetic)", 20, 224, 224,
         (("style", "early"), ("scale_bar", True)),
     ),
     Sample(
