@@ -111,7 +111,7 @@ def _cells(density: np.ndarray, red_share: float, radius: float) -> tuple[np.nda
     dye = dye_channel(density, red_share)
     nucleus, gaps = _closed(_dyed(density, dye, red_share, 0.12 * math.pi * radius**2), density.mean(axis=2), radius)
     nuclei = instances.pieces(nucleus, radius)
-    nuclei = _without_platelets(nuclei, density)
+    nuclei = _without_platelets(nuclei, density, radius)
     nucleus = nuclei > 0
     if not nucleus.any():
         return nucleus, nuclei
@@ -172,7 +172,7 @@ def _closed(nucleus: np.ndarray, dense: np.ndarray, radius: float) -> tuple[np.n
     return filled & ~gaps, gaps
 
 
-def _without_platelets(nuclei: np.ndarray, density: np.ndarray) -> np.ndarray:
+def _without_platelets(nuclei: np.ndarray, density: np.ndarray, radius: float) -> np.ndarray:
     """Drop pieces much smaller than the red cells around: the nucleus of no white cell is, and platelets are.
 
     Red cells are measured by how deep their inside lies; with too few of them there is no measure, and all is kept.
@@ -180,7 +180,8 @@ def _without_platelets(nuclei: np.ndarray, density: np.ndarray) -> np.ndarray:
     dense = density.mean(axis=2)
     near = cv2.dilate((nuclei > 0).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
     red = (dense > max(0.06, otsu(dense, 0.0, 1.0))) & ~near
-    depth = instances.depth_of(fill_holes(red))
+    # Their pale middle is filled, but not the background that a crowd of them surrounds.
+    depth = instances.depth_of(fill_holes(red, smaller_than=int(math.pi * radius**2)))
     crest = (depth >= cv2.dilate(depth.astype(np.float32), np.ones((9, 9), np.uint8)) - 1e-6) & (depth > 2)
     if np.count_nonzero(crest) < LEAST_RED_CELLS:
         return nuclei

@@ -1,0 +1,86 @@
+"""Fields in the black beyond an eyepiece's circle, or in a frame."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from leuk.data.stains import STYLES
+from leuk.data.synthetic import SyntheticSmear, generate
+from leuk.image import SmearImage
+from leuk.segmentation import segment
+from leuk.segmentation.surround import find_surround
+
+
+@pytest.fixture(scope="module")
+def smear() -> SyntheticSmear:
+    return generate(2, 640, 480, style="pre")
+
+
+def _disk(shape: tuple[int, ...], radius: float) -> np.ndarray:
+    """A soft disk, 1 inside: float32 (H, W)."""
+    height, width = shape[:2]
+    y, x = np.mgrid[:height, :width]
+    disk = np.hypot(y - height / 2, x - width / 2) < radius * min(height, width)
+    return cv2.GaussianBlur(disk.astype(np.float32), (0, 0), 3)
+
+
+def _framed(shape: tuple[int, ...], width: int) -> np.ndarray:
+    inside = np.zeros(shape[:2], np.float32)
+    inside[width:-width, width:-width] = 1
+    return inside
+
+
+def _in(pixels: np.ndarray, inside: np.ndarray, level: int) -> np.ndarray:
+    return (pixels * inside[..., None] + level * (1 - inside[..., None])).astype(np.uint8)
+
+
+@pytest.mark.parametrize("method", ["default", "dye_and_path"])
+@pytest.mark.parametrize(
+    ("shape", "size", "level"), [("disk", 0.48, 6), ("disk", 0.4, 0), ("frame", 30, 0), ("frame", 30, 255)]
+)
+def test_cells_in_a_surround_are_found(smear: SyntheticSmear, shape: str, size: float, level: int, method: str) -> None:
+    pixels = smear.image.pixels
+    inside = _disk(pixels.shape, size) if shape == "disk" else _framed(pixels.shape, int(size))
+    surround = find_surround(_in(pixels, inside, level))
+    assert surround is not None
+    assert surround[inside < 0.02].all()
+    assert surround[inside > 0.98].mean() < 0.02
+    found = segment(SmearImage.from_array(_in(pixels, inside, level), "field"), method)
+    assert not found.cell[surround].any()
+    whole = [label for label in np.unique(smear.instances)[1:] if not surround[smear.instances == label].any()]
+    assert len(whole) >= 4
+    met = [found.cell[smear.instances == label].mean() > 0.8 for label in whole]
+    assert np.mean(met) >= 0.8
+    touched = np.count_nonzero(np.unique(smear.instances[~surround]))
+    assert len(found.cells) <= touched + 1
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_field_has_no_surround(style: str) -> None:
+    pixels = generate(3, 320, 240, style=style).image.pixels
+    assert find_surround(pixels) is None
+    # Its background white through and through, or the whole field dark.
+    assert find_surround(cv2.convertScaleAbs(pixels, alpha=1.6)) is None
+    assert find_surround(cv2.convertScaleAbs(pixels, alpha=0.3)) is None
+
+
+def test_a_cell_that_fills_a_white_picture_is_no_field() -> None:
+    smear = generate(1, 160, 160, style="camera", cells=1, cell_diameter=130.0, margin=1.2)
+    white = np.where((smear.instances > 0)[..., None], smear.image.pixels, 255).astype(np.uint8)
+    assert 0.2 < (smear.instances > 0).mean() < 0.6
+    assert find_surround(white) is None
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_an_even_picture_has_no_surround(level: int) -> None:
+    assert find_surround(np.full((64, 96, 3), level, np.uint8)) is None
+
+
+def test_a_crowd_of_red_cells_does_not_hide_white_ones(smear: SyntheticSmear) -> None:
+    """Red cells all along the edge once made everything between them one huge red cell, and white ones platelets."""
+    pixels = smear.image.pixels.copy()
+    pixels[_framed(pixels.shape, 16) == 0] = (190, 170, 200)
+    found = segment(SmearImage.from_array(pixels, "field"), "dye_and_path")
+    assert len(found.cells) >= 0.7 * (len(np.unique(smear.instances)) - 1)
