@@ -12,6 +12,7 @@ from scipy import ndimage
 from leuk.errors import OptionError
 from leuk.image import SmearImage
 from leuk.segmentation import default, pipeline, recipes
+from leuk.segmentation.grey import tinted
 from leuk.segmentation.morphometry import measure
 from leuk.segmentation.surround import without_surround
 from leuk.segmentation.values import Segmentation
@@ -55,13 +56,13 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "default",
                 "Dye and closed path, redrawn (Leuk)",
                 "Leuk; the method below, lobes joined and outlines redrawn by a U-Net after Ronneberger et al. 2015",
-                without_surround(pipeline.find),
+                without_surround(tinted(pipeline.find)),
             ),
             Method(
                 "dye_and_path",
                 "Dye and closed path (Leuk)",
                 "Leuk; optical density after Ruifrok & Johnston 2001, circular paths after Appleton & Sun 2003",
-                without_surround(default.dye_and_path),
+                without_surround(tinted(default.dye_and_path)),
             ),
             Method(
                 "hsv",

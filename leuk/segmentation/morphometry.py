@@ -233,7 +233,9 @@ def measure(pixels: np.ndarray, nucleus: np.ndarray, instances: np.ndarray) -> t
         rim = cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         cytoplasm = mask & ~rim
         enough = np.count_nonzero(cytoplasm) >= LEAST_CYTOPLASM * area
-        red, green, blue, _ = cv2.mean(np.ascontiguousarray(pixels[found]), mask.astype(np.uint8))
+        # Of a channel that is 255 throughout, rounding makes a hair more.
+        mean = cv2.mean(np.ascontiguousarray(pixels[found]), mask.astype(np.uint8))[:3]
+        red, green, blue = (min(255.0, level) for level in mean)
         cells.append(
             Cell(
                 label=label,

@@ -141,3 +141,16 @@ def test_a_gap_in_the_labels_is_refused() -> None:
     instances[2:4, 2:4] = 2
     with pytest.raises(ValueError, match="without gaps"):
         morphometry.measure(np.zeros((9, 9, 3), np.uint8), instances > 5, instances)
+
+
+@pytest.mark.parametrize("side", range(9, 40, 3))
+def test_a_channel_clipped_by_over_exposure_is_full_and_no_more(side: int) -> None:
+    """Its mean came out a hair above 255 for some areas, and the whole field was refused."""
+    instances = np.zeros((48, 48), np.int32)
+    instances[4 : 4 + side, 3 : 3 + side] = 1
+    instances[4, 3] = 0
+    pixels = np.full((48, 48, 3), 255, np.uint8)
+    pixels[..., 1] = 180
+    (cell,) = morphometry.measure(pixels, instances > 0, instances)
+    assert cell.mean_color[2] == pytest.approx(255)
+    assert cell.mean_color[2] <= 255
