@@ -27,6 +27,9 @@ LARGEST_WORK = 1_000_000
 """Pixels of the largest working image."""
 LEAST_DYE = 0.06
 """Level of the dye channel below which nothing is a nucleus."""
+FAINT, FAINTER = 0.12, 1.25
+"""Mean level of the dye channel below which a nucleus is none, if that is below so many times the red cells' density in
+green too; on a faded slide both are low."""
 GAP = 0.36
 """Density of a hole among nuclei, relative to theirs, below which it is a gap between cells; cytoplasm has more."""
 PASSES = 2
@@ -34,6 +37,8 @@ PASSES = 2
 # A red cell is 7.5 µm wide, the smallest nucleus of a white cell about 5, a platelet 2 to 3.
 SMALLEST_NUCLEUS = 0.42
 LEAST_RED_CELLS = 8
+LARGEST_HOLE = 0.05
+"""Share of the image up to which a hole among red cells is the pale middle of one."""
 
 
 def dye_and_path(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +116,7 @@ def _cells(density: np.ndarray, red_share: float, radius: float) -> tuple[np.nda
     dye = dye_channel(density, red_share)
     nucleus, gaps = _closed(_dyed(density, dye, red_share, 0.12 * math.pi * radius**2), density.mean(axis=2), radius)
     nuclei = instances.pieces(nucleus, radius)
-    nuclei = _without_platelets(nuclei, density, radius)
+    nuclei = _without_platelets(nuclei, density, dye)
     nucleus = nuclei > 0
     if not nucleus.any():
         return nucleus, nuclei
@@ -172,22 +177,27 @@ def _closed(nucleus: np.ndarray, dense: np.ndarray, radius: float) -> tuple[np.n
     return filled & ~gaps, gaps
 
 
-def _without_platelets(nuclei: np.ndarray, density: np.ndarray, radius: float) -> np.ndarray:
-    """Drop pieces much smaller than the red cells around: the nucleus of no white cell is, and platelets are.
+def _without_platelets(nuclei: np.ndarray, density: np.ndarray, dye: np.ndarray) -> np.ndarray:
+    """Drop pieces much smaller than the red cells around, and those with hardly more dye than these have density.
 
-    Red cells are measured by how deep their inside lies; with too few of them there is no measure, and all is kept.
+    The nucleus of no white cell is so small, and platelets are; nor is it so faint, and where a field has no white
+    cell, shadows, smears and red cells are. Red cells are measured by how deep their inside lies; with too few of them
+    there is no measure, and all is kept.
     """
     dense = density.mean(axis=2)
     near = cv2.dilate((nuclei > 0).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
     red = (dense > max(0.06, otsu(dense, 0.0, 1.0))) & ~near
-    # Their pale middle is filled, but not the background that a crowd of them surrounds.
-    depth = instances.depth_of(fill_holes(red, smaller_than=int(math.pi * radius**2)))
+    # Their pale middle is filled, but not the background that a crowd of them, or a frame, surrounds.
+    depth = instances.depth_of(fill_holes(red, smaller_than=int(LARGEST_HOLE * red.size)))
     crest = (depth >= cv2.dilate(depth.astype(np.float32), np.ones((9, 9), np.uint8)) - 1e-6) & (depth > 2)
     if np.count_nonzero(crest) < LEAST_RED_CELLS:
         return nuclei
     smallest = SMALLEST_NUCLEUS * float(np.median(depth[crest]))
     areas = np.bincount(nuclei.ravel())
-    kept = areas >= math.pi * smallest**2
+    dyed = np.asarray(ndimage.mean(dye, nuclei, np.arange(len(areas))))
+    kept = (areas >= math.pi * smallest**2) & (
+        (dyed >= FAINT) | (dyed >= FAINTER * float(np.median(density[:, :, 1][red])))
+    )
     kept[0] = False
     # Numbered without gaps, as what follows expects.
     return np.where(kept, np.cumsum(kept), 0).astype(nuclei.dtype)[nuclei]
