@@ -95,10 +95,13 @@ def test_a_flat_picture_has_no_cells(value: int) -> None:
     assert segment(SmearImage.from_array(np.full((150, 150, 3), value, np.uint8))).cells == ()
 
 
-def test_a_grey_picture_has_no_dye_and_so_no_cells() -> None:
-    image = draw("pink", [(60, 60, 17, 12)])[0]
-    grey = np.repeat(cv2.cvtColor(image.pixels, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
-    assert segment(SmearImage.from_array(grey)).cells == ()
+def test_a_grey_picture_shows_only_cells_much_denser_than_red_ones() -> None:
+    for stain, seen in (("pink", True), ("pale", False)):
+        image, _, cell = draw(stain, [(60, 60, 17, 12)])
+        grey = np.repeat(cv2.cvtColor(image.pixels, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
+        found = segment(SmearImage.from_array(grey))
+        assert len(found.cells) == seen
+        assert not seen or dice(found.cell, cell) > 0.85
 
 
 def test_cells_that_touch_are_two() -> None:
