@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import cv2
 import numpy as np
 
+from leuk.segmentation.default import LOOK, reduced
 from leuk.segmentation.recipes import kmeans_1d
 from leuk.segmentation.stain import white_point
 
-LOOK = 320
-"""Longer side, in pixels, of the look at which densities are sorted."""
 CHROMA = 6
 """Largest difference between channels, of 255, in all but a few pixels of a picture without colour."""
 DENSER = 2.3
@@ -35,9 +31,7 @@ def tint(pixels: np.ndarray) -> np.ndarray | None:
     numpy.ndarray or None
         RGB, uint8, (H, W, 3); None if the picture has colour, or its densities do not part.
     """
-    factor = min(1.0, LOOK / max(pixels.shape[:2]))
-    size = max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor))
-    look = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    look = reduced(pixels, min(1.0, LOOK / max(pixels.shape[:2])))
     if np.percentile(look.max(axis=2) - look.min(axis=2), 99.5) > CHROMA:
         return None
     white = float(white_point(look)[1])
@@ -52,21 +46,3 @@ def tint(pixels: np.ndarray) -> np.ndarray | None:
     share = TINT / (1 + np.exp(np.clip((steps - middle) / width, -30, 30)))
     blue = np.clip(steps + share * np.maximum(white - steps, 0) + 0.5, 0, 255).astype(np.uint8)
     return np.dstack([pixels[..., :2], blue[pixels[..., 2]]])
-
-
-def tinted(
-    find: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
-) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Let a method that looks for dye see pictures without colour tinted.
-
-    Parameters
-    ----------
-    find : callable
-        From pixels to nuclei and labels, see `leuk.segmentation.methods.Find`.
-    """
-
-    def found(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        seen = tint(pixels)
-        return find(pixels if seen is None else seen)
-
-    return found

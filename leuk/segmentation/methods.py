@@ -12,9 +12,9 @@ from scipy import ndimage
 from leuk.errors import OptionError
 from leuk.image import SmearImage
 from leuk.segmentation import default, pipeline, recipes
-from leuk.segmentation.grey import tinted
+from leuk.segmentation.grey import tint
 from leuk.segmentation.morphometry import measure
-from leuk.segmentation.surround import without_surround
+from leuk.segmentation.surround import covered, find_surround
 from leuk.segmentation.values import Segmentation
 
 Find = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -46,6 +46,21 @@ class Method:
     find: Find
 
 
+def _prepared(find: Find) -> Find:
+    """Let a method see a field without its surround, and a photograph without colour tinted."""
+
+    def found(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        surround = find_surround(pixels)
+        seen = pixels if surround is None else covered(pixels, surround)
+        colored = tint(seen)
+        nucleus, labels = find(seen if colored is None else colored)
+        if surround is None:
+            return nucleus, labels
+        return nucleus & ~surround, np.where(surround, 0, labels).astype(np.int32)
+
+    return found
+
+
 DEFAULT_METHOD = "default"
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -56,13 +71,13 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "default",
                 "Dye and closed path, redrawn (Leuk)",
                 "Leuk; the method below, lobes joined and outlines redrawn by a U-Net after Ronneberger et al. 2015",
-                without_surround(tinted(pipeline.find)),
+                _prepared(pipeline.find),
             ),
             Method(
                 "dye_and_path",
                 "Dye and closed path (Leuk)",
                 "Leuk; optical density after Ruifrok & Johnston 2001, circular paths after Appleton & Sun 2003",
-                without_surround(tinted(default.dye_and_path)),
+                _prepared(default.dye_and_path),
             ),
             Method(
                 "hsv",

@@ -6,15 +6,12 @@ whatever learns an image's colours from that image, such a surround is the dense
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 
+from leuk.segmentation.default import LOOK, reduced
 from leuk.segmentation.stain import otsu
 
-LOOK = 320
-"""Longer side, in pixels, of the look at which the surround is sought."""
 DARK, DIM = 0.25, 0.7
 """Brightness relative to the field's, below which all is black, and below which the edge of the black is blurred."""
 LEAST_EDGE = 0.04
@@ -44,14 +41,12 @@ def find_surround(pixels: np.ndarray) -> np.ndarray | None:
         dents; None if there is neither, or nothing else.
     """
     height, width = pixels.shape[:2]
-    factor = min(1.0, LOOK / max(height, width))
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    look = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    surround = (_black(look.max(axis=2)) | _white(look.min(axis=2))).astype(np.uint8)
+    look = reduced(pixels, min(1.0, LOOK / max(height, width)))
+    surround = _black(look.max(axis=2)) | _white(look.min(axis=2))
+    # Lines that the look mixes with the field's count as surround.
+    surround = cv2.dilate(surround.astype(np.uint8), np.ones((3, 3), np.uint8))
     if not surround.any() or surround.all():
         return None
-    # Lines that the look mixes with the field's count as surround.
-    surround = cv2.dilate(surround, np.ones((3, 3), np.uint8))
     return cv2.resize(surround, (width, height), interpolation=cv2.INTER_NEAREST) > 0
 
 
@@ -88,25 +83,22 @@ def _white(value: np.ndarray) -> np.ndarray:
     return around if around.mean() >= LEAST_AROUND else nothing
 
 
-def without_surround(
-    find: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
-) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Let a method see the field's own background where its surround is, and find nothing there.
+def covered(pixels: np.ndarray, surround: np.ndarray) -> np.ndarray:
+    """Put a field's own background where its surround is.
 
     Parameters
     ----------
-    find : callable
-        From pixels to nuclei and labels, see `leuk.segmentation.methods.Find`.
+    pixels : numpy.ndarray
+        RGB, uint8, (H, W, 3).
+    surround : numpy.ndarray
+        bool, (H, W), as `find_surround` returns it.
+
+    Returns
+    -------
+    numpy.ndarray
+        RGB, uint8, (H, W, 3).
     """
-
-    def found(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        surround = find_surround(pixels)
-        if surround is None:
-            return find(pixels)
-        nucleus, labels = find(np.where(surround[..., None], _background(pixels[~surround]), pixels))
-        return nucleus & ~surround, np.where(surround, 0, labels).astype(np.int32)
-
-    return found
+    return np.where(surround[..., None], _background(pixels[~surround]), pixels)
 
 
 def _background(seen: np.ndarray) -> np.ndarray:

@@ -78,6 +78,13 @@ def test_an_even_picture_has_no_surround(level: int) -> None:
     assert find_surround(np.full((64, 96, 3), level, np.uint8)) is None
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 20])
+def test_a_spot_in_the_black_is_segmented_without_complaint(size: int) -> None:
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[20 : 20 + size, 30 : 30 + 3 * size] = 200
+    assert not segment(SmearImage.from_array(pixels, "spot")).cells
+
+
 def test_a_crowd_of_red_cells_does_not_hide_white_ones(smear: SyntheticSmear) -> None:
     """Red cells all along the edge once made everything between them one huge red cell, and white ones platelets."""
     pixels = smear.image.pixels.copy()
