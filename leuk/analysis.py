@@ -13,6 +13,7 @@ from leuk.explanation import explain as map_dependence
 from leuk.image import SmearImage
 from leuk.models.store import DEFAULT_MODEL, Model, load_model
 from leuk.segmentation import DEFAULT_METHOD, Segmentation, segment
+from leuk.segmentation.field import find_field
 from leuk.segmentation.scale import Scale, estimate_scale
 
 Progress = Callable[[float, str], None]
@@ -94,10 +95,11 @@ def analyze(
     tell(0.1, "Finding white cells")
     segmentation = segment(image, method)
     tell(0.4, "Telling cell types")
-    cell_types = classify_cells(image, segmentation) if has_cells() else ()
-    scale = estimate_scale(image.pixels, segmentation.cell)
+    seen = find_field(image.pixels)
+    cell_types = classify_cells(image, segmentation, field=seen) if has_cells() else ()
+    scale = estimate_scale(seen.pixels, segmentation.cell)
     tell(0.5, "Reading the field")
-    view = prepare(image, segmentation, reader.card)
+    view = prepare(image, segmentation, reader.card, seen)
     prediction = classify(reader, image, segmentation, view)
     explanations: Mapping[str, Explanation] = {}
     if explain is not None:

@@ -16,6 +16,7 @@ from leuk.models.preprocessing import hide_corner, preprocess
 from leuk.models.store import Model
 from leuk.probability import softmax
 from leuk.segmentation import Segmentation
+from leuk.segmentation.field import Field, find_field
 
 CANNOT_TELL = "cannot_tell"
 # Cells this much larger or smaller than in training are brought to the training scale; nearer ones vary as cells do.
@@ -120,6 +121,8 @@ class View:
         was continued by its mirror image.
     weights : numpy.ndarray
         float, (T,), sum 1: each tile's share of the white-cell area.
+    remarks : tuple of str
+        What of the photograph was changed for reading, one sentence each.
     """
 
     scale: float
@@ -128,6 +131,7 @@ class View:
     tiles: np.ndarray
     places: tuple[tuple[int, int], ...]
     weights: np.ndarray
+    remarks: tuple[str, ...] = ()
 
 
 def _starts(length: int, tile: int) -> list[int]:
@@ -138,8 +142,8 @@ def _starts(length: int, tile: int) -> list[int]:
     return [round(i * (length - tile) / (count - 1)) for i in range(count)]
 
 
-def prepare(image: SmearImage, segmentation: Segmentation, card: Card) -> View:
-    """Bring an image to the training scale by the size of its white cells and cut it into tiles.
+def prepare(image: SmearImage, segmentation: Segmentation, card: Card, field: Field | None = None) -> View:
+    """Bring an image's field to the training scale by the size of its white cells and cut it into tiles.
 
     Parameters
     ----------
@@ -148,6 +152,8 @@ def prepare(image: SmearImage, segmentation: Segmentation, card: Card) -> View:
         Of the same image.
     card : Card
         Gives the training scale and the side of a tile.
+    field : Field, optional
+        Of the same image, if it is at hand.
 
     Returns
     -------
@@ -165,7 +171,8 @@ def prepare(image: SmearImage, segmentation: Segmentation, card: Card) -> View:
     # Enlarging invents no detail, and a speck must not blow a picture up without bound.
     scale = min(scale, 4.0)
     height, width = max(1, round(image.height * scale)), max(1, round(image.width * scale))
-    pixels: np.ndarray = hide_corner(image.pixels)
+    field = field or find_field(image.pixels)
+    pixels: np.ndarray = hide_corner(field.pixels)
     cells: np.ndarray = segmentation.cell.astype(np.uint8)
     if (height, width) != (image.height, image.width):
         shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -189,7 +196,8 @@ def prepare(image: SmearImage, segmentation: Segmentation, card: Card) -> View:
         kept = list(range(min(len(places), MOST_TILES)))
     tiles = np.stack([pixels[y : y + tile, x : x + tile] for x, y in (inside[i] for i in kept)])
     weights = weights[kept]
-    return View(scale, height, width, tiles, tuple(places[i] for i in kept), weights / weights.sum())
+    kept_places = tuple(places[i] for i in kept)
+    return View(scale, height, width, tiles, kept_places, weights / weights.sum(), field.remarks)
 
 
 def inputs(card: Card, tiles: np.ndarray) -> np.ndarray:
@@ -334,7 +342,7 @@ def classify(model: Model, image: SmearImage, segmentation: Segmentation, view: 
         classes=card.classes,
         probabilities=tuple(map(float, pooled)),
         suggestion=CANNOT_TELL if reasons else card.classes[best],
-        reasons=tuple(reasons),
+        reasons=(*reasons, *view.remarks),
         outside=outside,
         tiles=tiles,
         scale=view.scale,

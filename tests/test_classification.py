@@ -78,6 +78,18 @@ def test_no_cells_no_suggestion(small_model: Model) -> None:
     assert any("No white cell" in reason for reason in found.reasons)
 
 
+def test_uneven_light_changes_the_reading_little_and_is_said(field: SmearImage, small_model: Model) -> None:
+    down = np.linspace(1, 0.5, field.height)[:, None, None]
+    dark = SmearImage.from_array((field.pixels * down).astype(np.uint8), "dark below")
+    segmentation = segment(field)
+    plain, lit = (prepare(image, segmentation, small_model.card).tiles.astype(int) for image in (field, dark))
+    assert np.abs(lit - plain).mean() < 12 < np.abs(dark.pixels.astype(int) - field.pixels).mean()
+    reading, found = classify(small_model, field, segmentation), classify(small_model, dark, segment(dark))
+    assert found.suggestion == reading.suggestion
+    assert [reason for reason in found.reasons if "light falls off" in reason]
+    assert not [reason for reason in reading.reasons if "light falls off" in reason]
+
+
 def test_unfamiliar_picture_gets_no_suggestion(field: SmearImage, small_model: Model) -> None:
     found = classify(_with(small_model, familiar=0.0), field, segment(field))
     assert found.outside

@@ -21,6 +21,7 @@ from leuk.image import SmearImage
 from leuk.models.cards import read_as, weights_folder, write_card
 from leuk.models.weights import fitting, read_weights, rounded, write_weights
 from leuk.probability import softmax
+from leuk.segmentation.field import Field, find_field
 from leuk.segmentation.values import Segmentation
 
 NAME = "cells"
@@ -205,7 +206,10 @@ def save_cells(folder: Path, card: CellCard, networks: Mapping[str, CellNetwork]
 
 
 def classify_cells(
-    image: SmearImage, segmentation: Segmentation, model: CellModel | None = None
+    image: SmearImage,
+    segmentation: Segmentation,
+    model: CellModel | None = None,
+    field: Field | None = None,
 ) -> tuple[CellType, ...]:
     """Suggest a type for every cell.
 
@@ -216,6 +220,8 @@ def classify_cells(
         Of the same image.
     model : CellModel, optional
         The one in the folder of weights by default.
+    field : Field, optional
+        Of the same image, if it is at hand.
 
     Returns
     -------
@@ -230,7 +236,8 @@ def classify_cells(
     model = model or load_cells()
     if not segmentation.cells:
         return ()
-    crops = cutting.cut(image.pixels, segmentation)
+    field = field or find_field(image.pixels)
+    crops = cutting.cut(field.pixels, segmentation)
     ways = 4 if len(segmentation.cells) <= CROWD else 2
     probabilities = combine(run(model.networks, crops, ways), model.card.temperatures)
     return tuple(

@@ -50,7 +50,7 @@ are (0 … 1); how many nuclei stand apart."""
 FEATURES = ("histogram", "medians", "corner", "background", "thumbnail")
 """Descriptions of an image that see no cell, or hardly: see `leuk.data.shortcuts`."""
 
-VERSION = 1
+VERSION = 2
 """Raised when a measure or a result changes its meaning, so that what was kept before is measured again."""
 FRAME = 96
 """Side in pixels to which images are reduced where they are compared pixel by pixel."""

@@ -12,9 +12,9 @@ from scipy import ndimage
 from leuk.errors import OptionError
 from leuk.image import SmearImage
 from leuk.segmentation import default, pipeline, recipes
+from leuk.segmentation.field import find_field
 from leuk.segmentation.grey import tint
 from leuk.segmentation.morphometry import measure
-from leuk.segmentation.surround import covered, find_surround
 from leuk.segmentation.values import Segmentation
 
 Find = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -47,16 +47,15 @@ class Method:
 
 
 def _prepared(find: Find) -> Find:
-    """Let a method see a field without its surround, and a photograph without colour tinted."""
+    """Let a method see a field without its surround and in even light, and a photograph without colour tinted."""
 
     def found(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        surround = find_surround(pixels)
-        seen = pixels if surround is None else covered(pixels, surround)
-        colored = tint(seen)
-        nucleus, labels = find(seen if colored is None else colored)
-        if surround is None:
+        field = find_field(pixels)
+        colored = tint(field.pixels)
+        nucleus, labels = find(field.pixels if colored is None else colored)
+        if field.surround is None:
             return nucleus, labels
-        return nucleus & ~surround, np.where(surround, 0, labels).astype(np.int32)
+        return nucleus & ~field.surround, np.where(field.surround, 0, labels).astype(np.int32)
 
     return found
 

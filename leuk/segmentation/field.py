@@ -1,0 +1,56 @@
+"""A photograph as what looks at it should see it: the field alone, in even light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from leuk.segmentation.illumination import evened, find_illumination
+from leuk.segmentation.surround import covered, find_surround
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """What of a photograph is to be looked at.
+
+    Attributes
+    ----------
+    pixels : numpy.ndarray
+        RGB, uint8, (H, W, 3): evenly lit, and the field's own background where its surround was; the photograph
+        itself where there is nothing to change.
+    surround : numpy.ndarray or None
+        bool, (H, W), see `leuk.segmentation.surround.find_surround`.
+    darkest : float
+        Light at the darkest place relative to the brightest, 0 … 1; 1 where it is even.
+    """
+
+    pixels: np.ndarray
+    surround: np.ndarray | None
+    darkest: float
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was changed, one sentence each."""
+        found = []
+        if self.surround is not None:
+            share = float(self.surround.mean())
+            found.append(f"{share:.0%} of the picture lies around the field and was read as empty background.")
+        if self.darkest < 1:
+            found.append(f"The light falls off to {self.darkest:.0%}; the field was read as if lit evenly.")
+        return tuple(found)
+
+
+def find_field(pixels: np.ndarray) -> Field:
+    """Find the field in a photograph and even its light.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        RGB, uint8, (H, W, 3).
+    """
+    surround = find_surround(pixels)
+    light = find_illumination(pixels, surround)
+    seen = pixels if light is None else evened(pixels, light)
+    seen = seen if surround is None else covered(seen, surround)
+    return Field(seen, surround, 1.0 if light is None else float(light.min()))
