@@ -17,7 +17,7 @@ BRIGHTER = 85
 """Percentile of a part's green that stands for its background."""
 DARKER, NEAR = 0.03, 0.06
 """Difference of logarithms below the surface from which a part counts less, and within which it lies on it."""
-LEAST_FALL = 1.25
+LEAST_FALL = 1.3
 """Ratio of the brightest to the darkest place from which light counts as uneven."""
 LEAST_NEAR = 0.5
 """Share of the parts that lie on the surface at least; where cells fill most, their green says nothing of light."""
