@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--unseen", type=Path, metavar="DIR", help="weights that never saw zheng1, zheng2, bccd")
     parser.add_argument("--write", type=Path, metavar="FILE", help="where the table goes; it is always printed")
     options = parser.parse_args()
-    columns = {name: {"": METHODS[name].find} for name in options.methods}
+    columns = {name: {"": METHODS[name].locate} for name in options.methods}
     if options.unseen:
         left_out = {source: weighed(options.unseen / f"{source}.pt") for source in ("zheng1", "zheng2", "bccd")}
         columns["default, source unseen"] = {"": left_out["zheng1"], **left_out}

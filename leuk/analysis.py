@@ -93,9 +93,9 @@ def analyze(
     tell(0.0, "Loading the model")
     reader = load_model(model, device) if isinstance(model, str) else model
     tell(0.1, "Finding white cells")
-    segmentation = segment(image, method)
-    tell(0.4, "Telling cell types")
     seen = find_field(image.pixels)
+    segmentation = segment(image, method, seen)
+    tell(0.4, "Telling cell types")
     cell_types = classify_cells(image, segmentation, field=seen) if has_cells() else ()
     scale = estimate_scale(seen.pixels, segmentation.cell)
     tell(0.5, "Reading the field")

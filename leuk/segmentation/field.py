@@ -35,9 +35,9 @@ class Field:
         found = []
         if self.surround is not None:
             share = float(self.surround.mean())
-            found.append(f"{share:.0%} of the picture lies around the field and was read as empty background.")
+            found.append(f"{100 * share:.0f} % of the picture lies around the field and was read as empty background.")
         if self.darkest < 1:
-            found.append(f"The light falls off to {self.darkest:.0%}; the field was read as if lit evenly.")
+            found.append(f"The light falls off to {100 * self.darkest:.0f} %; the field was read as if lit evenly.")
         return tuple(found)
 
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 from leuk.errors import OptionError
 from leuk.image import SmearImage
 from leuk.segmentation import default, pipeline, recipes
-from leuk.segmentation.field import find_field
+from leuk.segmentation.field import Field, find_field
 from leuk.segmentation.grey import tint
 from leuk.segmentation.morphometry import measure
 from leuk.segmentation.values import Segmentation
@@ -38,26 +38,42 @@ class Method:
         The paper or the code that it comes from.
     find : callable
         From pixels to nuclei and labels, see `Find`.
+    prepared : bool
+        Whether it is shown the field alone, in even light, and a photograph without colour tinted; the published
+        recipes take a photograph as it is.
     """
 
     name: str
     title: str
     source: str
     find: Find
+    prepared: bool = False
 
+    def locate(self, pixels: np.ndarray, field: Field | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Find nuclei and whole cells in a photograph.
 
-def _prepared(find: Find) -> Find:
-    """Let a method see a field without its surround and in even light, and a photograph without colour tinted."""
+        Parameters
+        ----------
+        pixels : numpy.ndarray
+            RGB, uint8, (H, W, 3).
+        field : Field, optional
+            Of the same photograph, if it is at hand.
 
-    def found(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        field = find_field(pixels)
+        Returns
+        -------
+        nucleus : numpy.ndarray
+            bool, (H, W).
+        labels : numpy.ndarray
+            int32, (H, W), see `Find`.
+        """
+        if not self.prepared:
+            return self.find(pixels)
+        field = field or find_field(pixels)
         colored = tint(field.pixels)
-        nucleus, labels = find(field.pixels if colored is None else colored)
+        nucleus, labels = self.find(field.pixels if colored is None else colored)
         if field.surround is None:
             return nucleus, labels
         return nucleus & ~field.surround, np.where(field.surround, 0, labels).astype(np.int32)
-
-    return found
 
 
 DEFAULT_METHOD = "default"
@@ -70,13 +86,15 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "default",
                 "Dye and closed path, redrawn (Leuk)",
                 "Leuk; the method below, lobes joined and outlines redrawn by a U-Net after Ronneberger et al. 2015",
-                _prepared(pipeline.find),
+                pipeline.find,
+                prepared=True,
             ),
             Method(
                 "dye_and_path",
                 "Dye and closed path (Leuk)",
                 "Leuk; optical density after Ruifrok & Johnston 2001, circular paths after Appleton & Sun 2003",
-                _prepared(default.dye_and_path),
+                default.dye_and_path,
+                prepared=True,
             ),
             Method(
                 "hsv",
@@ -120,7 +138,7 @@ def in_reading_order(labels: np.ndarray) -> np.ndarray:
     return number[labels]
 
 
-def segment(image: SmearImage, method: str = DEFAULT_METHOD) -> Segmentation:
+def segment(image: SmearImage, method: str = DEFAULT_METHOD, field: Field | None = None) -> Segmentation:
     """Find the white cells of an image and measure them.
 
     Parameters
@@ -129,6 +147,8 @@ def segment(image: SmearImage, method: str = DEFAULT_METHOD) -> Segmentation:
         The field, at any scale.
     method : str
         A key of `METHODS`.
+    field : Field, optional
+        Of the same image, if it is at hand.
 
     Returns
     -------
@@ -142,8 +162,9 @@ def segment(image: SmearImage, method: str = DEFAULT_METHOD) -> Segmentation:
     """
     if method not in METHODS:
         raise OptionError(f"There is no segmentation method '{method}'; choose one of {', '.join(METHODS)}.")
-    nucleus, labels = METHODS[method].find(image.pixels)
+    field = field or find_field(image.pixels)
+    nucleus, labels = METHODS[method].locate(image.pixels, field)
     instances = in_reading_order(labels)
     cell = instances > 0
     nucleus = nucleus & cell
-    return Segmentation(nucleus, cell, instances, measure(image.pixels, nucleus, instances), method)
+    return Segmentation(nucleus, cell, instances, measure(image.pixels, nucleus, instances, field), method)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from leuk.segmentation.field import Field
 from leuk.segmentation.stain import optical_density, white_point
 from leuk.segmentation.values import Cell
 
@@ -199,7 +200,9 @@ def nucleus_offset(mask: np.ndarray, nucleus: np.ndarray) -> float | None:
     return min(1.0, math.hypot(x - u, y - v) / math.sqrt(np.count_nonzero(mask) / math.pi))
 
 
-def measure(pixels: np.ndarray, nucleus: np.ndarray, instances: np.ndarray) -> tuple[Cell, ...]:
+def measure(
+    pixels: np.ndarray, nucleus: np.ndarray, instances: np.ndarray, field: Field | None = None
+) -> tuple[Cell, ...]:
     """Measure every labelled cell, each inside its own box.
 
     Parameters
@@ -210,6 +213,9 @@ def measure(pixels: np.ndarray, nucleus: np.ndarray, instances: np.ndarray) -> t
         bool, (H, W).
     instances : numpy.ndarray
         int32, (H, W): labels 1 … N without gaps, 0 outside.
+    field : Field, optional
+        Of the same picture: densities are measured in its even light, and a cell that meets its surround touches the
+        border.
 
     Returns
     -------
@@ -219,7 +225,9 @@ def measure(pixels: np.ndarray, nucleus: np.ndarray, instances: np.ndarray) -> t
     height, width = instances.shape
     cells = []
     step = max(1, math.isqrt(height * width // 250_000))  # the background needs no more
-    white = white_point(pixels[::step, ::step])
+    even = pixels if field is None else field.pixels
+    white = white_point(even[::step, ::step])
+    beside = _meeting(instances, None if field is None else field.surround)
     for label, found in enumerate(ndimage.find_objects(instances), start=1):
         if found is None:
             raise ValueError(f"instances: expected labels without gaps, got none of {label}")
@@ -228,7 +236,7 @@ def measure(pixels: np.ndarray, nucleus: np.ndarray, instances: np.ndarray) -> t
         area = int(np.count_nonzero(mask))
         own = mask & nucleus[found]
         inner = int(np.count_nonzero(own))
-        density = optical_density(np.ascontiguousarray(pixels[found]), white)
+        density = optical_density(np.ascontiguousarray(even[found]), white)
         # The nucleus's blurred rim is no cytoplasm, nor is the cell's own rim.
         rim = cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         cytoplasm = mask & ~rim
@@ -255,8 +263,20 @@ def measure(pixels: np.ndarray, nucleus: np.ndarray, instances: np.ndarray) -> t
                 basophilia=basophilia(density, cytoplasm) if enough else None,
                 nucleus_offset=nucleus_offset(mask, own),
                 touches_border=bool(
-                    rows.start == 0 or columns.start == 0 or rows.stop == height or columns.stop == width
+                    rows.start == 0
+                    or columns.start == 0
+                    or rows.stop == height
+                    or columns.stop == width
+                    or label in beside
                 ),
             )
         )
     return tuple(cells)
+
+
+def _meeting(instances: np.ndarray, surround: np.ndarray | None) -> frozenset[int]:
+    """Return the labels that meet a field's surround."""
+    if surround is None:
+        return frozenset()
+    near = cv2.dilate(surround.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return frozenset(np.unique(instances[near]).tolist()) - {0}

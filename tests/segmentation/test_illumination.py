@@ -46,6 +46,25 @@ def test_cells_in_uneven_light_are_found(smear: SyntheticSmear, light: str, meth
     assert len(found.cells) <= len(true) + 1
 
 
+def test_what_is_measured_of_a_cell_hangs_little_on_the_light(smear: SyntheticSmear) -> None:
+    plain = segment(smear.image)
+    lit = segment(SmearImage.from_array(_lit(smear.image.pixels, "side"), "field"))
+    pairs = [
+        (cell, other)
+        for cell in plain.cells
+        for other in lit.cells
+        if np.mean(lit.instances[plain.instances == cell.label] == other.label) > 0.8
+    ]
+    assert len(pairs) >= 0.8 * len(plain.cells)
+    for name in ("chromatin_texture", "basophilia"):
+        values = np.array(
+            [[getattr(one, name) for one in pair] for pair in pairs if getattr(pair[0], name) is not None]
+        )
+        assert np.median(np.abs(values[:, 1] / values[:, 0] - 1)) < 0.25
+    # The colour is the photograph's, which is darker at one side.
+    assert np.mean([other.mean_color[1] / cell.mean_color[1] for cell, other in pairs]) < 0.95
+
+
 @pytest.mark.parametrize("light", LIGHTS)
 def test_the_light_is_measured(smear: SyntheticSmear, light: str) -> None:
     pixels = smear.image.pixels

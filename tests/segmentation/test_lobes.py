@@ -91,7 +91,7 @@ def test_nothing_goes_without_a_reason(places: tuple[tuple[float, float, float],
 def test_without_the_segmenter_lobes_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path))
     pixels = generate(4, 224, 224, style="early", cells=5).image.pixels
-    nucleus, labels = METHODS["default"].find(pixels)
+    nucleus, labels = METHODS["default"].locate(pixels)
     plain = dye_and_path(pixels)
     np.testing.assert_array_equal(labels, without_platelets(plain[1]))
     assert not (nucleus & (labels == 0)).any()

@@ -53,6 +53,13 @@ def test_cells_in_a_surround_are_found(smear: SyntheticSmear, shape: str, size: 
     assert len(whole) >= 4
     met = [found.cell[smear.instances == label].mean() > 0.8 for label in whole]
     assert np.mean(met) >= 0.8
+    # A cell that the surround cuts is no whole cell, and counts as one that the picture's edge cuts.
+    near = cv2.dilate(surround.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    for cell in found.cells:
+        if near[found.instances == cell.label].any():
+            assert cell.touches_border
+    assert any(cell.touches_border for cell in found.cells)
+    assert not all(cell.touches_border for cell in found.cells)
     touched = np.count_nonzero(np.unique(smear.instances[~surround]))
     assert len(found.cells) <= touched + 1
 
