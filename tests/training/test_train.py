@@ -79,12 +79,12 @@ def test_blank_pictures_are_learnt_as_undecided(fields: tuple[np.ndarray, np.nda
     pixels, labels = fields
     blanks = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), dtype=np.uint8)
     calm = replace(RECIPE.augmentation, mild=1.0, camera=0.0)
-    recipe = replace(RECIPE, epochs=40, blank=0.5, rate=4e-3, smoothing=0.0, augmentation=calm)
+    recipe = replace(RECIPE, epochs=60, blank=0.8, rate=4e-3, smoothing=0.0, augmentation=calm)
     network = train(pixels, labels, recipe, tmp_path, classes=2, blanks=blanks)
     with torch.inference_mode():
         batches = [torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255 for x in (pixels, blanks)]
         sure, unsure = (network(x).softmax(1).max(1).values.mean() for x in batches)
-    assert unsure < 0.7 < 0.8 < sure, (float(unsure), float(sure))
+    assert unsure < 0.6 < 0.8 < sure
 
 
 def test_other_recipe_is_not_resumed(fields: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
