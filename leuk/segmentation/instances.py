@@ -70,10 +70,12 @@ def pieces(nuclei: np.ndarray, radius: float) -> np.ndarray:
     smooth = cv2.GaussianBlur(depth, (0, 0), max(0.8, radius / 6))
     width = 2 * max(1, round(0.6 * radius)) + 1
     around = cv2.dilate(smooth, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
-    # A nucleus of thin lobes is one all the same, if it has a nucleus's area.
     bodies = cv2.connectedComponents(nuclei.astype(np.uint8), connectivity=8)[1]
-    large = np.bincount(bodies.ravel()) > THIN * math.pi * radius**2
-    peaks = (smooth >= around) & ((depth > 0.35 * radius) | large[bodies]) & nuclei
+    deep = depth > 0.35 * radius
+    # A nucleus of thin lobes, nowhere deep, is one all the same if it has a nucleus's area.
+    thin = np.bincount(bodies.ravel()) > THIN * math.pi * radius**2
+    thin[bodies[deep]] = False
+    peaks = (smooth >= around) & (deep | (thin[bodies] & nuclei))
     markers = cv2.connectedComponents(peaks.astype(np.uint8), connectivity=8)[1]
     return watershed(-smooth, markers, mask=nuclei).astype(np.int32)
 

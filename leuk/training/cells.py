@@ -38,7 +38,7 @@ from leuk.image import SmearImage, find_images, read_image
 from leuk.segmentation import Cell, Segmentation, segment
 from leuk.training import metrics
 from leuk.training.augment import jpeg
-from leuk.training.loop import ahead, optimizer_of, restore_progress, save_progress, step_with
+from leuk.training.loop import ahead, mixed, optimizer_of, restore_progress, save_progress, step_with
 
 log = logging.getLogger(__name__)
 Tell = Callable[[str], None]
@@ -472,7 +472,7 @@ def train(
         torch.manual_seed(recipe.seed * 100_003 + epoch)
         network.train()
         for density, sizes, target in ahead(_batches(cells, which, pool, shown, recipe, epoch)):
-            with torch.autocast("cpu", torch.bfloat16):
+            with mixed("auto"):
                 logits = network(density, sizes)
             loss = functional.cross_entropy(logits.float(), target)
             step_with(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from leuk.errors import DataError
 
 Item = TypeVar("Item")
+PROCESSOR = torch.device("cpu")
 
 
 def ahead(batches: Iterator[Item], depth: int = 4) -> Iterator[Item]:
@@ -50,6 +51,42 @@ def ahead(batches: Iterator[Item], depth: int = 4) -> Iterator[Item]:
             yield item
     finally:
         stop.set()
+
+
+def resolved(precision: str, device: torch.device = PROCESSOR) -> str:
+    """Return the precision that training computes in.
+
+    Parameters
+    ----------
+    precision : str
+        "bfloat16", "float32", or "auto": bfloat16 where the device has instructions for it. A processor without them
+        emulates it, at ten times the time.
+    device : torch.device
+
+    Returns
+    -------
+    str
+        "bfloat16" or "float32".
+
+    Raises
+    ------
+    ValueError
+        If there is no such precision.
+    """
+    if precision not in ("auto", "bfloat16", "float32"):
+        raise ValueError(f"precision: expected auto, bfloat16 or float32, got {precision!r}")
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        able = torch.cuda.is_bf16_supported()
+    else:
+        able = device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return "bfloat16" if able else "float32"
+
+
+def mixed(precision: str, device: torch.device = PROCESSOR) -> torch.autocast:
+    """Return the context for a forward pass in a precision, as `resolved` takes it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=resolved(precision, device) == "bfloat16")
 
 
 def optimizer_of(network: nn.Module, rate: float, decay: float) -> torch.optim.AdamW:

@@ -34,7 +34,7 @@ from leuk.probability import softmax
 from leuk.segmentation import segment
 from leuk.training import metrics
 from leuk.training.augment import Augmentation, lab_statistics
-from leuk.training.loop import mean_weights
+from leuk.training.loop import mean_weights, resolved
 from leuk.training.stress import STRESSES, swap_stain
 from leuk.training.train import Recipe, train
 
@@ -450,7 +450,7 @@ def make_card(fields: Fields, outcome: Mapping[str, Any], cell_diameter: float, 
             "fields": len(fields),
             "fields_by_class": {name: int((fields.labels == i).sum()) for i, name in enumerate(CLASSES)},
             "split": "figures: five networks, each on four folds of the grouped partition; weights: one on all fields",
-            "cycles": [asdict(cycle) for cycle in cycles],
+            "cycles": [asdict(cycle) | {"precision": resolved(cycle.precision)} for cycle in cycles],
             "data_sha256": fingerprint(fields),
             "versions": versions(),
         },

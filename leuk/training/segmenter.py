@@ -27,7 +27,17 @@ from leuk.segmentation.network import DIAMETER, SegmenterCard, save_segmenter
 from leuk.segmentation.pipeline import find_with
 from leuk.segmentation.unet import Segmenter, folded, normalize
 from leuk.training.augment import jitter_stain, jpeg, lab_statistics, recolor, rotate_hue
-from leuk.training.loop import ahead, append_row, mean_weights, optimizer_of, restore_progress, save_progress, step_with
+from leuk.training.loop import (
+    ahead,
+    append_row,
+    mean_weights,
+    mixed,
+    optimizer_of,
+    resolved,
+    restore_progress,
+    save_progress,
+    step_with,
+)
 
 KEPT_DIAMETER = 52.0
 """Diameter in pixels to which the cells of an example are brought before it is kept in memory."""
@@ -294,7 +304,7 @@ class Recipe:
     mild : float
         Share of crops that keep the colours and the sharpness of the photograph, 0 … 1.
     precision : str
-        "bfloat16" or "float32".
+        "bfloat16", "float32", or "auto": the first where the processor computes in it.
     seed : int
     follows : int
         Of how many cycles before, the last ones, the averaged weights are those that training begins with.
@@ -324,7 +334,7 @@ class Recipe:
     trust: dict[str, float] = field(default_factory=lambda: {"taleqani": 0.6, "pbc": 0.6, "synthetic": 0.6})
     withheld: float = 0.1
     mild: float = 0.0
-    precision: str = "bfloat16"
+    precision: str = "auto"
     seed: int = 0
     follows: int = 1
     widths: tuple[int, ...] = (16, 32, 64, 96, 128)
@@ -567,7 +577,7 @@ def _train_some(
     total = 0.0
     first = step
     for images, truth, trust in batches:
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+        with mixed(recipe.precision):
             logits = network(images)
         loss = loss_of(logits.float(), truth, trust)
         step_with(
@@ -704,7 +714,7 @@ def finish(network: Segmenter, folder: Path, data: Path, cycles: Sequence[Recipe
             "masks": "Zheng 1, Zheng 2 and BCCD, four fifths of each",
             "others": "synthetic smears; Taleqani and PBC fields with the default method's masks; pictures of no smear",
             "never": "ALL-IDB1 and ALL-IDB2",
-            "cycles": [dataclasses.asdict(cycle) for cycle in cycles],
+            "cycles": [dataclasses.asdict(cycle) | {"precision": resolved(cycle.precision)} for cycle in cycles],
             "torch": torch.__version__,
         },
         metrics={"held-out fifth, Dice": measure_held_out(network, data)},

@@ -31,7 +31,7 @@ from leuk.models.store import choose_device
 from leuk.models.systems import System, build_network, find_system
 from leuk.models.weights import rounded
 from leuk.training.fields import FIELD, TrainingSet
-from leuk.training.loop import ahead, write_checkpoint
+from leuk.training.loop import ahead, mixed, write_checkpoint
 from leuk.training.presets import Preset, Warp
 from leuk.training.selection import fit_components, replace_head, set_components
 
@@ -383,7 +383,8 @@ def train_one_epoch(
         Called after each step.
     """
     device = next(network.parameters()).device
-    half = precision == "bfloat16" or (precision == "auto" and gains_from_half(device, preset))
+    if precision == "auto" and device.type == "cpu" and not preset.half:
+        precision = "float32"
     network.train()
     for images, labels in data:
         images = images.to(device).contiguous(memory_format=torch.channels_last)
@@ -392,7 +393,7 @@ def train_one_epoch(
         torch.manual_seed(seed * 1_000_003 + state.step)
         for group in optimizer.param_groups:
             group["lr"] = rate_at(preset, state.step, steps)
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        with mixed(precision, device):
             logits = network(images)
         loss = functional.cross_entropy(logits.float(), labels)
         total = loss + network.penalty() if hasattr(network, "penalty") else loss  # type: ignore[operator]
@@ -405,15 +406,6 @@ def train_one_epoch(
         state.seen += len(labels)
         if after is not None:
             after(state)
-
-
-def gains_from_half(device: torch.device, preset: Preset) -> bool:
-    """Tell whether training gains from bfloat16 on a device."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    if device.type != "cpu":
-        return False
-    return preset.half and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def held_accuracy(network: nn.Module, samples: np.ndarray, labels: np.ndarray) -> float:

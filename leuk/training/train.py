@@ -18,7 +18,7 @@ from torch.nn import functional
 from leuk.errors import DataError
 from leuk.models.reader import Reader
 from leuk.training.augment import Augmentation, augment, lab_statistics
-from leuk.training.loop import ahead, append_row, optimizer_of, restore_progress, save_progress, step_with
+from leuk.training.loop import ahead, append_row, mixed, optimizer_of, restore_progress, save_progress, step_with
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Recipe:
     balance : float
         Classes are drawn with frequency to the power 1 - balance: 0 as they come, 1 evenly.
     precision : str
-        "bfloat16" or "float32".
+        "bfloat16", "float32", or "auto": the first where the processor computes in it.
     seed : int
     network : dict
         Arguments of `Reader`.
@@ -61,7 +61,7 @@ class Recipe:
     smoothing: float = 0.05
     blank: float = 0.125
     balance: float = 0.5
-    precision: str = "bfloat16"
+    precision: str = "auto"
     seed: int = 0
     network: dict[str, object] = field(default_factory=dict)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -121,8 +121,8 @@ def train_one_epoch(
     network.train()
     total = right = seen = 0.0
     for images, targets in batches:
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            logits = network(images)
+        with mixed(recipe.precision):
+            logits = network(images.contiguous(memory_format=torch.channels_last))
         loss = functional.cross_entropy(logits.float(), targets)
         step_with(network, optimizer, loss, averaged, rate=recipe.rate, average=recipe.average, step=step, steps=steps)
         step += 1
@@ -184,6 +184,7 @@ def train(
     network = Reader(classes=classes, **recipe.network)  # type: ignore[arg-type]
     if initial is not None:
         network.load_state_dict(initial)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
     optimizer = optimizer_of(network, recipe.rate, recipe.decay)
     described = json.dumps(dataclasses.asdict(recipe))

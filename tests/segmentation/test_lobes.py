@@ -12,6 +12,7 @@ from torch.nn import functional
 from leuk.data.synthetic import generate
 from leuk.segmentation import METHODS
 from leuk.segmentation.default import dye_and_path
+from leuk.segmentation.instances import pieces
 from leuk.segmentation.lobes import join_lobes, without_platelets
 
 
@@ -39,6 +40,14 @@ def disks(*places: tuple[float, float, float], size: tuple[int, int] = (160, 240
 def joined(labels: np.ndarray, nucleus: np.ndarray) -> int:
     pixels = np.random.default_rng(0).integers(90, 200, (*labels.shape, 3), dtype=np.uint8)
     return len(np.unique(join_lobes(Uniting, pixels, nucleus, labels))) - 1
+
+
+def test_a_nucleus_of_thin_lobes_is_kept_and_a_thread_is_not() -> None:
+    y, x = np.mgrid[:80, :120]
+    band = (np.abs(np.hypot(x - 30, y - 40) - 10) < 2.5) & ~((x > 30) & (np.abs(y - 40) < 4))
+    thread = (np.abs(y - 40) < 2) & (x > 70) & (x < 100)
+    found = pieces(band | thread, 12.0)
+    assert np.array_equal(found > 0, band)
 
 
 def test_lobes_in_wide_cytoplasm_are_one_cell() -> None:
