@@ -43,7 +43,12 @@ class Crops:
     sizes: np.ndarray
 
 
-def cut(pixels: np.ndarray, segmentation: Segmentation, cells: tuple[Cell, ...] | None = None) -> Crops:
+def cut(
+    pixels: np.ndarray,
+    segmentation: Segmentation,
+    cells: tuple[Cell, ...] | None = None,
+    red: np.ndarray | None = None,
+) -> Crops:
     """Cut cells out of an image.
 
     Parameters
@@ -54,13 +59,16 @@ def cut(pixels: np.ndarray, segmentation: Segmentation, cells: tuple[Cell, ...] 
         Of the same image.
     cells : tuple of Cell, optional
         Which; all by default.
+    red : numpy.ndarray, optional
+        As `leuk.segmentation.scale.red_cell_diameters` measures them here, if that is at hand.
 
     Returns
     -------
     Crops
     """
     chosen = segmentation.cells if cells is None else cells
-    red = red_cell_diameters(pixels, segmentation.cell) if chosen else np.zeros(0)
+    if red is None:
+        red = red_cell_diameters(pixels, segmentation.cell) if chosen else np.zeros(0)
     red_cell = float(np.median(red)) if len(red) >= FEWEST_RED_CELLS else np.nan
     white = white_point(pixels)
     images = np.zeros((len(chosen), SIDE, SIDE, 3), np.uint8)

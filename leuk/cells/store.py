@@ -210,6 +210,7 @@ def classify_cells(
     segmentation: Segmentation,
     model: CellModel | None = None,
     field: Field | None = None,
+    red: np.ndarray | None = None,
 ) -> tuple[CellType, ...]:
     """Suggest a type for every cell.
 
@@ -222,6 +223,8 @@ def classify_cells(
         The one in the folder of weights by default.
     field : Field, optional
         Of the same image, if it is at hand.
+    red : numpy.ndarray, optional
+        Diameters of the field's red cells, as `leuk.segmentation.scale.red_cell_diameters` measures them, if at hand.
 
     Returns
     -------
@@ -237,7 +240,7 @@ def classify_cells(
     if not segmentation.cells:
         return ()
     field = field or find_field(image.pixels)
-    crops = cutting.cut(field.pixels, segmentation)
+    crops = cutting.cut(field.pixels, segmentation, red=red)
     ways = 4 if len(segmentation.cells) <= CROWD else 2
     probabilities = combine(run(model.networks, crops, ways), model.card.temperatures)
     return tuple(

@@ -35,9 +35,9 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's activations, (N, outputs, H / stride, W / stride)."""
-        y = functional.relu(self.norm1(self.conv1(x)))
+        y = functional.relu(self.norm1(self.conv1(x)), inplace=True)
         y = self.norm2(self.conv2(y))
-        return functional.relu(y + self.shortcut(x))
+        return functional.relu(y + self.shortcut(x), inplace=True)
 
 
 class Reader(nn.Module):
@@ -78,7 +78,7 @@ class Reader(nn.Module):
     ) -> None:
         super().__init__()
         stem, *stages = widths
-        self.stem = nn.Sequential(nn.Conv2d(3, stem, 5, 2, 2, bias=False), nn.GroupNorm(8, stem), nn.ReLU())
+        self.stem = nn.Sequential(nn.Conv2d(3, stem, 5, 2, 2, bias=False), nn.GroupNorm(8, stem), nn.ReLU(inplace=True))
         layers: list[nn.Module] = []
         inputs = stem
         for outputs, count in zip(stages, blocks, strict=True):

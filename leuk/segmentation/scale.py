@@ -115,7 +115,9 @@ def _filled(mask: np.ndarray) -> np.ndarray:
     return mask | kept[holes]
 
 
-def estimate_scale(pixels: np.ndarray, cell: np.ndarray, *, fewest: int = FEWEST) -> Scale | None:
+def estimate_scale(
+    pixels: np.ndarray, cell: np.ndarray, *, fewest: int = FEWEST, red: np.ndarray | None = None
+) -> Scale | None:
     """Estimate the width of a pixel from the red cells of a field.
 
     Parameters
@@ -126,13 +128,15 @@ def estimate_scale(pixels: np.ndarray, cell: np.ndarray, *, fewest: int = FEWEST
         bool, (H, W): white cells.
     fewest : int
         Red cells that an estimate must rest on.
+    red : numpy.ndarray, optional
+        As `red_cell_diameters` measures them here, if that is at hand.
 
     Returns
     -------
     Scale or None
         None where there are too few lone, whole red cells.
     """
-    diameters = red_cell_diameters(pixels, cell)
+    diameters = red_cell_diameters(pixels, cell) if red is None else red
     if len(diameters) < max(1, fewest):
         return None
     return Scale(RED_CELL / float(np.median(diameters)), "estimated", len(diameters))
