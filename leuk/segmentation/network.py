@@ -35,7 +35,7 @@ DIAMETER = 42.0
 """Diameter in pixels to which cells are brought for the network."""
 FINE = 52.0
 """The same where that makes a small image: edges are finer, for more work."""
-LARGEST_VIEWED = 250_000
+LARGEST_VIEWED = 200_000
 """Pixels at that scale, over all views, up to which an image is seen from several sides."""
 LARGEST_FACTOR = 2.5
 LARGEST_WORK = 1_200_000
