@@ -12,17 +12,21 @@ from torch import nn
 
 from leuk.image import SmearImage
 from leuk.models.cards import Card
-from leuk.models.preprocessing import hide_corner, preprocess
-from leuk.models.store import Model
+from leuk.models.cell_reader import SIDE, ZOOM, cell_tile, field_density, no_cell, spots
+from leuk.models.preprocessing import CELLS, hide_corner, preprocess
+from leuk.models.store import Model, available, load_model
 from leuk.probability import softmax
 from leuk.segmentation import Segmentation
 from leuk.segmentation.field import Field, find_field
+from leuk.segmentation.network import nearest
 
 CANNOT_TELL = "cannot_tell"
 # Cells this much larger or smaller than in training are brought to the training scale; nearer ones vary as cells do.
 SCALE_TOLERANCE = 2.0
 # A field of more tiles than this is read where most white cells are.
 MOST_TILES = 48
+# Of more cells than this, evenly spread ones are read.
+MOST_CELLS = 240
 _BATCH = 16
 
 
@@ -73,6 +77,8 @@ class Prediction:
         The squares read, at least one.
     scale : float
         Pixels of the training scale per pixel of this image (below 1: the image was reduced).
+    read_by : str
+        What the tiles are: "tiles" of the field, or its "cells", one each.
     """
 
     model: str
@@ -83,6 +89,7 @@ class Prediction:
     outside: bool
     tiles: tuple[Tile, ...]
     scale: float
+    read_by: str = "tiles"
 
     def __post_init__(self) -> None:
         if len(self.probabilities) != len(self.classes):
@@ -106,7 +113,7 @@ def _check_probabilities(probabilities: Sequence[float]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """An image as a network reads it: at the training scale, in tiles.
+    """An image as a network reads it: at the training scale, in tiles, or in single cells.
 
     Attributes
     ----------
@@ -115,12 +122,12 @@ class View:
     height, width : int
         Of the image at the training scale, before padding.
     tiles : numpy.ndarray
-        uint8, (T, S, S, 3), T ≥ 1.
+        uint8, (T, S, S, 3), T ≥ 1; for a network that is shown cells alone (T, S, S, 4), a cell each.
     places : tuple of tuple
         x, y of each tile's top left corner at the training scale; negative where the image is smaller than a tile and
         was continued by its mirror image.
     weights : numpy.ndarray
-        float, (T,), sum 1: each tile's share of the white-cell area.
+        float, (T,), sum 1: each tile's share of the white-cell area; of single cells all alike.
     remarks : tuple of str
         What of the photograph was changed for reading, one sentence each.
     """
@@ -173,6 +180,8 @@ def prepare(image: SmearImage, segmentation: Segmentation, card: Card, field: Fi
     height, width = max(1, round(image.height * scale)), max(1, round(image.width * scale))
     field = field or find_field(image.pixels)
     pixels: np.ndarray = hide_corner(field.pixels)
+    if card.preprocessing == CELLS:
+        return _single_cells(pixels, segmentation.instances, scale, (height, width), field.remarks)
     cells: np.ndarray = segmentation.cell.astype(np.uint8)
     if (height, width) != (image.height, image.width):
         shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -198,6 +207,31 @@ def prepare(image: SmearImage, segmentation: Segmentation, card: Card, field: Fi
     weights = weights[kept]
     kept_places = tuple(places[i] for i in kept)
     return View(scale, height, width, tiles, kept_places, weights / weights.sum(), field.remarks)
+
+
+def _single_cells(
+    pixels: np.ndarray, instances: np.ndarray, scale: float, shape: tuple[int, int], remarks: tuple[str, ...]
+) -> View:
+    """Cut a field's white cells out, after bringing it by a factor to the training fields' scale, (H, W)."""
+    height, width = shape
+    if shape != instances.shape:
+        how = cv2.INTER_AREA if width < pixels.shape[1] else cv2.INTER_LINEAR
+        pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=how), dtype=np.uint8)
+        instances = nearest(instances, (width, height))
+    density, found = field_density(pixels), spots(instances)
+    if len(found) > MOST_CELLS:
+        found = [found[i] for i in np.linspace(0, len(found) - 1, MOST_CELLS).astype(int)]
+    tiles = [cell_tile(density, instances == label, (x, y)) for label, x, y in found]
+    places = tuple((round((x + 0.5) * ZOOM - SIDE / 2), round((y + 0.5) * ZOOM - SIDE / 2)) for _, x, y in found)
+    return View(
+        scale=scale * ZOOM,
+        height=round(height * ZOOM),
+        width=round(width * ZOOM),
+        tiles=np.stack(tiles or [no_cell()]),
+        places=places or ((0, 0),),
+        weights=np.full(max(1, len(found)), 1 / max(1, len(found))),
+        remarks=remarks,
+    )
 
 
 def inputs(card: Card, tiles: np.ndarray) -> np.ndarray:
@@ -266,6 +300,22 @@ def distance(embeddings: np.ndarray, means: np.ndarray, precision: np.ndarray) -
     return np.asarray(np.sqrt(squares.min(axis=1) / embeddings.shape[1]))
 
 
+def foreignness(model: Model, view: View, embeddings: np.ndarray) -> tuple[float, float]:
+    """Return a picture's distance from what a model has learnt from, and the one up to which it counts as known.
+
+    Parameters
+    ----------
+    model : Model
+    view : View
+        The picture as this model reads it.
+    embeddings : numpy.ndarray
+        Of the view's tiles, as `forward` returns them.
+    """
+    far = float(view.weights @ distance(embeddings, model.means, model.precision))
+    # As many equally weighted tiles would have a mean that varies as much.
+    return far, model.card.familiar_up_to(max(1.0, 1 / float((view.weights**2).sum())))
+
+
 def describe_classes(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Describe training fields by what `distance` needs.
 
@@ -316,11 +366,17 @@ def classify(model: Model, image: SmearImage, segmentation: Segmentation, view: 
     view = view or prepare(image, segmentation, card)
     logits, embeddings = forward(model, view.tiles)
     votes = softmax(logits, card.temperature)
-    pooled = view.weights @ votes
+    if card.pooled == "logits":
+        pooled = softmax((view.weights @ logits)[None], card.temperature)[0]
+    else:
+        pooled = view.weights @ votes
     pooled = pooled / pooled.sum()
-    far = float(view.weights @ distance(embeddings, model.means, model.precision))
-    # As many equally weighted tiles would have a mean that varies as much.
-    limit = card.familiar_up_to(max(1.0, 1 / float((view.weights**2).sum())))
+    if card.guard and card.guard != card.name and card.guard in available():
+        guard = load_model(card.guard, str(model.device))
+        whole = prepare(image, segmentation, guard.card)
+        far, limit = foreignness(guard, whole, forward(guard, whole.tiles)[1])
+    else:
+        far, limit = foreignness(model, view, embeddings)
     reasons = []
     outside = far > limit
     if outside:
@@ -346,6 +402,7 @@ def classify(model: Model, image: SmearImage, segmentation: Segmentation, view: 
         outside=outside,
         tiles=tiles,
         scale=view.scale,
+        read_by="cells" if card.preprocessing == CELLS else "tiles",
     )
 
 

@@ -95,6 +95,7 @@ def pack(analysis: Analysis, file: str) -> Pack:
         "scale": float(prediction.scale),
         "method": segmentation.method,
         "classes": list(prediction.classes),
+        "read_by": prediction.read_by,
         "tiles": [
             {
                 "box": [int(v) for v in tile.box],

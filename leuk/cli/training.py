@@ -14,6 +14,7 @@ from leuk.cli.common import READ, make_folder
 from leuk.errors import OptionError
 
 if TYPE_CHECKING:
+    from leuk.data.taleqani import Fields
     from leuk.training.systems import Step
 
 
@@ -68,9 +69,9 @@ _FOR_SYSTEMS = ("epochs", "size", "reduced", "pretrained", "pca", "select", "ski
 
 
 def _train(options: argparse.Namespace) -> int:
-    if options.system in ("cells", "segmenter", "reader"):
+    if options.system in ("cells", "segmenter", "reader", "cell_reader"):
         given = [name for name in _FOR_SYSTEMS if getattr(options, name)]
-        if options.system != "reader":
+        if options.system not in ("reader", "cell_reader"):
             given += ["folds"] * bool(options.folds) + ["partition"] * (options.partition != "grouped")
         if given:
             raise OptionError(
@@ -82,7 +83,9 @@ def _train(options: argparse.Namespace) -> int:
     if options.system == "segmenter":
         return _train_segmenter(options)
     options.folder = options.folder or Path("runs") / f"{options.system}.{options.partition}"
-    return _train_reader(options) if options.system == "reader" else _train_system(options)
+    if options.system in ("reader", "cell_reader"):
+        return (_train_reader if options.system == "reader" else _train_cell_reader)(options)
+    return _train_system(options)
 
 
 def _train_cells(options: argparse.Namespace) -> int:
@@ -107,10 +110,10 @@ def _train_segmenter(options: argparse.Namespace) -> int:
     return READ
 
 
-def _train_reader(options: argparse.Namespace) -> int:
+def _fields_and_folds(options: argparse.Namespace) -> tuple[Fields, list[int] | None, list[int]]:
+    """Return the fields of a readers' run, the folds asked for if any are, and those that there are."""
     from leuk.data.datasets import random_folds
     from leuk.data.taleqani import load_fields
-    from leuk.training.reader import ALL_FIELDS, finish, fit, pictures_in
 
     fields, chosen = load_fields(options.data), _numbers(options.folds)
     if options.partition == "random":
@@ -120,6 +123,32 @@ def _train_reader(options: argparse.Namespace) -> int:
         raise OptionError(
             f"--folds {options.folds} names a fold that is not there; there are {there[0]} to {there[-1]}."
         )
+    return fields, chosen, there
+
+
+def _train_cell_reader(options: argparse.Namespace) -> int:
+    from leuk.training.cell_reader import finish, fit
+
+    fields, chosen, _ = _fields_and_folds(options)
+    tell, folder = functools.partial(print, flush=True), make_folder(options.folder)
+    fit(fields, folder, folds=chosen, tell=tell)
+    if options.partition == "grouped":
+        finish(fields, folder, make_folder(options.weights or folder), tell=tell)
+    _print_next(options)
+    return READ
+
+
+def _print_next(options: argparse.Namespace) -> None:
+    print(
+        f"The networks are in {options.folder}; python -m leuk evaluate {options.system} --data {options.data} "
+        f"--partition {options.partition} --run {options.folder} measures them."
+    )
+
+
+def _train_reader(options: argparse.Namespace) -> int:
+    from leuk.training.reader import ALL_FIELDS, finish, fit, pictures_in
+
+    fields, chosen, there = _fields_and_folds(options)
     whole = chosen is None and options.partition == "grouped"
     parts = [str(fold) for fold in (there if chosen is None else chosen)] + [ALL_FIELDS] * whole
     tell = functools.partial(print, flush=True)
@@ -127,10 +156,7 @@ def _train_reader(options: argparse.Namespace) -> int:
     fit(fields, make_folder(options.folder), others=others, parts=parts, tell=tell)
     if not whole:
         # The card speaks of all five grouped folds.
-        print(
-            f"The networks are in {options.folder}; python -m leuk evaluate reader --data {options.data} "
-            f"--partition {options.partition} --run {options.folder} measures them."
-        )
+        _print_next(options)
         return READ
     card = finish(fields, options.folder, make_folder(options.weights or options.folder), tell=tell)
     _print_figures(card.metrics)

@@ -45,6 +45,10 @@ class Card:
     familiar_means : tuple of float
         The same for the mean over 2, 4, 8 and so on tiles of one image, which varies less than a single tile; empty
         where it was not measured.
+    pooled : str
+        What an image's tiles have in common by their mean: "votes" (their probabilities) or "logits".
+    guard : str
+        Name of the model that tells whether a picture is foreign, where its weights are here; empty: this one itself.
     confident : float
         Least probability of the first class for a suggestion, 0 … 1.
     strong : mapping of str to float
@@ -88,6 +92,8 @@ class Card:
     claim: str = ""
     changed: tuple[str, ...] = ()
     familiar_means: tuple[float, ...] = ()
+    pooled: str = "votes"
+    guard: str = ""
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes) or "benign" not in self.classes:
@@ -100,6 +106,8 @@ class Card:
             raise ModelError(
                 f"The card of {self.name!r} gives tiles of {self.tile} pixels; use a multiple of 16, at least 32."
             )
+        if self.pooled not in ("votes", "logits"):
+            raise ModelError(f"The card of {self.name!r} pools {self.pooled!r}; it must be votes or logits.")
         if self.size is not None and self.size < 16:
             raise ModelError(f"The card of {self.name!r} gives inputs of {self.size} pixels; use at least 16.")
 

@@ -15,6 +15,10 @@ CORNER_X = 191 / 224
 CORNER_Y = 192 / 224
 
 
+CELLS = "cells"
+"""Preprocessing of a network that is shown white cells alone, see `leuk.models.cell_reader`."""
+
+
 def hide_corner(pixels: np.ndarray) -> np.ndarray:
     """Cover the bottom-right corner of a field, where scale bars are burnt in, with the strip above it, mirrored.
 
@@ -129,6 +133,8 @@ PREPROCESSINGS: Mapping[str, tuple[Callable[[np.ndarray], np.ndarray], int]] = M
         "segmented": (segmented, 3),
         "pair": (_pair, 6),
         "a_kmeans": (masked, 3),
+        # Its tiles are no fields but single cells, cut out where fields are cut into tiles.
+        CELLS: (_rgb, 4),
     }
 )
 """By name: the function of a field, uint8 (H, W, 3) to uint8 (H, W, C), and C."""
@@ -173,7 +179,7 @@ def preprocess(tiles: np.ndarray, name: str = "rgb", size: int | None = None) ->
     """
     if name not in PREPROCESSINGS:
         raise ModelError(f"There is no preprocessing {name!r}; a card must name one of: {', '.join(PREPROCESSINGS)}.")
-    if name == "rgb" and size in (None, tiles.shape[1]):
+    if name in ("rgb", CELLS) and size in (None, tiles.shape[1]):
         return tiles
     work = PREPROCESSINGS[name][0]
     return np.stack([shrink(work(tile), size or tiles.shape[1]) for tile in tiles])

@@ -28,6 +28,7 @@ ARCHITECTURES: Mapping[str, str] = MappingProxyType(
         "resnet152_v2": "leuk.models.resnet152_v2:ResNet152V2",
         "densenet201": "leuk.models.densenet201:DenseNet201",
         "simple_cnn": "leuk.models.simple_cnn:SimpleCnn",
+        "cell_reader": "leuk.models.cell_reader:CellReader",
     }
 )
 """Where each architecture's network is defined."""
@@ -161,6 +162,23 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
                 parameters=1_558_052,
                 multiply_adds=375_399_168,
                 size=160,
+            ),
+            System(
+                name="cell_reader",
+                title="Leuk cell reader, on white cells alone",
+                paper="Leuk",
+                claim="see the card",
+                claimed_accuracy=None,
+                architecture="cell_reader",
+                channels=4,
+                size=48,
+                preprocessing="cells",
+                parameters=686_596,
+                multiply_adds=16_331_520,
+                limits=(
+                    "It is shown the outlined white cells and nothing else: where outlines are wrong, it is too.",
+                    "Its multiply-adds are of one cell; a field has a dozen.",
+                ),
             ),
             System(
                 name="deep_leukemia_net",

@@ -196,7 +196,14 @@ def augment(
     numpy.ndarray
         uint8, (size, size, 3).
     """
-    x = _place(pixels, options, rng)
+    return change_look(_place(pixels, options, rng), options, rng, pool)
+
+
+def change_look(
+    pixels: np.ndarray, options: Augmentation, rng: np.random.Generator, pool: np.ndarray | None = None
+) -> np.ndarray:
+    """Return a field in another stain, light and camera, everything in its place; as `augment` but for geometry."""
+    x = pixels
     if rng.random() < options.mild:
         # The network's own normalization undoes darkening; what brightening clips is lost, so it comes more often.
         light = rng.uniform(0.2, 0.5) if rng.random() < options.bright else rng.uniform(-0.3, 0.45)
@@ -209,7 +216,7 @@ def augment(
     if rng.random() < options.camera:
         factor = rng.uniform(0.4, 0.9)
         small = cv2.resize(x, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        x = cv2.resize(small, (options.size, options.size), interpolation=cv2.INTER_LINEAR)
+        x = cv2.resize(small, (x.shape[1], x.shape[0]), interpolation=cv2.INTER_LINEAR)
     if rng.random() < options.camera:
         noise = rng.normal(0, rng.uniform(2, 14), x.shape).astype(np.float32)
         x = np.clip(x + noise, 0, 255).astype(np.uint8)

@@ -171,7 +171,7 @@ def evaluate(
     run : pathlib.Path
         Folder of the training run; folds that are not trained are left out.
     partition : str
-        Of the reader's run; other runs know their own.
+        Of the readers' runs; other runs know their own.
     every : int
         Stresses are measured on every n-th held-out field; fields as photographed are always all read.
     elsewhere : sequence of pathlib.Path
@@ -202,15 +202,25 @@ def evaluate(
         tell(f"no weights of {name} are in {weights_folder().name}: pictures of other laboratories are left out")
     elif elsewhere:
         more["elsewhere"] = _read_places(name, elsewhere, tell)
-    if name == "reader":
+    if name in ("reader", "cell_reader"):
         from leuk.data.taleqani import load_fields
-        from leuk.training.reader import predict_out_of_fold
+        from leuk.training import cell_reader, reader
 
         fields = load_fields(data)
         if partition == "random":
             fields = replace(fields, folds=random_folds(fields.labels))
-        outcome = predict_out_of_fold(fields, run, tell=tell)
-        return record_reader(outcome, fields, partition, **more)
+        if name == "reader":
+            outcome = reader.predict_out_of_fold(fields, run, tell=tell)
+            return record_reader(outcome, fields, partition, **more)
+        recipe = cell_reader.RECIPE
+        logits = cell_reader.predict_out_of_fold(fields, run, every=every, recipe=recipe, tell=tell)
+        more["run"] = {
+            "size": find_system(name).size,
+            "epochs": recipe.epochs,
+            "of": recipe.epochs,
+            "seed": recipe.seed,
+        }
+        return record(name, partition, folder=folder, **cell_reader.numbers_of(logits, fields), **more)
     return _evaluate_run(name, data, run, every, folder, device, skip_broken, tell, more)
 
 

@@ -246,6 +246,7 @@ _INPUTS = {
     "segmented": "colour, outside a fixed HSV window black",
     "pair": "colour and its segmented twin",
     "a_kmeans": "colour, masked by k-means on a*",
+    "cells": "one white cell in optical density, its surroundings left out",
 }
 
 

@@ -169,6 +169,10 @@ class Viewer {
     this.$('[data-do="next-file"]').disabled = !(index < total - 1);
   }
 
+  // A reading by tiles of the field, or by its cells alone.
+  get byCell() { return this.header?.read_by === "cells"; }
+  get votesName() { return this.byCell ? "Cell votes" : "Tile votes"; }
+
   title() {
     const { header } = this;
     const name = this.$(".name");
@@ -179,7 +183,7 @@ class Viewer {
     if (header.synthetic) facts.append(element("span", { class: "mark" }, "Synthetic, not a patient"), " · ");
     if (header.state === "read") {
       const [w, h] = this.size;
-      const tiles = header.tiles.length > 1 ? ` · read in ${header.tiles.length} tiles` : "";
+      const tiles = this.byCell ? " · read cell by cell" : header.tiles.length > 1 ? ` · read in ${header.tiles.length} tiles` : "";
       facts.append(`${whole(w)} × ${whole(h)} px${tiles} · cells: ${header.method_title ?? header.method} · model: ${header.model_title || header.record.model}`);
       for (const note of header.notes) facts.append(` · ${note}`);
       facts.title = facts.textContent;
@@ -264,7 +268,8 @@ class Viewer {
       count[best] = (count[best] ?? 0) + 1;
     }
     const text = Object.entries(count).sort((a, b) => b[1] - a[1]).map(([key, n]) => `${n} ${this.label(key).short}`).join(", ");
-    box.append(element("p", { class: "quiet votes" }, `Read in ${tiles.length} tiles: ${text}. Switch on “Tile votes” to see where.`));
+    const how = this.byCell ? `Read cell by cell, ${tiles.length} cells` : `Read in ${tiles.length} tiles`;
+    box.append(element("p", { class: "quiet votes" }, `${how}: ${text}. Switch on “${this.votesName}” to see where.`));
   }
 
   heatPanel() {
@@ -324,7 +329,7 @@ class Viewer {
   describe() {
     const { cells, header } = this;
     const shown = this.visible();
-    const layers = [shown.cells && "cell outlines", shown.nuclei && "nucleus outlines", shown.heat && `heat map for ${this.label(this.target).title}`, shown.tiles && "tile votes"].filter(Boolean);
+    const layers = [shown.cells && "cell outlines", shown.nuclei && "nucleus outlines", shown.heat && `heat map for ${this.label(this.target).title}`, shown.tiles && this.votesName.toLowerCase()].filter(Boolean);
     this.canvas.setAttribute("aria-label",
       `Photograph of a smear, ${header.name}, ${this.size[0]} by ${this.size[1]} pixels, ${cells.length} white cells found. ` +
       `${this.verdict().lead}. Shown over it: ${layers.join(", ") || "nothing"}. Arrow keys move, plus and minus zoom, J and K go through the cells.`);
@@ -352,7 +357,10 @@ class Viewer {
       slider.value = layer.opacity * 100;
       slider.style.opacity = layer.on ? 1 : 0.45;
     }
-    this.$('[data-layer="tiles"]').hidden = (this.header?.tiles?.length ?? 0) < 2;
+    const votes = this.$('[data-layer="tiles"]');
+    votes.hidden = (this.header?.tiles?.length ?? 0) < 2;
+    votes.querySelector("span").textContent = this.votesName;
+    votes.querySelector('input[type="range"]').setAttribute("aria-label", `Opacity of the ${this.votesName.toLowerCase()}`);
     this.$('[data-layer="heat"]').hidden = !Object.keys(this.header?.heat ?? {}).length;
     this.$('[data-do="overlays"]').setAttribute("aria-pressed", chosen.all);
     this.$(".layers").classList.toggle("off", !chosen.all);
