@@ -239,7 +239,7 @@ class Viewer {
       : "";
     const list = reasons.length ? element("ul", {}, ...reasons.map((r) => element("li", {}, r))) : null;
     const subtypes = order.some((key) => this.label(key).note) ? "Subtypes are immunophenotypes, fixed by flow cytometry and not by looks. " : "";
-    const immuno = element("p", { class: "quiet" }, `${subtypes}The field is read as a whole, not cell by cell${header.model_title ? `, by ${header.model_title}` : ""}.`);
+    const immuno = element("p", { class: "quiet" }, `${subtypes}${this.byCell ? "The field's score is the mean over its cells, each read alone" : "The field is read as a whole, not cell by cell"}${header.model_title ? `, by ${header.model_title}` : ""}.`);
     if (certain) {
       const note = this.label(record.suggestion).note;
       box.append(element("p", { class: "over" }, "Suggestion, to be confirmed by immunophenotyping"),

@@ -360,3 +360,20 @@ def test_the_list_is_sorted_and_sifted(visit, smears):
         assert picture(page) != before
     page.locator(".shares button").nth(0).click()
     expect(page.locator(".cell")).to_have_count(len(record["cells"]))
+
+
+def test_a_reading_by_cells_says_so_and_shows_their_votes(visit, smears):
+    page = visit()
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_role("combobox").first.click()
+    page.get_by_role("option", name="cell reader").first.click()
+    page.keyboard.press("Escape")
+    read(page, smears[0])
+    votes = page.locator('[data-layer="tiles"]')
+    expect(votes).to_contain_text("Cell votes")
+    expect(page.get_by_text("each read alone")).to_be_visible()
+    expect(page.locator(".votes")).to_contain_text("Read cell by cell, 5 cells")
+    before = picture(page)
+    votes.locator(".switch").click()
+    expect(votes.locator("input[type=checkbox]")).to_be_checked()
+    assert picture(page) != before
