@@ -1,4 +1,4 @@
-"""The systems: five published ones, rebuilt from their descriptions, and Leuk's own reader.
+"""The systems: five published ones, rebuilt from their descriptions, and two readers of Leuk's own.
 
 Nothing here imports torch until a network is built, so that lists of systems are quick.
 """
