@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from leuk.models.network import Network
-from leuk.models.reader import Block
+from leuk.models.reader import stages
 
 SIDE = 48
 """Side in pixels of a cell's tile."""
@@ -130,18 +130,12 @@ class CellReader(Network):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        stem, *stages = widths
+        stem = widths[0]
         self.stem = nn.Sequential(nn.Conv2d(4, stem, 5, 2, 2, bias=False), nn.GroupNorm(8, stem), nn.ReLU(inplace=True))
-        layers: list[nn.Module] = []
-        inputs = stem
-        for outputs, count in zip(stages, blocks, strict=True):
-            for index in range(count):
-                layers.append(Block(inputs, outputs, 2 if index == 0 else 1))
-                inputs = outputs
-        self.stages = nn.Sequential(*layers)
-        self.last = len(layers) - blocks[-1]
+        self.stages = stages(widths, blocks)
+        self.last = len(self.stages) - blocks[-1]
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(inputs, classes)
+        self.head = nn.Linear(widths[-1], classes)
 
     def activations(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the activations of the middle stage, (N, C', 6, 6), and the last, (N, C, 3, 3)."""

@@ -40,6 +40,24 @@ class Block(nn.Module):
         return functional.relu(y + self.shortcut(x), inplace=True)
 
 
+def stages(widths: Sequence[int], blocks: Sequence[int]) -> nn.Sequential:
+    """Return residual stages, the first block of each at twice the stride of the one before.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Channels that come in, and of each stage.
+    blocks : sequence of int
+        Of each stage, one or more.
+    """
+    layers = [
+        Block(inputs if index == 0 else outputs, outputs, 2 if index == 0 else 1)
+        for inputs, outputs, count in zip(widths[:-1], widths[1:], blocks, strict=True)
+        for index in range(count)
+    ]
+    return nn.Sequential(*layers)
+
+
 class Reader(nn.Module):
     """Leuk's reader.
 
@@ -77,19 +95,13 @@ class Reader(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        stem, *stages = widths
+        stem = widths[0]
         self.stem = nn.Sequential(nn.Conv2d(3, stem, 5, 2, 2, bias=False), nn.GroupNorm(8, stem), nn.ReLU(inplace=True))
-        layers: list[nn.Module] = []
-        inputs = stem
-        for outputs, count in zip(stages, blocks, strict=True):
-            for index in range(count):
-                layers.append(Block(inputs, outputs, 2 if index == 0 else 1))
-                inputs = outputs
-        self.stages = nn.Sequential(*layers)
+        self.stages = stages(widths, blocks)
         self.blocks = tuple(blocks)
-        self.last = len(layers) - blocks[-1]
+        self.last = len(self.stages) - blocks[-1]
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(inputs, classes)
+        self.head = nn.Linear(widths[-1], classes)
 
     def activations(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the activations of the middle stage, (N, C', H / 8, W / 8), and the last, (N, C, H / 16, W / 16)."""
