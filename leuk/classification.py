@@ -386,6 +386,8 @@ def classify(model: Model, image: SmearImage, segmentation: Segmentation, view: 
         )
     if not segmentation.cells:
         reasons.append("No white cell was found, so there is nothing to read.")
+    elif card.preprocessing == CELLS and not view.tiles[..., 3].any():
+        reasons.append("No white cell is large enough to read; photograph the field closer.")
     best = int(pooled.argmax())
     if not reasons and pooled[best] < card.confident:
         reasons.append("The classes are too close for a suggestion.")

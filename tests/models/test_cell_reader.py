@@ -141,6 +141,16 @@ def test_no_cell_no_suggestion(model: Model) -> None:
     assert any("No white cell" in reason for reason in found.reasons)
 
 
+def test_cells_too_small_to_read_give_no_suggestion(field: SmearImage, model: Model) -> None:
+    """An empty tile has logits too; they must not pass for a reading."""
+    segmentation = segment(field)
+    tiny = Model(replace(model.card, cell_diameter=4.0), model.network, model.device, model.means, model.precision)
+    assert segmentation.cells
+    found = classify(tiny, field, segmentation)
+    assert found.suggestion == CANNOT_TELL
+    assert "large enough" in found.reasons[0]
+
+
 def test_hundreds_of_cells_are_read_evenly_spread(model: Model) -> None:
     smear = generate(9, 1200, 1000, style="pre", cells=330, cell_diameter=24, overlap=0.0)
     segmentation = segment(smear.image, "dye_and_path")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,7 @@ import torch
 from leuk.analysis import analyze
 from leuk.cli import MISUSED, READ, main
 from leuk.data.synthetic import generate
-from leuk.data.taleqani import CLASSES, FOLDERS, Fields, load_fields
+from leuk.data.taleqani import CLASSES, Fields, load_fields
 from leuk.errors import DataError
 from leuk.image import SmearImage
 from leuk.models.cards import read_card
@@ -26,25 +24,6 @@ SMALL = replace(cell_reader.RECIPE, epochs=2, batch=4, cells=3, precision="float
 
 def quiet(line: str) -> None:
     """Tell nobody."""
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set like the public one: four classes, two folds, and a table of groups."""
-    root = tmp_path_factory.mktemp("set")
-    rows = []
-    for style, name in zip(("benign", "early", "pre", "pro"), FOLDERS, strict=True):
-        (root / "Original" / name).mkdir(parents=True)
-        for number in range(4):
-            file = f"Original/{name}/{number}.png"
-            pixels = generate(number + 10 * len(rows), 224, 224, style=style, cells=4).image.pixels
-            cv2.imwrite(str(root / file), pixels[..., ::-1])
-            rows.append([file, name, len(rows), "red", number % 2, number % 2])
-    with (root / "groups.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["file", "class", "near_dup_group", "scale_bar", "session", "fold"])
-        writer.writerows(rows)
-    return root
 
 
 @pytest.fixture(scope="module")
