@@ -475,6 +475,7 @@ _SHORT = {
     "mobilenet_v3_small": "MobileNetV3-Small",
     "two_branch": "Two branches",
     "resnet152_v2": "ResNet-152 V2",
+    "cell_reader": "Leuk cell reader",
     "densenet201_ball": "DenseNet-201, B-ALL",
     "simple_cnn": "Simple CNN",
     "simple_cnn_segmented": "Simple CNN, segmented",
