@@ -215,12 +215,17 @@ def _assemble(method: str, target: str, maps: np.ndarray, view: View, segmentati
     height, width = -(-view.height // fine), -(-view.width // fine)
     total, count = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
     side = -(-tile // fine)
-    for (x, y), coarse in zip(view.places, maps, strict=True):
+    for (x, y), coarse, shown in zip(view.places, maps, view.tiles, strict=True):
         enlarged = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
+        # On what a tile leaves out around its cell no score can depend.
+        seen = np.ones((side, side), np.float32)
+        if shown.shape[2] == 4:
+            seen = cv2.resize(shown[..., 3].astype(np.float32) / 255, (side, side), interpolation=cv2.INTER_AREA)
         left, top = round(x / fine), round(y / fine)
         x0, y0, x1, y1 = max(0, left), max(0, top), min(width, left + side), min(height, top + side)
-        total[y0:y1, x0:x1] += enlarged[y0 - top : y1 - top, x0 - left : x1 - left]
-        count[y0:y1, x0:x1] += 1
+        inner = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
+        total[y0:y1, x0:x1] += (enlarged * seen)[inner]
+        count[y0:y1, x0:x1] += seen[inner]
     heat = np.clip(total / np.maximum(count, 1), 0, 1).astype(np.float32)
     cells = cv2.resize(segmentation.cell.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     whole = float(heat.sum(dtype=np.float64))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +14,6 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn import functional
 
 from leuk import classification
 from leuk.classification import describe_classes, distance
@@ -33,16 +30,7 @@ from leuk.segmentation.field import find_field
 from leuk.training import metrics
 from leuk.training.augment import Augmentation, change_look, lab_statistics
 from leuk.training.evaluate import ERASED, PLAIN, SWAP, erased
-from leuk.training.loop import (
-    ahead,
-    append_row,
-    mixed,
-    optimizer_of,
-    resolved,
-    restore_progress,
-    save_progress,
-    step_with,
-)
+from leuk.training.loop import read_log, resolved, shortened, train_epochs
 from leuk.training.reader import CAMERA, fingerprint, typical_diameter, versions
 from leuk.training.stress import STRESSES, swap_stain
 
@@ -219,44 +207,26 @@ def train(
     """
     if not any(spots(one) for one in outlines):
         raise DataError("No cell was found in any field to train on; name fields that show white cells.")
-    folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     network = CellReader(len(CLASSES), **recipe.network)  # type: ignore[arg-type]
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    optimizer = optimizer_of(network, recipe.rate, recipe.decay)
-    described = json.dumps(dataclasses.asdict(recipe))
-    checkpoint, first, step = folder / "checkpoint.pt", 0, 0
-    state = restore_progress(checkpoint, described, network, optimizer, averaged) if resume else None
-    if state is not None:
-        first, step = state["epoch"], state["step"]
-    else:
-        (folder / "log.csv").unlink(missing_ok=True)
-    steps = max(1, recipe.epochs * (len(pixels) // recipe.batch))
-    for epoch in range(first, recipe.epochs):
-        began, total, right, seen = time.perf_counter(), 0.0, 0.0, 0
-        # Dropout draws from torch's generator: seeded by the epoch, so that a resumed run repeats the same draws.
-        torch.manual_seed(recipe.seed * 100_003 + epoch)
-        network.train()
-        for tiles, owner, target in ahead(_batches(pixels, outlines, labels, recipe, epoch)):
-            with mixed(recipe.precision):
-                features = network.features(tiles).float()
-                logits = network.read(_mean_by(features, owner, len(target)))
-            loss = functional.cross_entropy(logits.float(), target)
-            rates = {"rate": recipe.rate, "average": recipe.average}
-            step_with(network, optimizer, loss, averaged, **rates, step=step, steps=steps)
-            step += 1
-            total += float(loss.detach()) * len(target)
-            right += float((logits.argmax(1) == target.argmax(1)).sum())
-            seen += len(target)
-        row = {"epoch": epoch + 1, "loss": total / max(seen, 1), "accuracy": right / max(seen, 1)}
-        row["seconds"] = time.perf_counter() - began
-        save_progress(checkpoint, described, network, optimizer, averaged, epoch=epoch + 1, step=step)
-        append_row(folder / "log.csv", row)
-        if report is not None:
-            report(row)
-    network.load_state_dict(averaged)
-    return network.eval()
+
+    def read(batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        tiles, owner, target = batch
+        return network.read(_mean_by(network.features(tiles).float(), owner, len(target))), target
+
+    train_epochs(
+        network,
+        recipe,
+        folder,
+        lambda epoch: _batches(pixels, outlines, labels, recipe, epoch),
+        read,
+        steps=max(1, recipe.epochs * (len(pixels) // recipe.batch)),
+        precision=recipe.precision,
+        resume=resume,
+        report=report,
+    )
+    return network
 
 
 def _mean_by(values: Tensor, owner: Tensor, count: int) -> Tensor:
@@ -461,6 +431,7 @@ def finish(
             "split": f"weights: the network of fold {first}, trained on the other folds; figures: out of fold",
             "recipe": dataclasses.asdict(recipe) | {"precision": resolved(recipe.precision)},
             "outlines": METHOD,
+            "log": shortened(read_log(folder / str(first))),
             "data_sha256": fingerprint(fields),
             "versions": versions(),
         },

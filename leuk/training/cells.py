@@ -15,7 +15,6 @@ import json
 import logging
 import math
 import platform
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +25,6 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn import functional
 
 from leuk import __version__
 from leuk.cells import crops as cutting
@@ -38,7 +36,7 @@ from leuk.image import SmearImage, find_images, read_image
 from leuk.segmentation import Cell, Segmentation, segment
 from leuk.training import metrics
 from leuk.training.augment import jpeg
-from leuk.training.loop import ahead, mixed, optimizer_of, restore_progress, save_progress, step_with
+from leuk.training.loop import train_epochs
 
 log = logging.getLogger(__name__)
 Tell = Callable[[str], None]
@@ -434,7 +432,7 @@ def train(
         "types" or "blasts".
     recipe : Recipe
     folder : pathlib.Path
-        For the checkpoint; goes on from it if there is one.
+        For the checkpoint and the log; goes on from it if there is one.
     tell : callable
         Given each epoch's figures.
     cycle : int
@@ -457,37 +455,27 @@ def train(
     network = CellNetwork(len(KINDS) if which == "types" else 2, recipe.widths)
     if initial is not None:
         network.load_state_dict(initial)
-    averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    optimizer = optimizer_of(network, recipe.rate, recipe.decay)
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint, first, step = folder / f"{which}-{cycle}.pt", 0, 0
-    described = json.dumps(dataclasses.asdict(recipe))
-    state = restore_progress(checkpoint, described, network, optimizer, averaged)
-    if state is not None:
-        first, step = state["epoch"], state["step"]
-    total = recipe.epochs * recipe.steps
     shown = views(cells.pixels[pool], cells.masks[pool], which)
-    for epoch in range(first, recipe.epochs):
-        began, sum_loss, right, seen = time.perf_counter(), 0.0, 0, 0
-        torch.manual_seed(recipe.seed * 100_003 + epoch)
-        network.train()
-        for density, sizes, target in ahead(_batches(cells, which, pool, shown, recipe, epoch)):
-            with mixed("auto"):
-                logits = network(density, sizes)
-            loss = functional.cross_entropy(logits.float(), target)
-            step_with(
-                network, optimizer, loss, averaged, rate=recipe.rate, average=recipe.average, step=step, steps=total
-            )
-            step += 1
-            sum_loss += float(loss.detach()) * len(density)
-            right += int((logits.argmax(1) == target.argmax(1)).sum())
-            seen += len(density)
-        save_progress(checkpoint, described, network, optimizer, averaged, epoch=epoch + 1, step=step)
-        took = time.perf_counter() - began
-        figures = f"loss {sum_loss / seen:.4f}, accuracy {right / seen:.4f}, {took:.1f} s"
-        tell(f"{which}, cycle {cycle}, epoch {epoch + 1}: {figures}")
-    network.load_state_dict(averaged)
-    return network.eval()
+
+    def read(batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        density, sizes, target = batch
+        return network(density, sizes), target
+
+    def report(row: Mapping[str, float]) -> None:
+        tell(f"{which}, cycle {cycle}: " + ", ".join(f"{key} {value:.4g}" for key, value in row.items()))
+
+    train_epochs(
+        network,
+        recipe,
+        folder,
+        lambda epoch: _batches(cells, which, pool, shown, recipe, epoch),
+        read,
+        steps=recipe.epochs * recipe.steps,
+        name=f"{which}-{cycle}-",
+        resume=True,
+        report=report,
+    )
+    return network
 
 
 def fit(data: Path, folder: Path, tell: Tell | None = None, recipes: Recipes = RECIPES) -> None:

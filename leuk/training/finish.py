@@ -23,6 +23,7 @@ from leuk.probability import softmax
 from leuk.segmentation import segment
 from leuk.training import metrics
 from leuk.training.fields import FIELD, TrainingSet
+from leuk.training.loop import read_log, shortened
 from leuk.training.reader import CAMERA, versions
 from leuk.training.stress import STRESSES
 from leuk.training.systems import (
@@ -32,7 +33,6 @@ from leuk.training.systems import (
     load_fold_network,
     predict,
     present,
-    read_log,
     system_of,
 )
 
@@ -175,7 +175,6 @@ def finish(
     }
     if old is not None and "random" in old.metrics and old.training.get("partition") == run.partition:
         figures["random"] = old.metrics["random"]
-    log_rows = read_log(folder / f"fold-{first}")
     card = Card(
         name=system.name,
         title=system.title,
@@ -200,7 +199,7 @@ def finish(
             "preset": run.preset,
             "pretrained": run.pretrained,
             "seed": run.seed,
-            "log": [{key: float(f"{value:.5g}") for key, value in row.items()} for row in log_rows],
+            "log": shortened(read_log(folder / f"fold-{first}")),
             "left_out": list(data.problems),
             "data_sha256": data.fingerprint(),
             "versions": versions(),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import json
 import math
 import queue
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from leuk.errors import DataError
 
@@ -141,6 +145,87 @@ def step_with(
                 averaged[name].copy_(value)
 
 
+def train_epochs(
+    network: nn.Module,
+    recipe: Any,
+    folder: Path,
+    batches: Callable[[int], Iterator[Item]],
+    read: Callable[[Item], tuple[Tensor, Tensor]],
+    *,
+    steps: int,
+    name: str = "",
+    precision: str = "auto",
+    resume: bool = False,
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> None:
+    """Train a network that classifies, in place; it ends with its averaged weights, in evaluation mode.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        With the weights to begin with.
+    recipe : dataclass
+        Has ``epochs``, ``rate``, ``decay``, ``average`` and ``seed``; a checkpoint fits only its own.
+    folder : pathlib.Path
+        For the checkpoint and the log, which is written an epoch at a time.
+    batches : callable
+        Given an epoch, from 0, yields its batches; all their randomness must hang on it, so that a resumed run repeats
+        an undisturbed one.
+    read : callable
+        Given a batch, returns logits (N, C), with gradients, and target distributions (N, C).
+    steps : int
+        Batches in all.
+    name : str
+        Begins the names of ``checkpoint.pt`` and ``log.csv``, where a folder holds several.
+    precision : str
+        As `resolved` takes it.
+    resume : bool
+        Go on from the folder's checkpoint if there is one; an interrupted epoch is begun again.
+    report : callable, optional
+        Given each epoch's figures: epoch, counted from 1; loss and accuracy, means over its samples, for the accuracy
+        over those whose target is a class; seconds.
+
+    Raises
+    ------
+    DataError
+        If the checkpoint belongs to another recipe.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    averaged = {key: value.detach().clone() for key, value in network.state_dict().items()}
+    optimizer = optimizer_of(network, recipe.rate, recipe.decay)
+    described = json.dumps(dataclasses.asdict(recipe))
+    checkpoint, record = folder / f"{name}checkpoint.pt", folder / f"{name}log.csv"
+    state = restore_progress(checkpoint, described, network, optimizer, averaged) if resume else None
+    if state is None:
+        record.unlink(missing_ok=True)
+    first, step = (state["epoch"], state["step"]) if state is not None else (0, 0)
+    for epoch in range(first, recipe.epochs):
+        began, total, right, seen, labelled = time.perf_counter(), 0.0, 0.0, 0, 0
+        # Dropout draws from torch's generator: seeded by the epoch, so that a resumed run repeats the same draws.
+        torch.manual_seed(recipe.seed * 100_003 + epoch)
+        network.train()
+        for batch in ahead(batches(epoch)):
+            with mixed(precision):
+                logits, target = read(batch)
+            loss = functional.cross_entropy(logits.float(), target)
+            rates = {"rate": recipe.rate, "average": recipe.average}
+            step_with(network, optimizer, loss, averaged, **rates, step=step, steps=steps)
+            step += 1
+            # An even target names no class.
+            named = target.max(dim=1).values > 1.5 / target.shape[1]
+            total += float(loss.detach()) * len(target)
+            right += float((logits.argmax(1) == target.argmax(1))[named].sum())
+            seen, labelled = seen + len(target), labelled + int(named.sum())
+        row = {"epoch": epoch + 1, "loss": total / max(seen, 1), "accuracy": right / max(labelled, 1)}
+        row["seconds"] = time.perf_counter() - began
+        save_progress(checkpoint, described, network, optimizer, averaged, epoch=epoch + 1, step=step)
+        append_row(record, row)
+        if report is not None:
+            report(row)
+    network.load_state_dict(averaged)
+    network.eval()
+
+
 def restore_progress(
     path: Path, recipe: str, network: nn.Module, optimizer: torch.optim.Optimizer, averaged: dict[str, Tensor]
 ) -> dict[str, Any] | None:
@@ -210,6 +295,17 @@ def append_row(path: Path, row: Mapping[str, float]) -> None:
         if fresh:
             writer.writeheader()
         writer.writerow(row)
+
+
+def read_log(folder: Path) -> list[dict[str, float]]:
+    """Return the rows of a folder's ``log.csv``, an epoch each."""
+    with (folder / "log.csv").open(newline="", encoding="utf-8") as stream:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
+
+
+def shortened(rows: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """Return a log's rows with five digits, for a card."""
+    return [{key: float(f"{value:.5g}") for key, value in row.items()} for row in rows]
 
 
 def mean_weights(networks: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

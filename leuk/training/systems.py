@@ -31,7 +31,7 @@ from leuk.models.store import choose_device
 from leuk.models.systems import System, build_network, find_system
 from leuk.models.weights import rounded
 from leuk.training.fields import FIELD, TrainingSet
-from leuk.training.loop import ahead, mixed, write_checkpoint
+from leuk.training.loop import ahead, mixed, read_log, write_checkpoint
 from leuk.training.presets import Preset, Warp
 from leuk.training.selection import fit_components, replace_head, set_components
 
@@ -689,12 +689,6 @@ def fit(
         )
     write_curves(folder)
     return run
-
-
-def read_log(folder: Path) -> list[dict[str, float]]:
-    """Return the rows of a fold's log, an epoch each."""
-    with (folder / "log.csv").open(newline="", encoding="utf-8") as stream:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
 
 
 def write_curves(folder: Path) -> Path:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from leuk.errors import DataError
 from leuk.models.reader import Reader
 from leuk.training.augment import Augmentation, augment, lab_statistics
-from leuk.training.loop import ahead, append_row, mixed, optimizer_of, restore_progress, save_progress, step_with
+from leuk.training.loop import train_epochs
 
 log = logging.getLogger(__name__)
 
@@ -100,39 +96,6 @@ def _batches(
         yield batch, torch.from_numpy(target)
 
 
-def train_one_epoch(
-    network: nn.Module,
-    averaged: dict[str, Tensor],
-    optimizer: torch.optim.Optimizer,
-    batches: Iterator[tuple[Tensor, Tensor]],
-    recipe: Recipe,
-    step: int,
-    steps: int,
-) -> tuple[int, float, float]:
-    """Train for one epoch.
-
-    Returns
-    -------
-    step : int
-        Steps done in all.
-    loss, accuracy : float
-        Means over the labelled, augmented fields.
-    """
-    network.train()
-    total = right = seen = 0.0
-    for images, targets in batches:
-        with mixed(recipe.precision):
-            logits = network(images.contiguous(memory_format=torch.channels_last))
-        loss = functional.cross_entropy(logits.float(), targets)
-        step_with(network, optimizer, loss, averaged, rate=recipe.rate, average=recipe.average, step=step, steps=steps)
-        step += 1
-        labelled = targets.max(dim=1).values > 1.5 / targets.shape[1]
-        total += float(loss.detach()) * len(images)
-        right += float((logits.argmax(1) == targets.argmax(1))[labelled].sum())
-        seen += float(labelled.sum())
-    return step, total / max(seen, 1), right / max(seen, 1)
-
-
 def train(
     pixels: np.ndarray,
     labels: np.ndarray,
@@ -179,33 +142,25 @@ def train(
     empty = set(range(classes)) - set(labels.tolist())
     if empty:
         raise DataError(f"Classes {sorted(empty)} have no field to train on; add some or leave the class out.")
-    folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     network = Reader(classes=classes, **recipe.network)  # type: ignore[arg-type]
     if initial is not None:
         network.load_state_dict(initial)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    optimizer = optimizer_of(network, recipe.rate, recipe.decay)
-    described = json.dumps(dataclasses.asdict(recipe))
-    checkpoint, first, step = folder / "checkpoint.pt", 0, 0
-    state = restore_progress(checkpoint, described, network, optimizer, averaged) if resume else None
-    if state is not None:
-        first, step = state["epoch"], state["step"]
-    else:
-        (folder / "log.csv").unlink(missing_ok=True)
     nothing = np.empty((0, *pixels.shape[1:]), dtype=np.uint8) if blanks is None else blanks
-    steps = recipe.epochs * (len(pixels) // recipe.batch)
-    for epoch in range(first, recipe.epochs):
-        began = time.perf_counter()
-        # Dropout draws from torch's generator: seeded by the epoch, so that a resumed run repeats the same draws.
-        torch.manual_seed(recipe.seed * 100_003 + epoch)
-        batches = ahead(_batches(pixels, labels, nothing, classes, recipe, epoch))
-        step, loss, accuracy = train_one_epoch(network, averaged, optimizer, batches, recipe, step, steps)
-        row = {"epoch": epoch + 1, "loss": loss, "accuracy": accuracy, "seconds": time.perf_counter() - began}
-        save_progress(checkpoint, described, network, optimizer, averaged, epoch=epoch + 1, step=step)
-        append_row(folder / "log.csv", row)
-        if report is not None:
-            report(row)
-    network.load_state_dict(averaged)
-    return network.eval()
+
+    def read(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return network(batch[0].contiguous(memory_format=torch.channels_last)), batch[1]
+
+    train_epochs(
+        network,
+        recipe,
+        folder,
+        lambda epoch: _batches(pixels, labels, nothing, classes, recipe, epoch),
+        read,
+        steps=recipe.epochs * (len(pixels) // recipe.batch),
+        precision=recipe.precision,
+        resume=resume,
+        report=report,
+    )
+    return network

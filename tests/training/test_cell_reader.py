@@ -100,6 +100,7 @@ def test_from_a_run_to_weights_figures_and_a_reading(
     card = cell_reader.finish(fields, run, tmp_path, recipe=SMALL, most=4, tell=quiet)
     assert min(card.strong.values()) > 0
     assert card.metrics["weights"]["fields"] == 8
+    assert [row["epoch"] for row in card.training["log"]] == [1, 2]
     result = evaluate.evaluate("cell_reader", folder, run, every=4, tell=quiet)
     assert result["figures"]["fields"] == 16
     assert set(result["stress"]) >= {"grey", "JPEG 40"}

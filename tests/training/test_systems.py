@@ -25,6 +25,7 @@ from leuk.models.preprocessing import hide_corner
 from leuk.models.store import Model, load_model
 from leuk.models.systems import SYSTEMS, find_system
 from leuk.training.fields import gather
+from leuk.training.loop import read_log
 from leuk.training.presets import PRESETS, REDUCED, Preset, Warp
 from leuk.training.systems import (
     Step,
@@ -34,7 +35,6 @@ from leuk.training.systems import (
     load_fold_network,
     predict,
     rate_at,
-    read_log,
     read_run,
     recount,
     train,
