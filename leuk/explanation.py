@@ -210,8 +210,10 @@ def explain(
 def _assemble(method: str, target: str, maps: np.ndarray, view: View, segmentation: Segmentation) -> Explanation:
     """Lay tiles' maps over the image, averaging where they overlap."""
     tile, step = view.tiles.shape[1], view.tiles.shape[1] // maps.shape[1]
-    # A grid at a quarter of the stride: fine enough to place overlapping tiles, coarse enough to stay small.
-    fine = max(1, step // 4)
+    # A grid at a quarter of the stride: fine enough to place overlapping tiles, coarse enough to stay small. Single
+    # cells have edges to keep to.
+    alone = view.tiles.shape[3] == 4
+    fine = max(1, step // (8 if alone else 4))
     height, width = -(-view.height // fine), -(-view.width // fine)
     total, count = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
     side = -(-tile // fine)
@@ -219,7 +221,7 @@ def _assemble(method: str, target: str, maps: np.ndarray, view: View, segmentati
         enlarged = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
         # On what a tile leaves out around its cell no score can depend.
         seen = np.ones((side, side), np.float32)
-        if shown.shape[2] == 4:
+        if alone:
             seen = cv2.resize(shown[..., 3].astype(np.float32) / 255, (side, side), interpolation=cv2.INTER_AREA)
         left, top = round(x / fine), round(y / fine)
         x0, y0, x1, y1 = max(0, left), max(0, top), min(width, left + side), min(height, top + side)

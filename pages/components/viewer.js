@@ -485,7 +485,7 @@ class Viewer {
       c.drawImage(this.heat[this.target], 0, 0, w, h);
       c.globalAlpha = 1;
     }
-    if (shown.tiles) this.drawTiles(c, unit, ratio, layers.tiles.opacity);
+    const votes = shown.tiles ? this.drawTiles(c, unit, layers.tiles.opacity) : [];
     c.lineJoin = "round";
     const line = (which, color, width, opacity) => {
       c.globalAlpha = opacity * 0.5;
@@ -501,6 +501,7 @@ class Viewer {
     if (shown.nuclei) line(this.paths.nucleus, NUCLEUS, 1.5, layers.nuclei.opacity);
     if (shown.cells) line(this.paths.cell, CELL, 2, layers.cells.opacity);
     if (shown.cells && this.aside) line(this.aside, CELL, 1, layers.cells.opacity * 0.35);
+    for (const [text, x, y, rise] of votes) this.tag(c, ratio, text, x, y, rise, layers.tiles.opacity);
     if (!live) return;
     const marked = this.cells[this.selected - 1];
     const over = this.cells[this.hovered - 1];
@@ -550,23 +551,40 @@ class Viewer {
     c.restore();
   }
 
-  drawTiles(c, unit, ratio, opacity) {
+  // The cell around whose middle a tile was cut: of those whose box holds the point, the one centred nearest.
+  cutFrom([left, top, right, foot]) {
+    const [x, y] = [(left + right) / 2, (top + foot) / 2];
+    const off = ({ box: [x0, y0, x1, y1] }) => Math.hypot(x - (x0 + x1) / 2, y - (y0 + y1) / 2);
+    const held = this.cells.filter(({ box: [x0, y0, x1, y1] }) => x >= x0 && x <= x1 && y >= y0 && y <= y1);
+    return held.sort((a, b) => off(a) - off(b))[0] ?? null;
+  }
+
+  // Color what was read by its vote, and return the labels, which go on top of all lines: text and place.
+  drawTiles(c, unit, opacity) {
     const { tiles, classes } = this.header;
+    const labels = [];
     for (const tile of tiles) {
       const [x0, y0, x1, y1] = tile.box;
       const best = tile.probabilities.indexOf(Math.max(...tile.probabilities));
-      const color = CLASS_COLORS[classes[best]] ?? "#ffffff";
-      c.globalAlpha = opacity * 0.22 * tile.probabilities[best];
-      c.fillStyle = color;
-      c.fillRect(x0, y0, x1 - x0, y1 - y0);
-      c.globalAlpha = opacity;
-      c.lineWidth = 2 * unit;
-      c.strokeStyle = color;
-      c.strokeRect(x0 + 2 * unit, y0 + 2 * unit, x1 - x0 - 4 * unit, y1 - y0 - 4 * unit);
       const text = `${this.label(classes[best]).short} ${Math.round(tile.probabilities[best] * 100)} %`;
-      if ((x1 - x0) / unit > 92) this.tag(c, ratio, text, x0 + 5 * unit, y0 + 5 * unit, 0, opacity);
+      const cell = this.byCell ? this.cutFrom(tile.box) : null;
+      c.fillStyle = c.strokeStyle = CLASS_COLORS[classes[best]] ?? "#ffffff";
+      c.globalAlpha = opacity * (cell ? 0.45 : 0.22) * tile.probabilities[best];
+      if (cell) {
+        // The cell itself bears its vote: its square would take in neighbours that had no part in it.
+        c.fill(cell.paths.cell);
+        const [left, , right, foot] = cell.box;
+        if ((right - left) / unit > 40) labels.push([text, left, foot, -4]);
+      } else {
+        c.fillRect(x0, y0, x1 - x0, y1 - y0);
+        c.globalAlpha = opacity;
+        c.lineWidth = 2 * unit;
+        c.strokeRect(x0 + 2 * unit, y0 + 2 * unit, x1 - x0 - 4 * unit, y1 - y0 - 4 * unit);
+        if ((x1 - x0) / unit > 92) labels.push([text, x0 + 5 * unit, y0 + 5 * unit, 0]);
+      }
       c.globalAlpha = 1;
     }
+    return labels;
   }
 
   // ---- cells --------------------------------------------------------------------------------------------------
