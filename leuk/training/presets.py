@@ -132,7 +132,7 @@ REDUCED: Mapping[str, Preset] = MappingProxyType(
         "efficientnet_b0": _shortened("efficientnet_b0", 8, 2e-3),
         "mobilenet_v3_small": _shortened("mobilenet_v3_small", 8, 3e-3, size=96),
         "two_branch": _shortened("two_branch", 4, 1e-3, size=128),
-        "resnet152_v2": _shortened("resnet152_v2", 6, 1e-3, size=80, batch=32),
+        "resnet152_v2": _shortened("resnet152_v2", 6, 5e-4, size=96),
         "densenet201_ball": _shortened("densenet201_ball", 8, 1e-3, size=128),
         "simple_cnn": _shortened("simple_cnn", 4, 1e-3),
         "simple_cnn_segmented": _shortened("simple_cnn_segmented", 4, 1e-3),
