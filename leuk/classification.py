@@ -42,11 +42,14 @@ class Tile:
         One per class, in the card's order, sum 1.
     weight : float
         This tile's share in the pooled probabilities, 0 … 1; the weights of an image sum to 1.
+    cell : int or None
+        Label of the one cell that the tile shows, from 1 in the segmentation's order; None for a tile of the field.
     """
 
     box: tuple[int, int, int, int]
     probabilities: tuple[float, ...]
     weight: float
+    cell: int | None = None
 
     def __post_init__(self) -> None:
         _check_probabilities(self.probabilities)
@@ -130,6 +133,8 @@ class View:
         float, (T,), sum 1: each tile's share of the white-cell area; of single cells all alike.
     remarks : tuple of str
         What of the photograph was changed for reading, one sentence each.
+    cells : tuple
+        (T,) label of the cell that each tile shows, None for tiles of the field.
     """
 
     scale: float
@@ -138,7 +143,8 @@ class View:
     tiles: np.ndarray
     places: tuple[tuple[int, int], ...]
     weights: np.ndarray
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...]
+    cells: tuple[int | None, ...]
 
 
 def _starts(length: int, tile: int) -> list[int]:
@@ -206,7 +212,8 @@ def prepare(image: SmearImage, segmentation: Segmentation, card: Card, field: Fi
     tiles = np.stack([pixels[y : y + tile, x : x + tile] for x, y in (inside[i] for i in kept)])
     weights = weights[kept]
     kept_places = tuple(places[i] for i in kept)
-    return View(scale, height, width, tiles, kept_places, weights / weights.sum(), field.remarks)
+    whole = (None,) * len(kept)
+    return View(scale, height, width, tiles, kept_places, weights / weights.sum(), field.remarks, whole)
 
 
 def _single_cells(
@@ -231,6 +238,7 @@ def _single_cells(
         places=places or ((0, 0),),
         weights=np.full(max(1, len(found)), 1 / max(1, len(found))),
         remarks=remarks,
+        cells=tuple(label for label, _, _ in found) or (None,),
     )
 
 
@@ -392,8 +400,8 @@ def classify(model: Model, image: SmearImage, segmentation: Segmentation, view: 
     if not reasons and pooled[best] < card.confident:
         reasons.append("The classes are too close for a suggestion.")
     tiles = tuple(
-        Tile(_to_image(place, card.tile, view, image), tuple(map(float, vote)), float(weight))
-        for place, vote, weight in zip(view.places, votes, view.weights, strict=True)
+        Tile(_to_image(place, card.tile, view, image), tuple(map(float, vote)), float(weight), cell)
+        for place, vote, weight, cell in zip(view.places, votes, view.weights, view.cells, strict=True)
     )
     return Prediction(
         model=card.name,

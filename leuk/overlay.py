@@ -101,6 +101,7 @@ def pack(analysis: Analysis, file: str) -> Pack:
                 "box": [int(v) for v in tile.box],
                 "probabilities": [round(float(p), 4) for p in tile.probabilities],
                 "weight": round(float(tile.weight), 4),
+                "cell": tile.cell,
             }
             for tile in prediction.tiles
         ],

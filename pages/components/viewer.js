@@ -551,14 +551,6 @@ class Viewer {
     c.restore();
   }
 
-  // The cell around whose middle a tile was cut: of those whose box holds the point, the one centred nearest.
-  cutFrom([left, top, right, foot]) {
-    const [x, y] = [(left + right) / 2, (top + foot) / 2];
-    const off = ({ box: [x0, y0, x1, y1] }) => Math.hypot(x - (x0 + x1) / 2, y - (y0 + y1) / 2);
-    const held = this.cells.filter(({ box: [x0, y0, x1, y1] }) => x >= x0 && x <= x1 && y >= y0 && y <= y1);
-    return held.sort((a, b) => off(a) - off(b))[0] ?? null;
-  }
-
   // Color what was read by its vote, and return the labels, which go on top of all lines: text and place.
   drawTiles(c, unit, opacity) {
     const { tiles, classes } = this.header;
@@ -567,7 +559,7 @@ class Viewer {
       const [x0, y0, x1, y1] = tile.box;
       const best = tile.probabilities.indexOf(Math.max(...tile.probabilities));
       const text = `${this.label(classes[best]).short} ${Math.round(tile.probabilities[best] * 100)} %`;
-      const cell = this.byCell ? this.cutFrom(tile.box) : null;
+      const cell = this.cells[tile.cell - 1];
       c.fillStyle = c.strokeStyle = CLASS_COLORS[classes[best]] ?? "#ffffff";
       c.globalAlpha = opacity * (cell ? 0.45 : 0.22) * tile.probabilities[best];
       if (cell) {

@@ -159,6 +159,20 @@ def test_hundreds_of_cells_are_read_evenly_spread(model: Model) -> None:
     assert view.weights.sum() == pytest.approx(1)
 
 
+def test_each_vote_names_its_cell_at_the_edge_too(model: Model) -> None:
+    smear = generate(9, 600, 500, style="pre", cells=80, cell_diameter=24, overlap=0.0)
+    segmentation = segment(smear.image, "dye_and_path")
+    cells, tiles = segmentation.cells, classify(model, smear.image, segmentation).tiles
+    labels = [tile.cell for tile in tiles]
+    assert sorted(set(labels)) == sorted(labels)
+    assert any(cells[label - 1].touches_border for label in labels if label is not None)
+    for label, tile in zip(labels, tiles, strict=True):
+        assert label is not None
+        (x0, y0, x1, y1), (left, top, right, foot) = cells[label - 1].box, tile.box
+        assert left <= (x0 + x1) / 2 <= right
+        assert top <= (y0 + y1) / 2 <= foot
+
+
 @pytest.mark.parametrize("method", EXPLAINERS)
 def test_heat_lies_where_cells_are(field: SmearImage, model: Model, method: str) -> None:
     segmentation = segment(field)
