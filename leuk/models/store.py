@@ -14,7 +14,7 @@ from leuk.errors import ModelError, OptionError
 from leuk.models.cards import Card, available, read_card, weights_folder, write_card
 from leuk.models.preprocessing import PREPROCESSINGS
 from leuk.models.systems import ARCHITECTURES, build
-from leuk.models.weights import fitting, read_weights, rounded, write_weights
+from leuk.models.weights import LARGEST_FILE, fitting, packed, read_weights, rounded, write_weights
 
 __all__ = ["DEFAULT_MODEL", "Model", "available", "choose_device", "load_model", "save_model", "weights_folder"]
 
@@ -119,7 +119,10 @@ def _load(folder: Path, name: str, device: torch.device) -> Model:
 
 
 def save_model(folder: Path, card: Card, network: nn.Module, means: np.ndarray, precision: np.ndarray) -> Card:
-    """Write weights in half precision and their card, whose SHA-256 is filled in.
+    """Write weights and their card, whose SHA-256 is filled in.
+
+    Weights are kept in half precision, and kernels and matrices in 8 bits where one file could not hold the network
+    otherwise.
 
     Parameters
     ----------
@@ -136,6 +139,8 @@ def save_model(folder: Path, card: Card, network: nn.Module, means: np.ndarray, 
         As written.
     """
     tensors = rounded(network)
+    if sum(value.nbytes for value in tensors.values()) > LARGEST_FILE:
+        tensors = packed(tensors)
     tensors[_STATISTICS + "means"] = torch.from_numpy(means).float()
     tensors[_STATISTICS + "precision"] = torch.from_numpy(precision).float()
     sha256, shards = write_weights(folder, card.name, tensors)

@@ -17,6 +17,8 @@ from leuk.models.cards import weights_files
 
 # Files of more than 100 MB can't be kept in a plain Git repository.
 LARGEST_FILE = 90_000_000
+# Behind the name of a tensor that is kept in 8 bits: the scale of each of its rows.
+_SCALE = "#scale"
 
 
 @contextmanager
@@ -60,11 +62,8 @@ def read_weights(folder: Path, name: str, sha256: str, shards: int = 1, what: st
     if hashlib.sha256(b"".join(parts)).hexdigest() != sha256:
         raise ModelError(f"The weights of {what} are not the ones its card describes; restore both files.")
     with fitting(what):
-        return {
-            key: value.float() if value.is_floating_point() else value
-            for part in parts
-            for key, value in load(part).items()
-        }
+        stored = {key: value for part in parts for key, value in load(part).items()}
+        return {key: value.float() if value.is_floating_point() else value for key, value in unpacked(stored).items()}
 
 
 def write_weights(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> tuple[str, int]:
@@ -88,6 +87,46 @@ def write_weights(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> tup
     for path, part in zip(weights_files(folder, name, len(parts)), parts, strict=True):
         path.write_bytes(part)
     return hashlib.sha256(b"".join(parts)).hexdigest(), len(parts)
+
+
+def packed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights with kernels and matrices in 8 bits, each row with its own scale: half of half precision.
+
+    Parameters
+    ----------
+    tensors : mapping of str to torch.Tensor
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        Of each fraction of two dimensions or more: int8, -127 … 127, under its name, and the scale of each row, float32
+        (rows,), under its name and "#scale". All else as it was.
+
+    References
+    ----------
+    R. Krishnamoorthi, Quantizing deep convolutional networks for efficient inference, arXiv 1806.08342.
+    """
+    kept: dict[str, Tensor] = {}
+    for key, value in tensors.items():
+        if not value.is_floating_point() or value.ndim < 2:
+            kept[key] = value
+            continue
+        rows = value.float().flatten(1)
+        scale = rows.abs().amax(1).clamp_min(1e-12) / 127
+        kept[key] = (rows / scale[:, None]).round().to(torch.int8).view(value.shape)
+        kept[key + _SCALE] = scale
+    return kept
+
+
+def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights as fractions again; what is not in 8 bits stays as it is."""
+    return {
+        key: value.float() * tensors[key + _SCALE].view(-1, *[1] * (value.ndim - 1))
+        if key + _SCALE in tensors
+        else value
+        for key, value in tensors.items()
+        if not key.endswith(_SCALE)
+    }
 
 
 def rounded(network: nn.Module) -> dict[str, torch.Tensor]:

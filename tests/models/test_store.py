@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from leuk.errors import ModelError, OptionError
+from leuk.models import store
 from leuk.models.reader import Reader
-from leuk.models.store import available, choose_device, load_model
+from leuk.models.store import available, choose_device, load_model, save_model
 
 
 @pytest.fixture
@@ -96,3 +98,25 @@ def test_reader_takes_any_multiple_of_16_and_ignores_brightness() -> None:
     assert network.features(picture).shape == (2, 16, 6, 8)
     with torch.no_grad():
         np.testing.assert_allclose(network.normalize(picture), network.normalize(picture * 0.6), atol=0.12)
+
+
+def test_a_network_too_large_for_one_file_is_kept_in_eight_bits(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model("small", "cpu")
+    before = model.network.state_dict()
+    monkeypatch.setattr(store, "LARGEST_FILE", 1000)
+    monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path / "packed"))
+    save_model(tmp_path / "packed", model.card, model.network, model.means, model.precision)
+    half = (folder / "small.safetensors").stat().st_size
+    assert (tmp_path / "packed" / "small.safetensors").stat().st_size < 0.8 * half
+    again = load_model("small", "cpu")
+    np.testing.assert_array_equal(again.means, model.means.astype(np.float32))
+    for name, value in again.network.state_dict().items():
+        if value.ndim < 2:
+            torch.testing.assert_close(value, before[name].half().float(), msg=name)
+            continue
+        row = before[name].flatten(1).abs().amax(1)
+        gap = (value - before[name]).flatten(1).abs().amax(1)
+        assert (gap <= row / 127 * 0.51 + 1e-6).all(), name
+    assert any(value.ndim > 1 for value in before.values())
