@@ -153,7 +153,7 @@ def _train_reader(options: argparse.Namespace) -> int:
     parts = [str(fold) for fold in (there if chosen is None else chosen)] + [ALL_FIELDS] * whole
     tell = functools.partial(print, flush=True)
     others = pictures_in(options.others) if options.others else ()
-    fit(fields, make_folder(options.folder), others=others, parts=parts, tell=tell)
+    fit(fields, make_folder(options.folder), others=others, parts=parts, device=options.device, tell=tell)
     if not whole:
         # The card speaks of all five grouped folds.
         _print_next(options)

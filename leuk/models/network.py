@@ -33,7 +33,11 @@ class Network(nn.Module):
         return self.activations(x)[1]
 
     def describe(self, middle: Tensor) -> Tensor:
-        """Return the mean and the spread of each channel of the middle stage's activations, (N, 2 C')."""
+        """Return the mean and the spread of each channel of the middle stage's activations, (N, 2 C').
+
+        By these a field is compared with the training fields. The middle stage still holds the look of stain and
+        camera, which the last stage has learnt to overlook; and the spread tells apart what the mean alone confuses.
+        """
         return torch.cat([middle.mean(dim=(2, 3)), middle.std(dim=(2, 3))], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from leuk.models.network import Network
+
 
 class Block(nn.Module):
     """Two 3 x 3 convolutions with GroupNorm around a shortcut.
@@ -58,7 +60,7 @@ def stages(widths: Sequence[int], blocks: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class Reader(nn.Module):
+class Reader(Network):
     """Leuk's reader.
 
     Each image's channels become optical densities of mean 0 and variance 1, which takes out brightness, white balance
@@ -108,10 +110,6 @@ class Reader(nn.Module):
         middle: Tensor = self.stages[: self.last](self.stem(self.normalize(x)))
         return middle, self.stages[self.last :](middle)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the last stage's activations, (N, C, H / 16, W / 16)."""
-        return self.activations(x)[1]
-
     def normalize(self, x: Tensor) -> Tensor:
         """Return the image as the first convolution sees it, float32 (N, 3, H, W)."""
         density = -(x.float() + 4 / 255).log()
@@ -119,22 +117,10 @@ class Reader(nn.Module):
         # The floor keeps an almost even picture from being blown up into noise.
         return (density - mean) / (density.var(dim=(2, 3), keepdim=True) + 1e-3).sqrt()
 
-    def describe(self, middle: Tensor) -> Tensor:
-        """Return the mean and the spread of each channel of the middle stage's activations, (N, 2 C').
-
-        By these a field is compared with the training fields. The middle stage still holds the look of stain and
-        camera, which the last stage has learnt to overlook; and the spread tells apart what the mean alone confuses.
-        """
-        return torch.cat([middle.mean(dim=(2, 3)), middle.std(dim=(2, 3))], dim=1)
-
     def read(self, features: Tensor) -> Tensor:
         """Return logits, (N, classes), from the last stage's activations."""
         logits: Tensor = self.head(self.dropout(features.mean(dim=(2, 3))))
         return logits
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits, (N, classes)."""
-        return self.read(self.features(x))
 
 
 def grown(weights: Mapping[str, Tensor], blocks: Sequence[int], larger: Reader) -> dict[str, Tensor]:

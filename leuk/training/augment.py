@@ -13,8 +13,8 @@ import numpy as np
 
 _LEVELS = np.arange(256, dtype=np.float32)
 # Ruifrok and Johnston's stain matrix (Anal Quant Cytol Histol 2001;23:291), rows haematoxylin, eosin, residual.
-_HED = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]], dtype=np.float64)
-_RGB_TO_HED = np.linalg.inv(_HED)
+HED = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]], dtype=np.float64)
+RGB_TO_HED = np.linalg.inv(HED)
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,9 @@ def jitter_stain(pixels: np.ndarray, gains: np.ndarray, shifts: np.ndarray) -> n
     ----------
     D. Tellez et al., IEEE Trans Med Imaging 2018;37:2126.
     """
-    mix = _RGB_TO_HED @ np.diag(gains) @ _HED
+    mix = RGB_TO_HED @ np.diag(gains) @ HED
     density = -np.log((_LEVELS + 1) / 256).astype(np.float32)
-    od = cv2.transform(density[pixels], np.ascontiguousarray(mix.T)) + (shifts @ _HED).astype(np.float32)
+    od = cv2.transform(density[pixels], np.ascontiguousarray(mix.T)) + (shifts @ HED).astype(np.float32)
     return np.clip(256 * cv2.exp(-od) - 0.5, 0, 255).astype(np.uint8)
 
 

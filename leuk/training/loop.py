@@ -137,12 +137,13 @@ def step_with(
     nn.utils.clip_grad_norm_(network.parameters(), 2.0)
     optimizer.step()
     keep = min(average, (step + 1) / (step + 11))
+    state = network.state_dict()
+    fractions = [name for name, value in state.items() if value.is_floating_point()]
     with torch.no_grad():
-        for name, value in network.state_dict().items():
-            if value.is_floating_point():
-                averaged[name].lerp_(value, 1 - keep)
-            else:
-                averaged[name].copy_(value)
+        # In one call: on a GPU, a call for each tensor would take as long as the step itself.
+        torch._foreach_lerp_([averaged[name] for name in fractions], [state[name] for name in fractions], 1 - keep)
+        for name in state.keys() - set(fractions):
+            averaged[name].copy_(state[name])
 
 
 def train_epochs(
@@ -156,6 +157,7 @@ def train_epochs(
     name: str = "",
     precision: str = "auto",
     resume: bool = False,
+    interval: float = 0.0,
     report: Callable[[dict[str, float]], None] | None = None,
 ) -> None:
     """Train a network that classifies, in place; it ends with its averaged weights, in evaluation mode.
@@ -163,7 +165,7 @@ def train_epochs(
     Parameters
     ----------
     network : torch.nn.Module
-        With the weights to begin with.
+        With the weights to begin with, on the device to train on.
     recipe : dataclass
         Has ``epochs``, ``rate``, ``decay``, ``average`` and ``seed``; a checkpoint fits only its own.
     folder : pathlib.Path
@@ -180,7 +182,9 @@ def train_epochs(
     precision : str
         As `resolved` takes it.
     resume : bool
-        Go on from the folder's checkpoint if there is one; an interrupted epoch is begun again.
+        Go on from the folder's checkpoint if there is one; what came after it is done again.
+    interval : float
+        Least seconds between checkpoints, which are written at an epoch's end.
     report : callable, optional
         Given each epoch's figures: epoch, counted from 1; loss and accuracy, means over its samples, for the accuracy
         over those whose target is a class; seconds.
@@ -191,21 +195,25 @@ def train_epochs(
         If the checkpoint belongs to another recipe.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    device = next(network.parameters()).device
     averaged = {key: value.detach().clone() for key, value in network.state_dict().items()}
     optimizer = optimizer_of(network, recipe.rate, recipe.decay)
     described = json.dumps(dataclasses.asdict(recipe))
     checkpoint, record = folder / f"{name}checkpoint.pt", folder / f"{name}log.csv"
     state = restore_progress(checkpoint, described, network, optimizer, averaged) if resume else None
-    if state is None:
-        record.unlink(missing_ok=True)
     first, step = (state["epoch"], state["step"]) if state is not None else (0, 0)
+    rows = [row | {"epoch": int(row["epoch"])} for row in read_log(folder, name)[:first]] if first else []
+    written = time.monotonic()
     for epoch in range(first, recipe.epochs):
-        began, total, right, seen, labelled = time.perf_counter(), 0.0, 0.0, 0, 0
+        began, seen = time.perf_counter(), 0
+        # Summed up where they arise: on a GPU, to ask for a number is to wait for it.
+        total, right, labelled = (torch.zeros((), device=device) for _ in range(3))
         # Dropout draws from torch's generator: seeded by the epoch, so that a resumed run repeats the same draws.
         torch.manual_seed(recipe.seed * 100_003 + epoch)
         network.train()
-        for batch in ahead(batches(epoch)):
-            with mixed(precision):
+        # Batches that are made on a GPU draw from its generator, as dropout does, and so have to wait their turn.
+        for batch in ahead(batches(epoch)) if device.type == "cpu" else batches(epoch):
+            with mixed(precision, device):
                 logits, target = read(batch)
             loss = functional.cross_entropy(logits.float(), target)
             rates = {"rate": recipe.rate, "average": recipe.average}
@@ -213,13 +221,16 @@ def train_epochs(
             step += 1
             # An even target names no class.
             named = target.max(dim=1).values > 1.5 / target.shape[1]
-            total += float(loss.detach()) * len(target)
-            right += float((logits.argmax(1) == target.argmax(1))[named].sum())
-            seen, labelled = seen + len(target), labelled + int(named.sum())
-        row = {"epoch": epoch + 1, "loss": total / max(seen, 1), "accuracy": right / max(labelled, 1)}
-        row["seconds"] = time.perf_counter() - began
-        save_progress(checkpoint, described, network, optimizer, averaged, epoch=epoch + 1, step=step)
-        append_row(record, row)
+            total += loss.detach() * len(target)
+            right += ((logits.argmax(1) == target.argmax(1)) & named).sum()
+            seen, labelled = seen + len(target), labelled + named.sum()
+        row = {"epoch": epoch + 1, "loss": float(total) / max(seen, 1)}
+        row |= {"accuracy": float(right / labelled.clamp_min(1)), "seconds": time.perf_counter() - began}
+        rows.append(row)
+        if epoch + 1 == recipe.epochs or time.monotonic() - written >= interval:
+            write_log(record, rows)
+            save_progress(checkpoint, described, network, optimizer, averaged, epoch=epoch + 1, step=step)
+            written = time.monotonic()
         if report is not None:
             report(row)
     network.load_state_dict(averaged)
@@ -254,7 +265,8 @@ def restore_progress(
     """
     if not path.is_file():
         return None
-    content: dict[str, Any] = torch.load(path, weights_only=True)
+    device = next(network.parameters()).device
+    content: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
     if content["recipe"] != recipe:
         raise DataError(f"The checkpoint in {path.parent.name} was made by another recipe; start anew or name its own.")
     network.load_state_dict(content["network"])
@@ -297,9 +309,18 @@ def append_row(path: Path, row: Mapping[str, float]) -> None:
         writer.writerow(row)
 
 
-def read_log(folder: Path) -> list[dict[str, float]]:
-    """Return the rows of a folder's ``log.csv``, an epoch each."""
-    with (folder / "log.csv").open(newline="", encoding="utf-8") as stream:
+def write_log(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Write a CSV log, a row an epoch, over the old one."""
+    with path.with_suffix(".part").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    path.with_suffix(".part").replace(path)
+
+
+def read_log(folder: Path, name: str = "") -> list[dict[str, float]]:
+    """Return the rows of a folder's ``log.csv``, an epoch each; a name begins the file's, as in `train_epochs`."""
+    with (folder / f"{name}log.csv").open(newline="", encoding="utf-8") as stream:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
 
 

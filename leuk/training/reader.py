@@ -6,6 +6,7 @@ Each step writes its result into the run's folder and is skipped when that is th
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,7 @@ from leuk.image import SmearImage, find_images, read_image
 from leuk.models.cards import Card
 from leuk.models.preprocessing import hide_corner
 from leuk.models.reader import Reader, grown
-from leuk.models.store import Model, save_model
+from leuk.models.store import Model, choose_device, save_model
 from leuk.models.systems import find_system
 from leuk.probability import softmax
 from leuk.segmentation import segment
@@ -123,6 +124,7 @@ def fit(
     others: Sequence[Path] = (),
     cycles: Sequence[Recipe] = CYCLES,
     parts: Sequence[str] = ("0", "1", "2", "3", "4", ALL_FIELDS),
+    device: str = "auto",
     tell: Tell | None = None,
 ) -> None:
     """Train the networks of a run: one for each fold, on the other folds, and one on all fields.
@@ -139,6 +141,8 @@ def fit(
         Each begins with the weights of the one before.
     parts : sequence of str
         Folds by number, or "all".
+    device : str
+        To train on; a GPU, if there is one, by default.
     tell : callable, optional
         Given a line of progress.
 
@@ -184,12 +188,21 @@ def fit(
                 blanks=blanks[kept],
                 initial=weights,
                 classes=len(CLASSES),
+                device=choose_device(device),
                 resume=True,
                 report=report,
             )
-            weights = {key: value.contiguous() for key, value in network.state_dict().items()}
+            weights = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
+            note_machine(folder / part / f"cycle-{number}", choose_device(device), cycle)
             ends.append(weights)
         save_file(_settled(ends, fields.labels[keep], cycles[-1]), done)
+
+
+def note_machine(folder: Path, device: torch.device, recipe: Recipe) -> None:
+    """Note in a cycle's folder on what it was trained, in which precision, and by which torch."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    noted = {"device": name, "precision": resolved(recipe.precision, device), "torch": torch.__version__}
+    (folder / "machine.json").write_text(json.dumps(noted) + "\n", encoding="utf-8")
 
 
 def _settled(ends: Sequence[Mapping[str, torch.Tensor]], labels: np.ndarray, recipe: Recipe) -> dict[str, torch.Tensor]:
@@ -422,8 +435,17 @@ def familiar_limits(
     return limits
 
 
-def make_card(fields: Fields, outcome: Mapping[str, Any], cell_diameter: float, cycles: Sequence[Recipe]) -> Card:
-    """Assemble the reader's card from a run, but for the strengths of its heat maps."""
+def make_card(
+    fields: Fields,
+    outcome: Mapping[str, Any],
+    cell_diameter: float,
+    cycles: Sequence[Recipe],
+    machines: Sequence[Mapping[str, str]],
+) -> Card:
+    """Assemble the reader's card from a run, but for the strengths of its heat maps.
+
+    For each cycle ``machines`` says what it was trained on, as `note_machine` notes it.
+    """
     _, temperature = calibrate(fields, outcome["logits"]["as photographed"])
     # Known is what 99 % of unseen fields are, as photographed and under what cameras do to them. Over-exposure is left
     # out of the count, since it loses what it clips: such a field may be called unknown.
@@ -450,7 +472,7 @@ def make_card(fields: Fields, outcome: Mapping[str, Any], cell_diameter: float, 
             "fields": len(fields),
             "fields_by_class": {name: int((fields.labels == i).sum()) for i, name in enumerate(CLASSES)},
             "split": "figures: five networks, each on four folds of the grouped partition; weights: one on all fields",
-            "cycles": [asdict(cycle) | {"precision": resolved(cycle.precision)} for cycle in cycles],
+            "cycles": [asdict(cycle) | dict(on) for cycle, on in zip(cycles, machines, strict=True)],
             "data_sha256": fingerprint(fields),
             "versions": versions(),
         },
@@ -528,7 +550,9 @@ def finish(
             f"{folder.name} lacks networks of some folds, and the reader's card needs all; train them first."
         )
     tell("measuring cells and heat maps")
-    card = make_card(fields, outcome, typical_diameter(fields), cycles)
+    noted = (folder / ALL_FIELDS / f"cycle-{number}" / "machine.json" for number in range(1, len(cycles) + 1))
+    machines = [json.loads(path.read_text(encoding="utf-8")) for path in noted]
+    card = make_card(fields, outcome, typical_diameter(fields), cycles, machines)
     measured = strengths(fields, folder, card, recipe)
     card = replace(card, strong={method: float(f"{value:.4g}") for method, value in measured.items()})
     network = load_network(folder, ALL_FIELDS, recipe)

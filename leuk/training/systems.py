@@ -6,8 +6,6 @@ once done, the network of fold N, which has seen the other folds only.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 import math
@@ -31,7 +29,7 @@ from leuk.models.store import choose_device
 from leuk.models.systems import System, build_network, find_system
 from leuk.models.weights import rounded
 from leuk.training.fields import FIELD, TrainingSet
-from leuk.training.loop import ahead, mixed, read_log, write_checkpoint
+from leuk.training.loop import ahead, mixed, read_log, write_checkpoint, write_log
 from leuk.training.presets import Preset, Warp
 from leuk.training.selection import fit_components, replace_head, set_components
 
@@ -342,15 +340,6 @@ class _State:
     seconds: float = 0.0
 
 
-def _write_log(path: Path, rows: Sequence[dict[str, float]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=["epoch", "loss", "accuracy", "held_accuracy", "seconds"])
-    writer.writeheader()
-    writer.writerows(rows)
-    path.with_suffix(".part").write_text(text.getvalue(), encoding="utf-8")
-    path.with_suffix(".part").replace(path)
-
-
 def train_one_epoch(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -567,8 +556,8 @@ def train(
         state = _State(step=state.step)
         keep()
         last = time.monotonic()
-        _write_log(folder / "log.csv", rows)
-    _write_log(folder / "log.csv", rows)
+        write_log(folder / "log.csv", rows)
+    write_log(folder / "log.csv", rows)
     if preset.recount:
         recount(network, samples)
     if preset.select:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from leuk.errors import DataError
 from leuk.models.reader import Reader
+from leuk.training import augment_batch
 from leuk.training.augment import Augmentation, augment, lab_statistics
-from leuk.training.loop import train_epochs
+from leuk.training.loop import PROCESSOR, train_epochs
 
 log = logging.getLogger(__name__)
 
@@ -71,29 +72,65 @@ def _batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield augmented batches and their target distributions; all randomness hangs on the seed and the epoch."""
     rng = np.random.default_rng([recipe.seed, epoch])
-    counts = np.bincount(labels, minlength=classes).astype(float)
-    weights = counts[labels] ** -recipe.balance
     pool = np.stack([lab_statistics(image) for image in fields[rng.permutation(len(fields))[:600]]])
-    order = rng.choice(len(fields), size=len(fields) // recipe.batch * recipe.batch, p=weights / weights.sum())
-    if recipe.balance == 0:
-        order = rng.permutation(len(fields))[: len(order)]
+    order = _order(labels, classes, recipe, rng)
     extra = round(recipe.batch * recipe.blank) if len(blanks) else 0
     for start in range(0, len(order), recipe.batch):
         chosen = order[start : start + recipe.batch]
         images = [
             augment(fields[i], recipe.augmentation, np.random.default_rng(rng.integers(2**63)), pool) for i in chosen
         ]
-        target = np.full((len(chosen) + extra, classes), recipe.smoothing / classes, dtype=np.float32)
-        target[np.arange(len(chosen)), labels[chosen]] += 1 - recipe.smoothing
+        target = _target(labels[chosen], extra, classes, recipe)
         if extra:
             picked = rng.integers(len(blanks), size=extra)
             images += [
                 augment(blanks[i], recipe.augmentation, np.random.default_rng(rng.integers(2**63)), pool)
                 for i in picked
             ]
-            target[len(chosen) :] = 1 / classes
         batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div_(255)
         yield batch, torch.from_numpy(target)
+
+
+def _order(labels: np.ndarray, classes: int, recipe: Recipe, rng: np.random.Generator) -> np.ndarray:
+    """Draw the fields of an epoch, whole batches of them."""
+    whole = len(labels) // recipe.batch * recipe.batch
+    if recipe.balance == 0:
+        return rng.permutation(len(labels))[:whole]
+    weights = np.bincount(labels, minlength=classes).astype(float)[labels] ** -recipe.balance
+    return rng.choice(len(labels), size=whole, p=weights / weights.sum())
+
+
+def _target(labels: np.ndarray, blanks: int, classes: int, recipe: Recipe) -> np.ndarray:
+    """Return the target distributions of labelled fields, smoothed, and after them of blanks, even."""
+    target = np.full((len(labels) + blanks, classes), recipe.smoothing / classes, dtype=np.float32)
+    target[np.arange(len(labels)), labels] += 1 - recipe.smoothing
+    target[len(labels) :] = 1 / classes
+    return target
+
+
+class OnDevice:
+    """Fields kept on a device, and augmented there a batch at a time."""
+
+    def __init__(self, fields: np.ndarray, blanks: np.ndarray, device: torch.device) -> None:
+        self.images = torch.from_numpy(np.concatenate([fields, blanks])).permute(0, 3, 1, 2).contiguous().to(device)
+        self.fields = len(fields)
+        whole = self.images[: self.fields].split(256)
+        self.pool = torch.cat([augment_batch.lab_statistics(part.float()) for part in whole])
+
+    def batches(self, labels: np.ndarray, classes: int, recipe: Recipe, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield what `_batches` yields; which fields hangs on the seed and the epoch, the rest on torch's generator."""
+        rng = np.random.default_rng([recipe.seed, epoch])
+        order = _order(labels, classes, recipe, rng).reshape(-1, recipe.batch)
+        blanks = len(self.images) - self.fields
+        extra = round(recipe.batch * recipe.blank) if blanks else 0
+        picked = rng.integers(max(blanks, 1), size=(len(order), extra)) + self.fields
+        device = self.images.device
+        # An epoch's indices and targets go over at once.
+        chosen = torch.from_numpy(np.concatenate([order, picked], axis=1)).to(device)
+        targets = np.stack([_target(labels[row], extra, classes, recipe) for row in order])
+        for rows, target in zip(chosen, torch.from_numpy(targets).to(device), strict=True):
+            images = augment_batch.augment_batch(self.images[rows], recipe.augmentation, self.pool)
+            yield images.div_(255), target
 
 
 def train(
@@ -105,6 +142,7 @@ def train(
     blanks: np.ndarray | None = None,
     initial: Mapping[str, Tensor] | None = None,
     classes: int = 4,
+    device: torch.device = PROCESSOR,
     resume: bool = False,
     report: Report | None = None,
 ) -> Reader:
@@ -124,8 +162,10 @@ def train(
     initial : mapping of str to torch.Tensor, optional
         Weights to begin with; random ones by default.
     classes : int
+    device : torch.device
+        On a processor fields are augmented one by one, elsewhere a batch at a time.
     resume : bool
-        Go on from the folder's checkpoint if there is one; an interrupted epoch is begun again.
+        Go on from the folder's checkpoint if there is one; what came after it is done again.
     report : callable, optional
         Given each epoch's figures.
 
@@ -146,21 +186,34 @@ def train(
     network = Reader(classes=classes, **recipe.network)  # type: ignore[arg-type]
     if initial is not None:
         network.load_state_dict(initial)
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     nothing = np.empty((0, *pixels.shape[1:]), dtype=np.uint8) if blanks is None else blanks
 
     def read(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         return network(batch[0].contiguous(memory_format=torch.channels_last)), batch[1]
 
+    if device.type == "cpu":
+
+        def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+            return _batches(pixels, labels, nothing, classes, recipe, epoch)
+
+    else:
+        there = OnDevice(pixels, nothing, device)
+
+        def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+            return there.batches(labels, classes, recipe, epoch)
+
     train_epochs(
         network,
         recipe,
         folder,
-        lambda epoch: _batches(pixels, labels, nothing, classes, recipe, epoch),
+        batches,
         read,
         steps=recipe.epochs * (len(pixels) // recipe.batch),
         precision=recipe.precision,
         resume=resume,
+        # A GPU has done with an epoch sooner than its checkpoint is written.
+        interval=0.0 if device.type == "cpu" else 10.0,
         report=report,
     )
     return network

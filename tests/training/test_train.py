@@ -13,7 +13,7 @@ import torch
 from leuk.data.synthetic import generate
 from leuk.errors import DataError
 from leuk.training.augment import Augmentation
-from leuk.training.train import Recipe, train
+from leuk.training.train import OnDevice, Recipe, train
 
 RECIPE = Recipe(
     epochs=3,
@@ -97,3 +97,32 @@ def test_other_recipe_is_not_resumed(fields: tuple[np.ndarray, np.ndarray], tmp_
 def test_class_without_fields_is_refused(fields: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="have no field to train on"):
         train(*fields, RECIPE, tmp_path, classes=3)
+
+
+def test_batches_made_on_a_device(fields: tuple[np.ndarray, np.ndarray]) -> None:
+    """What a GPU is given: as many fields and blanks as on a processor, the same draw each time, and even targets."""
+    pixels, labels = fields
+    recipe = replace(RECIPE, blank=0.25)
+    there = OnDevice(pixels, pixels[:3], torch.device("cpu"))
+    runs = []
+    for epoch in (0, 0, 1):
+        torch.manual_seed(epoch)
+        runs.append(list(there.batches(labels, 2, recipe, epoch)))
+    assert len(runs[0]) == 4
+    for images, target in runs[0]:
+        assert images.shape == (10, 3, 64, 64)
+        assert 0 <= float(images.min()) and float(images.max()) <= 1
+        torch.testing.assert_close(target.sum(1), torch.ones(10))
+        torch.testing.assert_close(target[8:], torch.full((2, 2), 0.5))
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(runs[0], runs[1], strict=True))
+    assert not torch.equal(runs[0][0][0], runs[2][0][0])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_trains_on_a_gpu(fields: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    pixels, labels = fields
+    recipe = replace(RECIPE, epochs=30, precision="auto")
+    network = train(pixels, labels, recipe, tmp_path, classes=2, device=torch.device("cuda")).cpu()
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    with torch.inference_mode():
+        assert (network(images).argmax(1).numpy() == labels).mean() > 0.8
