@@ -14,7 +14,7 @@ from leuk.errors import ModelError, OptionError
 from leuk.models.cards import Card, available, read_card, weights_folder, write_card
 from leuk.models.preprocessing import PREPROCESSINGS
 from leuk.models.systems import ARCHITECTURES, build
-from leuk.models.weights import LARGEST_FILE, fitting, packed, read_weights, rounded, write_weights
+from leuk.models.weights import fitting, read_weights, shipped, write_weights
 
 __all__ = ["DEFAULT_MODEL", "Model", "available", "choose_device", "load_model", "save_model", "weights_folder"]
 
@@ -138,9 +138,7 @@ def save_model(folder: Path, card: Card, network: nn.Module, means: np.ndarray, 
     Card
         As written.
     """
-    tensors = rounded(network)
-    if sum(value.nbytes for value in tensors.values()) > LARGEST_FILE:
-        tensors = packed(tensors)
+    tensors = shipped(network)
     tensors[_STATISTICS + "means"] = torch.from_numpy(means).float()
     tensors[_STATISTICS + "precision"] = torch.from_numpy(precision).float()
     sha256, shards = write_weights(folder, card.name, tensors)

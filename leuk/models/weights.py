@@ -129,8 +129,14 @@ def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
+def shipped(network: nn.Module) -> dict[str, Tensor]:
+    """Return a network's weights as they are kept: `rounded`, and `packed` where one file could not hold them."""
+    kept = rounded(network)
+    return packed(kept) if sum(value.nbytes for value in kept.values()) > LARGEST_FILE else kept
+
+
 def rounded(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Return a network's weights as they are shipped: in half precision but for what it can't hold."""
+    """Return a network's weights in half precision, but for what it can't hold."""
     kept = {}
     for key, value in network.state_dict().items():
         # Running variances and kernels pass what half precision holds, and counts are no fractions.

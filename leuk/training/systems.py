@@ -27,7 +27,7 @@ from leuk.errors import DataError, OptionError
 from leuk.models.preprocessing import hide_corner, preprocess
 from leuk.models.store import choose_device
 from leuk.models.systems import System, build_network, find_system
-from leuk.models.weights import rounded
+from leuk.models.weights import shipped, unpacked
 from leuk.training.fields import FIELD, TrainingSet
 from leuk.training.loop import ahead, mixed, read_log, write_checkpoint, write_log
 from leuk.training.presets import Preset, Warp
@@ -147,8 +147,12 @@ def load_fold_network(run: Path, fold: int, device: str = "cpu") -> nn.Module:
         raise DataError(f"The run {run.name} has no network of fold {fold} yet; finish its training with --resume.")
     system = extended(system_of(described), arguments_of(run, fold))
     network = build_network(system, described.size)
-    network.load_state_dict({key: v.float() if v.is_floating_point() else v for key, v in load_file(path).items()})
+    network.load_state_dict(_fractions(load_file(path)))
     return network.eval().requires_grad_(False).to(torch.device(device))
+
+
+def _fractions(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: v.float() if v.is_floating_point() else v for key, v in unpacked(weights).items()}
 
 
 def arguments_of(run: Path, fold: int) -> dict[str, Any]:
@@ -564,10 +568,10 @@ def train(
         extra = extra | replace_head(network, samples, labels, seed)
     if extra:
         (folder / "arguments.json").write_text(json.dumps(extra) + "\n", encoding="utf-8")
-    weights = {key: value.contiguous() for key, value in rounded(network).items()}
+    weights = {key: value.contiguous() for key, value in shipped(network).items()}
     save_file(weights, done.with_suffix(".part"))
     done.with_suffix(".part").replace(done)
-    network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+    network.load_state_dict(_fractions(weights))
     return network.eval()
 
 

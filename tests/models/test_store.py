@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from leuk.errors import ModelError, OptionError
-from leuk.models import store
+from leuk.models import weights
 from leuk.models.reader import Reader
 from leuk.models.store import available, choose_device, load_model, save_model
 
@@ -105,7 +105,7 @@ def test_a_network_too_large_for_one_file_is_kept_in_eight_bits(
 ) -> None:
     model = load_model("small", "cpu")
     before = model.network.state_dict()
-    monkeypatch.setattr(store, "LARGEST_FILE", 1000)
+    monkeypatch.setattr(weights, "LARGEST_FILE", 20_000)
     monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path / "packed"))
     save_model(tmp_path / "packed", model.card, model.network, model.means, model.precision)
     half = (folder / "small.safetensors").stat().st_size
