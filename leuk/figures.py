@@ -106,7 +106,9 @@ def _gap(row: Mapping[str, Any], key: str, side: str) -> float:
 
 
 def accuracy_latency(points: Sequence[Mapping[str, Any]], unit: str) -> go.Figure:
-    """Draw accuracy against time for a field, time on a logarithmic axis.
+    """Draw accuracy against time for a field, time on a logarithmic axis; points are numbered from the fastest on.
+
+    Names would lie over each other: many systems are alike in both. The numbers are those of `by_latency`.
 
     Parameters
     ----------
@@ -121,26 +123,27 @@ def accuracy_latency(points: Sequence[Mapping[str, Any]], unit: str) -> go.Figur
     plotly.graph_objects.Figure
     """
     figure = go.Figure()
+    numbered = by_latency(points)
     for claimed, name, symbol in ((False, "Measured", "circle"), (True, "Only claimed", "diamond-open")):
-        some = [p for p in points if bool(p.get("claimed")) == claimed]
+        some = {number: p for number, p in numbered.items() if bool(p.get("claimed")) == claimed}
         if not some:
             continue
         figure.add_scatter(
-            x=[p["latency"] for p in some],
-            y=[p["accuracy"] for p in some],
+            x=[p["latency"] for p in some.values()],
+            y=[p["accuracy"] for p in some.values()],
             error_y={
                 "type": "data",
                 "symmetric": False,
-                "array": [(p.get("high") or p["accuracy"]) - p["accuracy"] for p in some],
-                "arrayminus": [p["accuracy"] - (p.get("low") or p["accuracy"]) for p in some],
+                "array": [(p.get("high") or p["accuracy"]) - p["accuracy"] for p in some.values()],
+                "arrayminus": [p["accuracy"] - (p.get("low") or p["accuracy"]) for p in some.values()],
                 "thickness": 1.2,
                 "width": 0,
             },
             mode="markers+text",
-            text=[p["short"] for p in some],
-            # Neighbours take turns above and below, so that their names keep clear of each other.
-            textposition=["top center" if i % 2 else "bottom center" for i in _ranks([p["latency"] for p in some])],
-            customdata=[[p["title"], p.get("note", "")] for p in some],
+            text=[str(number) for number in some],
+            # Beside its point, a number keeps clear of the line of its interval; neighbours take turns.
+            textposition=["middle right" if number % 2 else "middle left" for number in some],
+            customdata=[[p["title"], p.get("note", "")] for p in some.values()],
             marker={"size": 11, "symbol": symbol, "line": {"width": 2}},
             name=name,
             hovertemplate="%{customdata[0]}<br>%{y:.3f} at %{x:.2f}<br>%{customdata[1]}<extra></extra>",
@@ -163,9 +166,9 @@ def accuracy_latency(points: Sequence[Mapping[str, Any]], unit: str) -> go.Figur
     return figure
 
 
-def _ranks(values: Sequence[float]) -> list[int]:
-    order = sorted(range(len(values)), key=lambda i: values[i])
-    return [order.index(i) for i in range(len(values))]
+def by_latency(points: Sequence[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
+    """Return points by their numbers, from 1, the fastest first."""
+    return dict(enumerate(sorted(points, key=lambda point: float(point["latency"])), start=1))
 
 
 def reliability(curves: Mapping[str, Sequence[Sequence[float | None]]]) -> go.Figure:

@@ -264,6 +264,8 @@ def speed_tab(rows: Sequence[Mapping[str, Any]]) -> None:
         st.info("Speed has not been measured yet: `python -m benchmarks.systems`.")
         return
     chart(figures.accuracy_latency(points, "DenseNet-201"), "latency")
+    names = (f"**{number}**\u00a0{point['short']}" for number, point in figures.by_latency(points).items())
+    st.markdown(" · ".join(names))
     st.caption(
         f"One field a time, all systems in one run ({speeds.get('machine', 'one machine')}); preprocessing included. "
         "Ratios carry over to other machines. Accuracy is grouped where measured, else random or claimed."

@@ -162,5 +162,7 @@ def test_figures_of_plain_data():
     assert list(log.data[0].y) == [2.0]
     point = {"title": "A", "short": "A", "latency": 0.1, "accuracy": 0.9, "low": 0.8, "high": 0.95}
     assert figures.accuracy_latency([point], "DenseNet-201").data[0].error_y.arrayminus[0] == pytest.approx(0.1)
+    drawn = figures.accuracy_latency([point, point | {"short": "B", "latency": 0.05}], "DenseNet-201").data[0]
+    assert (list(drawn.text), list(drawn.x)) == (["1", "2"], [0.05, 0.1])
     shown = figures.stress([{"title": "A", "accuracy": {"grey": 0.5}}], ["grey", "blur"]).data[0].text
     assert [list(line) for line in shown] == [["0.50"], [""]]
