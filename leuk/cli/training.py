@@ -73,6 +73,8 @@ def _train(options: argparse.Namespace) -> int:
         given = [name for name in _FOR_SYSTEMS if getattr(options, name)]
         if options.system not in ("reader", "cell_reader"):
             given += ["folds"] * bool(options.folds) + ["partition"] * (options.partition != "grouped")
+        if options.system != "reader":
+            given += ["device"] * (options.device not in ("auto", "cpu"))
         if given:
             raise OptionError(
                 f"--{given[0].replace('_', '-')} does not apply to {options.system}, "

@@ -63,7 +63,7 @@ def read_weights(folder: Path, name: str, sha256: str, shards: int = 1, what: st
         raise ModelError(f"The weights of {what} are not the ones its card describes; restore both files.")
     with fitting(what):
         stored = {key: value for part in parts for key, value in load(part).items()}
-        return {key: value.float() if value.is_floating_point() else value for key, value in unpacked(stored).items()}
+        return unpacked(stored)
 
 
 def write_weights(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> tuple[str, int]:
@@ -119,14 +119,14 @@ def packed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights as fractions again; what is not in 8 bits stays as it is."""
-    return {
-        key: value.float() * tensors[key + _SCALE].view(-1, *[1] * (value.ndim - 1))
-        if key + _SCALE in tensors
-        else value
-        for key, value in tensors.items()
-        if not key.endswith(_SCALE)
-    }
+    """Return weights as they are computed with: fractions in single precision, whether kept in half or in 8 bits."""
+    found: dict[str, Tensor] = {}
+    for key, value in tensors.items():
+        if key + _SCALE in tensors:
+            found[key] = value.float() * tensors[key + _SCALE].view(-1, *[1] * (value.ndim - 1))
+        elif not key.endswith(_SCALE):
+            found[key] = value.float() if value.is_floating_point() else value
+    return found
 
 
 def shipped(network: nn.Module) -> dict[str, Tensor]:

@@ -551,7 +551,8 @@ def finish(
         )
     tell("measuring cells and heat maps")
     noted = (folder / ALL_FIELDS / f"cycle-{number}" / "machine.json" for number in range(1, len(cycles) + 1))
-    machines = [json.loads(path.read_text(encoding="utf-8")) for path in noted]
+    # A run begun before this was noted doesn't say it, and neither does its card.
+    machines = [json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {} for path in noted]
     card = make_card(fields, outcome, typical_diameter(fields), cycles, machines)
     measured = strengths(fields, folder, card, recipe)
     card = replace(card, strong={method: float(f"{value:.4g}") for method, value in measured.items()})

@@ -147,12 +147,8 @@ def load_fold_network(run: Path, fold: int, device: str = "cpu") -> nn.Module:
         raise DataError(f"The run {run.name} has no network of fold {fold} yet; finish its training with --resume.")
     system = extended(system_of(described), arguments_of(run, fold))
     network = build_network(system, described.size)
-    network.load_state_dict(_fractions(load_file(path)))
+    network.load_state_dict(unpacked(load_file(path)))
     return network.eval().requires_grad_(False).to(torch.device(device))
-
-
-def _fractions(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {key: v.float() if v.is_floating_point() else v for key, v in unpacked(weights).items()}
 
 
 def arguments_of(run: Path, fold: int) -> dict[str, Any]:
@@ -571,7 +567,7 @@ def train(
     weights = {key: value.contiguous() for key, value in shipped(network).items()}
     save_file(weights, done.with_suffix(".part"))
     done.with_suffix(".part").replace(done)
-    network.load_state_dict(_fractions(weights))
+    network.load_state_dict(unpacked(weights))
     return network.eval()
 
 

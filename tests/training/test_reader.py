@@ -129,3 +129,6 @@ def test_the_command_trains_chosen_folds_of_either_partition(
     for system in ("cells", "segmenter"):
         assert main(["train", system, "--data", str(folder), "--partition", "random"]) == MISUSED
         assert f"--partition does not apply to {system}" in capsys.readouterr().err
+    for system in ("cells", "segmenter", "cell_reader"):
+        assert main(["train", system, "--data", str(folder), "--device", "cuda"]) == MISUSED
+        assert f"--device does not apply to {system}" in capsys.readouterr().err
