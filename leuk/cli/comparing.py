@@ -7,6 +7,7 @@ import csv
 import functools
 import io
 import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,10 @@ def _evaluate(options: argparse.Namespace) -> int:
 
         measure_controls(load_fields(options.data), make_folder(options.out) if options.out else None, tell)
         return READ
+    if options.system in ("reader", "cell_reader") and options.device not in ("auto", "cpu"):
+        raise OptionError(
+            f"The {options.system.replace('_', ' ')} is measured on the processor; leave --device {options.device} out."
+        )
     from leuk.models.store import choose_device
     from leuk.training.evaluate import evaluate
 
@@ -193,6 +198,8 @@ Controls are random forests that see no cell: what they get right is no morpholo
 
 def _as_markdown(rows: list[dict[str, Any]]) -> str:
     """Return the comparison as a page of documentation."""
+    from leuk.training.results import partly_stressed
+
     columns = {
         "claimed": "claim",
         "random": "random",
@@ -210,7 +217,8 @@ def _as_markdown(rows: list[dict[str, Any]]) -> str:
             if row[key] is not None and row[f"{key}_low"] is not None:
                 cells[place] += f" ({row[f'{key}_low']:.3f} to {row[f'{key}_high']:.3f})"
         lines.append("| " + " | ".join([row["short"], *cells, row["folds"], row["training"]]) + " |")
-    return _PAGE + "\n".join(lines) + "\n"
+    told = partly_stressed(rows)
+    return _PAGE + "\n".join(lines) + "\n" + (f"\n{textwrap.fill(told, 118)}\n" if told else "")
 
 
 def _put(path: Path, text: str) -> None:

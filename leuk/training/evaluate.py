@@ -36,6 +36,7 @@ def record(
     classes: Sequence[str],
     logits: Mapping[str, np.ndarray],
     folder: Path | None = None,
+    groups: np.ndarray | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """Write a system's table of predictions, the figures beside it, and the metrics on its card if there is one.
@@ -52,7 +53,9 @@ def record(
         By condition, (N, C): "as photographed", the stresses by name, "stain swap" and "cells erased"; a row of nan
         stands for a field that was left out under a condition.
     folder : pathlib.Path, optional
-        For the table; ``weights/predictions`` by default.
+        For the table; ``weights/predictions`` by default. With another one no card is changed.
+    groups : numpy.ndarray, optional
+        int, (N,): what the bootstrap keeps together; `leuk.training.results.groups_of` says it by default.
     **more
         Kept with the figures, such as ``elsewhere`` and ``run``.
 
@@ -61,7 +64,7 @@ def record(
     dict
         What was written beside the table.
     """
-    groups = groups_of(files)
+    groups = groups_of(files) if groups is None else groups
     table = predictions_path(system, partition, folder)
     write_predictions(from_logits(system, partition, files, labels, folds, classes, logits[PLAIN]), table)
     temperature = fit_temperature(labels, logits[PLAIN])
@@ -78,19 +81,22 @@ def record(
             told["stain_swap"] = figure
         else:
             told["stress"][name] = figure
-    result = write_result(table, **told, **more)
-    _onto_card(system, partition, result)
+    result = write_result(table, groups, **told, **more)
+    if folder is None:
+        _onto_card(system, partition, result)
     return result
 
 
-def record_reader(outcome: Mapping[str, Any], fields: Any, partition: str = "grouped", **more: Any) -> dict[str, Any]:
+def record_reader(
+    outcome: Mapping[str, Any], fields: Any, partition: str = "grouped", folder: Path | None = None, **more: Any
+) -> dict[str, Any]:
     """Write the reader's table and figures from what `leuk.training.reader.predict_out_of_fold` returned."""
     from leuk.data.taleqani import CLASSES
 
     read = ~np.isnan(outcome["logits"][PLAIN]).any(1)
     files = [name for name, kept in zip(fields.files, read, strict=True) if kept]
     logits = {name: found[read] for name, found in outcome["logits"].items()}
-    return record("reader", partition, files, fields.labels[read], fields.folds[read], CLASSES, logits, None, **more)
+    return record("reader", partition, files, fields.labels[read], fields.folds[read], CLASSES, logits, folder, **more)
 
 
 def _confidence(logits: np.ndarray, temperature: float) -> float:
@@ -210,8 +216,8 @@ def evaluate(
         if partition == "random":
             fields = replace(fields, folds=random_folds(fields.labels))
         if name == "reader":
-            outcome = reader.predict_out_of_fold(fields, run, tell=tell)
-            return record_reader(outcome, fields, partition, **more)
+            outcome = reader.predict_out_of_fold(fields, run, tell=tell, every=every)
+            return record_reader(outcome, fields, partition, folder, **more)
         recipe = cell_reader.RECIPE
         logits = cell_reader.predict_out_of_fold(fields, run, every=every, recipe=recipe, tell=tell)
         more["run"] = {
@@ -320,6 +326,7 @@ def _evaluate_run(
         run.classes,
         {one: found[rows] for one, found in logits.items()},
         folder,
+        fields.groups[rows],
         run={"size": run.size, "epochs": run.epochs, "pretrained": run.pretrained, "seed": run.seed},
         **more,
     )
@@ -376,6 +383,7 @@ def read_elsewhere(name: str, folder: Path, tell: Tell | None = None, most: int 
     DataError
         If the folder holds no such picture.
     """
+    from leuk.cells.values import interval
     from leuk.classification import CANNOT_TELL, classify
     from leuk.models.store import load_model
     from leuk.segmentation import segment
@@ -398,7 +406,10 @@ def read_elsewhere(name: str, folder: Path, tell: Tell | None = None, most: int 
     bad, said = np.array(truth), np.array(called)
 
     def of(rows: np.ndarray) -> dict[str, Any] | None:
-        return share((said == bad)[rows], np.arange(int(rows.sum()))) if rows.any() else None
+        count, total = int((said == bad)[rows].sum()), int(rows.sum())
+        # Pictures of other places are taken one by one: an exact interval, which all right or all wrong has too.
+        low, high = interval(count, total) if total else (0.0, 0.0)
+        return {"value": round(count / total, 4), "interval": [round(low, 4), round(high, 4)]} if total else None
 
     sensitivity, specificity = of(bad), of(~bad)
     if tell is not None:

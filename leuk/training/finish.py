@@ -83,6 +83,8 @@ def _figures(
     several = len(np.unique(folds)) > 1
     temperature = metrics.fit_temperature(labels, logits)
     plain = softmax(logits, 1.0)
+    # Which of two fields is likelier malignant is told from scores as they are: different temperatures would change the
+    # order between fields of different folds.
     probabilities = plain.copy()
     if several:
         for fold in np.unique(folds):
@@ -90,8 +92,8 @@ def _figures(
             probabilities[held] = softmax(logits[held], metrics.fit_temperature(labels[~held], logits[~held]))
 
     def told(metric: metrics.Metric) -> dict[str, Any]:
-        low, high = metrics.group_interval(metric, labels, probabilities, groups)
-        return {"value": round(metric(labels, probabilities), 4), "interval": [round(low, 4), round(high, 4)]}
+        low, high = metrics.group_interval(metric, labels, plain, groups)
+        return {"value": round(metric(labels, plain), 4), "interval": [round(low, 4), round(high, 4)]}
 
     found: dict[str, Any] = {
         "fields": len(labels),

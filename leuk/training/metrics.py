@@ -289,8 +289,9 @@ def all_figures(
     figures = _count_figures(counts, classes, benign)
 
     positive = labels != benign
+    # Ranked as they are: temperatures of several folds would change the order between fields of different folds.
     figures["malignant_auroc"], figures["sensitivity_at_95_specificity"] = _ranked(
-        weights[:, group], positive, 1 - after[:, benign], 0.95
+        weights[:, group], positive, 1 - before[:, benign], 0.95
     )
     total = counts.sum((1, 2))
     for suffix, probabilities in (("_before", before), ("", after)):

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -54,18 +54,26 @@ def pseudo_sessions() -> Mapping[str, int]:
 
 
 def groups_of(files: Sequence[str]) -> np.ndarray:
-    """Return the pseudo-session of each file, int64 (N,); a file that is not of the public set is its own."""
-    known = pseudo_sessions()
+    """Return the pseudo-session of each file, int64 (N,); a file that is not of the public set is its own.
+
+    Fields of the public set are known by their file's name, in whatever folder they lie.
+    """
+    known = {PurePosixPath(file).name: session for file, session in pseudo_sessions().items()}
     alone = len(known)
-    return np.array([known.get(file, alone + index) for index, file in enumerate(files)], np.int64)
+    return np.array([known.get(PurePosixPath(file).name, alone + index) for index, file in enumerate(files)], np.int64)
 
 
-def figures_of(predictions: Predictions, draws: int = 1000) -> dict[str, Any]:
-    """Return all figures of a table, see `leuk.training.metrics.all_figures`, and which folds it holds."""
-    groups, folds = groups_of(predictions.files), predictions.folds
+def figures_of(predictions: Predictions, draws: int = 1000, groups: np.ndarray | None = None) -> dict[str, Any]:
+    """Return all figures of a table, see `leuk.training.metrics.all_figures`, and which folds it holds.
+
+    Groups, int (N,), are what the bootstrap keeps together: those of `groups_of` by default.
+    """
+    folds = predictions.folds
+    groups = groups_of(predictions.files) if groups is None else groups
     held = sorted({int(fold) for fold in folds})
-    # With one fold alone the temperature is fitted on the other half of its groups.
-    parts = folds if len(held) > 1 else groups % 2
+    # With one fold alone, temperatures are fitted on its other groups: consecutive ones, mostly of one class, are dealt
+    # out in turn, so that nine tenths of each class remain.
+    parts = folds if len(held) > 1 else np.unique(groups, return_inverse=True)[1] % 10
     figures = all_figures(predictions.labels, predictions.logits, predictions.classes, parts, groups, draws)
     return {"folds": held, "groups": len(np.unique(groups)), "classes": list(predictions.classes)} | figures
 
@@ -75,13 +83,15 @@ def figures_path(table: Path) -> Path:
     return table.with_name(table.name.removesuffix(SUFFIX) + ".json")
 
 
-def write_result(table: Path, **more: Any) -> dict[str, Any]:
+def write_result(table: Path, groups: np.ndarray | None = None, **more: Any) -> dict[str, Any]:
     """Take a table's figures and write them beside it.
 
     Parameters
     ----------
     table : pathlib.Path
         Of predictions.
+    groups : numpy.ndarray, optional
+        int, (N,): what the bootstrap keeps together, where that is not what `groups_of` says; kept beside the table.
     **more
         What else is to be kept, such as ``stress``, ``elsewhere`` or ``run``; what was there under other keys stays
         if the table is the same.
@@ -96,11 +106,14 @@ def write_result(table: Path, **more: Any) -> dict[str, Any]:
     if content.get("table_sha256") != _digest(table):
         content = {}  # what was measured beside another table belongs to other networks
     content |= more
+    if groups is not None and not _same_groups(groups, groups_of(predictions.files)):
+        content["groups"] = [int(group) for group in groups]
+    kept = np.array(content["groups"], np.int64) if "groups" in content else None
     content |= {
         "system": predictions.system,
         "partition": predictions.partition,
         "table_sha256": _digest(table),
-        "figures": figures_of(predictions),
+        "figures": figures_of(predictions, groups=kept),
     }
     figures_path(table).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return content
@@ -119,6 +132,12 @@ def read_result(table: Path) -> dict[str, Any]:
         # What was measured beside an older table belongs to an older network.
         content = {"figures": figures_of(read_predictions(table))}
     return content
+
+
+def _same_groups(one: np.ndarray, other: np.ndarray) -> bool:
+    """Tell whether two groupings keep the same rows together, whatever they call the groups."""
+    pairs = len(np.unique(np.stack([one, other]), axis=1).T)
+    return pairs == len(np.unique(one)) == len(np.unique(other))
 
 
 def _digest(path: Path) -> str:
@@ -218,6 +237,14 @@ class Row:
         return float(np.mean(means)) if means else None
 
     @property
+    def stressed(self) -> float | None:
+        """Share of the fields measured that were also put under stress, 0 … 1; None where that is not known."""
+        result = self.results.get(_robust(self), {})
+        counts = [one["fields"] for one in (result.get("stress") or {}).values() if one.get("fields")]
+        fields = (result.get("figures") or {}).get("fields")
+        return min(counts) / fields if counts and fields else None
+
+    @property
     def folds(self) -> dict[str, int]:
         """Number of folds measured, by partition."""
         return {key: len(value["figures"]["folds"]) for key, value in self.results.items() if value.get("figures")}
@@ -233,7 +260,8 @@ class Row:
             full = run.get("of") or (PRESETS[self.name].epochs if self.name in PRESETS else None)
             if run.get("epochs") and full:
                 short = ", not converged" if run["epochs"] < full else ""
-                told[partition] = f"{run['epochs']} of {full} epochs, {run['size']} pixels{short}"
+                seed = f", seed {run['seed']}" if run.get("seed") else ""
+                told[partition] = f"{run['epochs']} of {full} epochs, {run['size']} pixels{seed}{short}"
         if len(told) == len(self.results) and len(set(told.values())) == 1:
             return next(iter(told.values()))
         return "; ".join(f"{partition}: {text}" for partition, text in told.items())
@@ -400,8 +428,9 @@ def comparison() -> list[dict[str, Any]]:
     Keys are name, title, short, kind, claimed; random, grouped, benign_recall, auroc, sensitivity_at_95, ece (the last
     four grouped), worst_stress, grey, stain_swap and cells_erased, each also with ``_low`` and ``_high``;
     worst_stress_name, elsewhere, reader_same (the default reader's grouped accuracy on the same fields, where a system
-    was measured on fewer folds), classes, folds (in words; folds_random and folds_grouped count them), training,
-    parameters, multiply_adds, latency and throughput (as multiples of DenseNet-201's) and weights.
+    was measured on fewer folds), stressed (the share of its fields that stress and swap were measured on), classes,
+    folds (in words; folds_random and folds_grouped count them), training, parameters, multiply_adds, latency and
+    throughput (as multiples of DenseNet-201's) and weights.
     """
     told, tables = [], shipped()
     for row in systems() + controls():
@@ -423,6 +452,7 @@ def comparison() -> list[dict[str, Any]]:
                 "worst_stress_name": worst["name"] if worst else None,
                 "elsewhere": row.elsewhere_mean,
                 "reader_same": _reader_on_the_same(row, tables),
+                "stressed": row.stressed,
                 "classes": len(row.classes),
                 "folds": ", ".join(f"{count} {partition}" for partition, count in row.folds.items()),
                 "folds_random": row.folds.get("random", 0),
@@ -449,6 +479,21 @@ def _reader_on_the_same(row: Row, tables: Mapping[tuple[str, str], Path]) -> flo
         return None
     kept = np.array([file in files for file in both.files])
     return round(float((both.probabilities.argmax(1) == both.labels)[kept].mean()), 4) if kept.any() else None
+
+
+def partly_stressed(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say in a sentence which rows of `comparison` were put under stress on a part of their fields; empty if none."""
+    told: dict[int, list[str]] = {}
+    for row in rows:
+        if row["stressed"] is not None and row["stressed"] < 0.99:
+            told.setdefault(round(1 / row["stressed"]), []).append(row["short"])
+    if not told:
+        return ""
+    parts = [f"every {_ORDINAL.get(every, f'{every}th')} ({'; '.join(names)})" for every, names in sorted(told.items())]
+    return f"Stress and swap were measured on every field, but for some systems on fewer: {', '.join(parts)}."
+
+
+_ORDINAL = {2: "second", 3: "third", 4: "fourth", 5: "fifth", 10: "tenth"}
 
 
 _COLUMNS = {

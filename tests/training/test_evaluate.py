@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +64,25 @@ def test_evaluate_writes_table_and_figures(
     assert 0 <= told["cells_erased"]["mean_confidence"] <= 1
     assert told["run"]["size"] == 32
     assert told["figures"]["folds"] == [0]
+
+
+def test_a_table_elsewhere_leaves_the_card_alone(
+    small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "weights"
+    shutil.copytree(small_weights, copy)
+    monkeypatch.setenv("LEUK_WEIGHTS", str(copy))
+    before = (copy / "small.json").read_bytes()
+    logits = {"as photographed": np.eye(4)}
+    record("small", "grouped", list("abcd"), np.arange(4), np.arange(4), CLASSES, logits, tmp_path / "out")
+    assert (copy / "small.json").read_bytes() == before
+    record("small", "grouped", list("abcd"), np.arange(4), np.arange(4), CLASSES, logits)
+    assert (copy / "small.json").read_bytes() != before
+
+
+def test_readers_are_measured_on_the_processor(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "reader", "--data", str(data), "--run", str(data), "--device", "cuda"]) == 2
+    assert "leave --device cuda out" in capsys.readouterr().err
 
 
 def test_a_run_is_refused_with_other_data_or_another_system(data: Path, run: Path, tmp_path: Path) -> None:

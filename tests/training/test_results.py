@@ -94,6 +94,48 @@ def test_figures_of_another_table_are_taken_anew(measured: Path) -> None:
     assert "stress" not in anew
 
 
+def test_fields_are_known_in_whatever_folder_they_lie() -> None:
+    files = list(results.pseudo_sessions())[:600:20]
+    groups = results.groups_of(files)
+    assert len(np.unique(groups)) < len(files)
+    np.testing.assert_array_equal(results.groups_of([name.removeprefix("Original/") for name in files]), groups)
+
+
+def test_groups_of_other_data_are_kept_beside_the_table(tmp_path: Path) -> None:
+    count = 60
+    files = [f"lab/{index}.png" for index in range(count)]
+    labels, sessions = np.arange(count) % 2, np.arange(count) // 10
+    logits = np.eye(2)[np.where(sessions == 0, 1 - labels, labels)] * 4.0
+    more = (files, labels, sessions % 5, ("benign", "malignant"), {"as photographed": logits, "grey": logits}, tmp_path)
+    whole = record("mine", "grouped", *more, groups=sessions)
+    alone = record("other", "grouped", *more)
+    for one in (whole["figures"]["accuracy"], whole["stress"]["grey"]):
+        low, high = alone["figures"]["accuracy"]["interval"]
+        assert one["interval"][1] - one["interval"][0] > 1.3 * (high - low), "one session of six is wrong throughout"
+    again = results.write_result(predictions_path("mine", "grouped", tmp_path))
+    assert again["figures"]["accuracy"] == whole["figures"]["accuracy"]
+    assert again["figures"]["groups"] == 6
+
+
+def test_one_fold_is_calibrated_by_its_other_groups(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    files = list(results.pseudo_sessions())[::6]
+    labels = np.array([["Benign", "Early", "Pre", "Pro"].index(file.split("/")[1]) for file in files])
+    truth = rng.normal(size=(len(files), 4)) + 2 * np.eye(4)[labels]
+    told = record(
+        "mine", "grouped", files, labels, np.zeros(len(files), int), CLASSES, {"as photographed": 3 * truth}, tmp_path
+    )["figures"]
+    assert told["ece"]["value"] < 0.6 * told["ece_before"]["value"]
+    assert told["brier"]["value"] < told["brier_before"]["value"]
+
+
+def test_rows_measured_on_a_part_are_named() -> None:
+    rows = [{"short": name, "stressed": share} for name, share in (("A", 1.0), ("B", 0.1), ("C", 0.25), ("D", None))]
+    said = results.partly_stressed(rows)
+    assert "every fourth (C), every tenth (B)" in said and "A" not in said.split(":")[1]
+    assert results.partly_stressed(rows[:1]) == ""
+
+
 def test_a_broken_table_leaves_the_others(measured: Path) -> None:
     predictions_path("vgg19", "random").write_bytes(b"nonsense")
     rows = {row.name: row for row in results.systems()}
