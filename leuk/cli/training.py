@@ -175,10 +175,15 @@ def _train_system(options: argparse.Namespace) -> int:
 
     system = find_system(options.system)
     preset = (REDUCED if options.reduced else PRESETS)[options.system]
-    if options.epochs is not None:
+    otherwise = []
+    if options.epochs not in (None, preset.epochs):
+        otherwise.append(f"{options.epochs} of {preset.epochs} epochs")
         preset = replace(preset, epochs=_at_least(1, options.epochs, "--epochs"))
-    if options.size is not None:
+    if options.size not in (None, preset.size or system.size):
+        otherwise.append(f"{options.size} pixels instead of {preset.size or system.size}")
         preset = replace(preset, size=_at_least(32, options.size, "--size"))
+    if otherwise:
+        preset = replace(preset, source=f"{preset.source}, but {' and '.join(otherwise)}")
     preset = replace(preset, pca=0.99 if options.pca else 0.0, select=options.select)
     choose_device(options.device)
     data = gather(options.data, system, options.partition, skip_broken=options.skip_broken)

@@ -36,7 +36,7 @@ from leuk.image import SmearImage, find_images, read_image
 from leuk.segmentation import Cell, Segmentation, segment
 from leuk.training import metrics
 from leuk.training.augment import jpeg
-from leuk.training.loop import train_epochs
+from leuk.training.loop import train_epochs, whole
 
 log = logging.getLogger(__name__)
 Tell = Callable[[str], None]
@@ -502,7 +502,8 @@ def fit(data: Path, folder: Path, tell: Tell | None = None, recipes: Recipes = R
         for number, recipe in enumerate(cycles, start=1):
             network = train(cells, which, recipe, folder, tell, cycle=number, initial=weights)
             weights = {key: value.contiguous() for key, value in network.state_dict().items()}
-        save_file(weights or {}, done)
+        with whole(done) as part:
+            save_file(weights or {}, part)
 
 
 def cells_of(data: Path, folder: Path, tell: Tell) -> Cells:
@@ -511,9 +512,8 @@ def cells_of(data: Path, folder: Path, tell: Tell) -> Cells:
     if not cache.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         gathered = gather(data, tell)
-        with cache.with_suffix(".part").open("wb") as stream:
+        with whole(cache) as part, part.open("wb") as stream:
             np.savez(stream, **{f.name: getattr(gathered, f.name) for f in dataclasses.fields(gathered)})
-        cache.with_suffix(".part").replace(cache)
     with np.load(cache) as stored:
         return Cells(**{f.name: stored[f.name] for f in dataclasses.fields(Cells)})
 

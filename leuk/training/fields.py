@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from leuk.data.datasets import DataSet, load_dataset, random_folds
+from leuk.data.datasets import DataSet, class_key, load_dataset, random_folds
 from leuk.errors import DataError, ImageError
 from leuk.image import IMAGE_SUFFIXES, read_image
 from leuk.models.preprocessing import shrink
@@ -38,7 +38,7 @@ class TrainingSet:
     labels, folds, groups : numpy.ndarray
         int64, (N,): class, fold, and what the bootstrap keeps together (the pseudo-session where it is known).
     problems : tuple of str
-        One sentence for each file that was left out.
+        One sentence for each file that was left out, and one for all that no session is known of.
     """
 
     name: str
@@ -91,8 +91,15 @@ def gather(
     dataset = load_dataset(data)
     _refuse_empty_folders(dataset)
     classes, labels = _classes(dataset, system)
+    # Dealt out before broken files are left out, so that one of them does not move all others.
+    dealt = random_folds(dataset.labels, folds=folds) if partition == "random" else _grouped(dataset, folds)
     found, kept, problems = [], [], list(dataset.problems)
-    for row in range(len(dataset)):
+    if (alone := np.flatnonzero(dealt < 0)).size:
+        problems.append(
+            f"{alone.size:,} fields, such as {dataset.files[alone[0]]}, were left out: nothing says to which session "
+            "they belong, and so which fold may hold them."
+        )
+    for row in np.flatnonzero(dealt >= 0).tolist():
         try:
             found.append(shrink(_square(read_image(dataset.path(row)).pixels), FIELD))
             kept.append(row)
@@ -110,8 +117,6 @@ def gather(
     lacking = sorted(set(range(len(classes))) - set(labels[kept].tolist()))
     if lacking:
         raise DataError(f"The class {classes[lacking[0]]} has no image that can be read; add some.")
-    # Dealt out before broken files are left out, so that one of them does not move all others.
-    dealt = random_folds(dataset.labels, folds=folds) if partition == "random" else _grouped(dataset, folds)
     groups = _groups(dataset)
     return TrainingSet(
         name=dataset.name,
@@ -137,7 +142,9 @@ def _refuse_empty_folders(dataset: DataSet) -> None:
     """Refuse a class folder without images: it would vanish silently, and its class with it."""
     if dataset.root is None or not dataset.root.is_dir():
         return
-    holders = {PurePosixPath(name).parent.parent for name in dataset.files if len(PurePosixPath(name).parts) > 1}
+    # Where labels come from the files' own names, as in ALL-IDB, folders are no classes.
+    folders = {path.parent for name in dataset.files if len((path := PurePosixPath(name)).parts) > 1}
+    holders = {folder.parent for folder in folders if class_key(folder.name) in dataset.classes}
     for holder in sorted(holders):
         for folder in sorted((dataset.root / holder).iterdir()):
             if not folder.is_dir() or folder.name.startswith("."):
@@ -172,7 +179,7 @@ def _groups(dataset: DataSet) -> np.ndarray:
 
 
 def _grouped(dataset: DataSet, folds: int) -> np.ndarray:
-    """Return folds that keep groups whole: the data's own, else dealt out here."""
+    """Return folds that keep groups whole: the data's own, -1 where these name none; else dealt out here."""
     known = dataset.fold is not None and (dataset.fold >= 0).any()
     if dataset.session is None and not known:
         raise DataError(
@@ -185,10 +192,12 @@ def _grouped(dataset: DataSet, folds: int) -> np.ndarray:
         from sklearn.model_selection import StratifiedGroupKFold
 
         count = min(folds, len(np.unique(groups)))
+        if count < 2:
+            raise DataError(
+                f"All fields of {dataset.name} are of one session, so that none can be held out; name more than one "
+                "session, or train with --partition random."
+            )
         splitter = StratifiedGroupKFold(count, shuffle=True, random_state=0)
         for number, (_, held) in enumerate(splitter.split(groups, dataset.labels, groups)):
             own[held] = number
-    for row in np.flatnonzero(own < 0):
-        digest = hashlib.sha256(PurePosixPath(dataset.files[row]).stem.encode()).hexdigest()
-        own[row] = int(digest, 16) % (int(own.max()) + 1)
     return own.astype(np.int64)

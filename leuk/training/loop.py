@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -294,9 +295,23 @@ def save_progress(
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a checkpoint beside the old one and move it into place: a kill leaves the old or the new, never a half."""
-    torch.save(dict(content), path.with_suffix(".part"))
-    path.with_suffix(".part").replace(path)
+    """Write a checkpoint, see `whole`."""
+    with whole(path) as part:
+        torch.save(dict(content), part)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a path to write to and move it into place in the end: a kill leaves the old file or the new, never a half.
+
+    Yields
+    ------
+    pathlib.Path
+        Beside the file; what a failure leaves there is in nobody's way.
+    """
+    part = path.with_suffix(".part")
+    yield part
+    part.replace(path)
 
 
 def append_row(path: Path, row: Mapping[str, float]) -> None:
@@ -311,11 +326,10 @@ def append_row(path: Path, row: Mapping[str, float]) -> None:
 
 def write_log(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     """Write a CSV log, a row an epoch, over the old one."""
-    with path.with_suffix(".part").open("w", newline="", encoding="utf-8") as stream:
+    with whole(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    path.with_suffix(".part").replace(path)
 
 
 def read_log(folder: Path, name: str = "") -> list[dict[str, float]]:

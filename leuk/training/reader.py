@@ -35,7 +35,7 @@ from leuk.probability import softmax
 from leuk.segmentation import segment
 from leuk.training import metrics
 from leuk.training.augment import Augmentation, lab_statistics
-from leuk.training.loop import mean_weights, resolved
+from leuk.training.loop import mean_weights, resolved, whole
 from leuk.training.stress import STRESSES, swap_stain
 from leuk.training.train import Recipe, train
 
@@ -158,7 +158,8 @@ def fit(
     if not cache.is_file():
         tell("painting cells out")
         blanks, blank_folds = make_blanks(fields, others)
-        np.savez_compressed(cache, blanks=blanks, folds=blank_folds)
+        with whole(cache) as written, written.open("wb") as stream:
+            np.savez_compressed(stream, blanks=blanks, folds=blank_folds)
     with np.load(cache) as stored:
         blanks, blank_folds = stored["blanks"], stored["folds"]
     if not np.array_equal(blank_folds[: len(fields)], fields.folds):
@@ -195,7 +196,8 @@ def fit(
             weights = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
             note_machine(folder / part / f"cycle-{number}", choose_device(device), cycle)
             ends.append(weights)
-        save_file(_settled(ends, fields.labels[keep], cycles[-1]), done)
+        with whole(done) as finished:
+            save_file(_settled(ends, fields.labels[keep], cycles[-1]), finished)
 
 
 def note_machine(folder: Path, device: torch.device, recipe: Recipe) -> None:
@@ -283,12 +285,13 @@ def familiarity(
 
 
 def predict_out_of_fold(
-    fields: Fields, folder: Path, recipe: Recipe = CYCLES[-1], tell: Tell | None = None
+    fields: Fields, folder: Path, recipe: Recipe = CYCLES[-1], tell: Tell | None = None, every: int = 1
 ) -> dict[str, Any]:
     """Read every field with the network that has not seen its fold: as it is, under each stress, and recoloured.
 
-    Stresses change the photograph, before its corner is hidden and it is brought to the training scale. Of a run that
-    holds the networks of some folds, the other folds' rows are nan.
+    Stresses change the photograph, before its corner is hidden and it is brought to the training scale; they are
+    measured on every n-th held-out field. Of a run that holds the networks of some folds, the other folds' rows are
+    nan.
 
     Returns
     -------
@@ -317,18 +320,19 @@ def predict_out_of_fold(
         means, precision = familiarity(network, fields.pixels[seen], fields.labels[seen])
         for name in conditions:
             rng = np.random.default_rng([int(fold), 7])
+            rows = held if name == "as photographed" else held[::every]
             if name == "cells erased":
-                pictures = [erased[i] for i in held]
+                pictures = [erased[i] for i in rows]
             elif name == "stain swap":
                 pictures = [
-                    shrink(swap_stain(fields.pixels[i], fields.labels[i], fields.labels, pool, rng)) for i in held
+                    shrink(swap_stain(fields.pixels[i], fields.labels[i], fields.labels, pool, rng)) for i in rows
                 ]
             elif name in STRESSES:
-                pictures = [shrink(STRESSES[name](fields.pixels[i], rng)) for i in held]
+                pictures = [shrink(STRESSES[name](fields.pixels[i], rng)) for i in rows]
             else:
-                pictures = [shrink(fields.pixels[i]) for i in held]
-            logits[name][held], embedded = run_network(network, pictures)
-            distances[name][held] = distance(embedded, means, precision)
+                pictures = [shrink(fields.pixels[i]) for i in rows]
+            logits[name][rows], embedded = run_network(network, pictures)
+            distances[name][rows] = distance(embedded, means, precision)
         tell(f"fold {fold}: accuracy {metrics.accuracy(fields.labels[held], logits['as photographed'][held]):.4f}")
     return {"logits": logits, "distances": distances}
 
@@ -347,11 +351,12 @@ def figures(fields: Fields, outcome: Mapping[str, Any]) -> dict[str, Any]:
     logits = outcome["logits"]
     plain = logits["as photographed"]
     probabilities, temperature = calibrate(fields, plain)
-    labels = fields.labels
+    # Fields of different folds are ranked by scores that no fold's temperature has changed.
+    before, labels = softmax(plain, 1.0), fields.labels
 
     def told(metric: metrics.Metric) -> dict[str, Any]:
-        low, high = metrics.group_interval(metric, labels, probabilities, fields.groups)
-        return {"value": round(metric(labels, probabilities), 4), "interval": [round(low, 4), round(high, 4)]}
+        low, high = metrics.group_interval(metric, labels, before, fields.groups)
+        return {"value": round(metric(labels, before), 4), "interval": [round(low, 4), round(high, 4)]}
 
     recalls = metrics.recalls(labels, probabilities)
     return {
@@ -366,9 +371,9 @@ def figures(fields: Fields, outcome: Mapping[str, Any]) -> dict[str, Any]:
         "malignant_auroc": told(metrics.malignant_auroc),
         "recall": {name: round(float(value), 4) for name, value in zip(CLASSES, recalls, strict=True)},
         "confusion": metrics.confusion(labels, probabilities.argmax(1), len(CLASSES)).tolist(),
-        "ece_before": round(metrics.calibration_error(labels, softmax(plain, 1.0)), 4),
+        "ece_before": round(metrics.calibration_error(labels, before), 4),
         "ece": round(metrics.calibration_error(labels, probabilities), 4),
-        "brier_before": round(metrics.brier(labels, softmax(plain, 1.0)), 4),
+        "brier_before": round(metrics.brier(labels, before), 4),
         "brier": round(metrics.brier(labels, probabilities), 4),
         "stress_accuracy": {
             name: round(metrics.accuracy(labels, logits[name]), 4)

@@ -29,7 +29,7 @@ from leuk.models.store import choose_device
 from leuk.models.systems import System, build_network, find_system
 from leuk.models.weights import shipped, unpacked
 from leuk.training.fields import FIELD, TrainingSet
-from leuk.training.loop import ahead, mixed, read_log, write_checkpoint, write_log
+from leuk.training.loop import ahead, mixed, read_log, whole, write_checkpoint, write_log
 from leuk.training.presets import Preset, Warp
 from leuk.training.selection import fit_components, replace_head, set_components
 
@@ -100,9 +100,8 @@ def read_run(folder: Path) -> Run:
 
 def write_run(run: Run, folder: Path) -> None:
     """Write what a run's folder holds, before anything else is in it."""
-    part = folder / "run.json.part"
-    part.write_text(json.dumps(asdict(run), indent=1) + "\n", encoding="utf-8")
-    part.replace(folder / "run.json")
+    with whole(folder / "run.json") as part:
+        part.write_text(json.dumps(asdict(run), indent=1) + "\n", encoding="utf-8")
 
 
 def system_of(run: Run) -> System:
@@ -491,7 +490,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint, done = folder / "checkpoint.pt", folder / "network.safetensors"
     described = json.dumps([system.name, system.classes, asdict(preset), seed, pretrained, len(samples)])
-    content = torch.load(checkpoint, weights_only=True) if resume and checkpoint.is_file() else None
+    content = torch.load(checkpoint, map_location="cpu", weights_only=True) if resume and checkpoint.is_file() else None
     if content is not None and content["training"] != described:
         raise DataError(
             f"The checkpoint in {folder.parent.name}/{folder.name} belongs to another training; name another run, or "
@@ -565,8 +564,8 @@ def train(
     if extra:
         (folder / "arguments.json").write_text(json.dumps(extra) + "\n", encoding="utf-8")
     weights = {key: value.contiguous() for key, value in shipped(network).items()}
-    save_file(weights, done.with_suffix(".part"))
-    done.with_suffix(".part").replace(done)
+    with whole(done) as part:
+        save_file(weights, part)
     network.load_state_dict(unpacked(weights))
     return network.eval()
 

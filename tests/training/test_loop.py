@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from leuk.training.loop import mixed, resolved
+from leuk.training.loop import mixed, resolved, whole
 
 
 @pytest.mark.parametrize(
@@ -27,6 +29,19 @@ def test_half_precision_only_where_the_processor_computes_in_it(
     with mixed(asked):
         product = torch.ones(2, 2) @ torch.ones(2, 2)
     assert product.dtype == (torch.bfloat16 if expected == "bfloat16" else torch.float32)
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "blanks.npz"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), whole(path) as part:
+        part.write_text("ne")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    with whole(path) as part:
+        part.write_text("new")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_unknown_precision_is_refused() -> None:

@@ -76,6 +76,7 @@ def test_what_does_not_fit_together_is_refused(changed: dict[str, object]) -> No
         ("a.random.csv.gz", gzip.compress(b"file,class,fold,p_benign,p_pre_b\nx,pre_b,0,0.9,0.5\n")),
         ("a.leaky.csv", b"file,class,fold,p_benign,p_pre_b\nx,pre_b,0,0.5,0.5\n"),
         ("a.random.csv", b""),
+        ("a.random.csv", b"x" * 200_000),
     ],
 )
 def test_what_is_no_table_is_refused_in_one_sentence(tmp_path: Path, name: str, data: bytes) -> None:

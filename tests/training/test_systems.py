@@ -249,6 +249,59 @@ def test_options_are_refused_with_a_sentence(
     assert message in capsys.readouterr().err
 
 
+def test_fields_of_no_known_session_are_left_out_of_a_grouped_run(copy: Path) -> None:
+    table = copy / "groups.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join(lines[:-3]) + "\n", encoding="utf-8")
+    grouped = gather(copy, find_system("simple_cnn"))
+    assert len(grouped.files) == 21
+    assert any("3 fields, such as Original/Pro/Pro-3.png, were left out" in said for said in grouped.problems)
+    assert len(gather(copy, find_system("simple_cnn"), "random").files) == 24
+
+
+def test_all_idb_is_trained_on_as_it_is_downloaded(tmp_path: Path) -> None:
+    for folder in ("im", "xyc"):
+        (tmp_path / folder).mkdir()
+    for number in range(6):
+        name = f"Im00{number}_{number % 2}"
+        cv2.imwrite(str(tmp_path / "im" / f"{name}.png"), np.full((40, 40, 3), 200 - number, np.uint8))
+        (tmp_path / "xyc" / f"{name}.xyc").write_text("1 2\n")
+    data = gather(tmp_path, find_system("deep_leukemia_net"), "random")
+    assert data.labels.tolist() == [0, 1] * 3
+
+
+def test_a_single_session_can_not_be_held_out(tmp_path: Path) -> None:
+    lines = ["path,label,session"]
+    for number in range(6):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((40, 40, 3), 200 - number, np.uint8))
+        lines.append(f"{number}.png,{'benign' if number % 2 else 'pre_b'},one")
+    (tmp_path / "set.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match="of one session"):
+        gather(tmp_path / "set.csv", find_system("deep_leukemia_net"))
+
+
+def test_a_card_says_what_of_the_recipe_was_changed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from leuk.training import systems
+
+    kept: list[Preset] = []
+
+    def stop(system: object, data: object, run: object, preset: Preset, **options: object) -> None:
+        kept.append(preset)
+        raise DataError("enough")
+
+    monkeypatch.setattr(systems, "fit", stop)
+    shown = ["train", "simple_cnn", "--data", str(folder), "--run", str(tmp_path)]
+    for more in ([], ["--epochs", "3"], ["--epochs", "15", "--size", "64"]):
+        main([*shown, *more])
+    assert [one.source for one in kept] == [
+        "the paper's recipe",
+        "the paper's recipe, but 3 of 15 epochs",
+        "the paper's recipe, but 64 pixels instead of 224",
+    ]
+
+
 def test_without_sessions_nothing_can_be_grouped(tmp_path: Path) -> None:
     for name in ("benign", "malignant"):
         (tmp_path / name).mkdir()
