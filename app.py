@@ -14,7 +14,7 @@ pages = [
     if (_HERE / "pages" / f"{name}.py").is_file()
 ]
 # Streamlit forgets what was chosen in a page's widgets when another page is shown; these choices are the visit's.
-for choice in ("model", "explain"):
+for choice in ("model", "explain", "method"):
     if choice in st.session_state:
         st.session_state[choice] = st.session_state[choice]
 st.navigation(pages, position="top").run()

@@ -259,14 +259,14 @@ def forward(model: Model, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ----------
     model : Model
     tiles : numpy.ndarray
-        uint8, (T, S, S, 3).
+        uint8, (T, S, S, 3), of single cells (T, S, S, 4).
 
     Returns
     -------
     logits : numpy.ndarray
         float32, (T, C), as the network gives them.
     embeddings : numpy.ndarray
-        float32, (T, D).
+        float32, (T, D): of a middle stage, see `leuk.models.network.Network.describe`.
     """
     return run_network(model.network, inputs(model.card, tiles), model.device)
 
@@ -280,6 +280,16 @@ def run_network(network: nn.Module, tiles: np.ndarray, device: torch.device) -> 
             logits.append(network.read(last).cpu())  # type: ignore[operator]
             embeddings.append(network.describe(middle).cpu())  # type: ignore[operator]
     return torch.cat(logits).numpy(), torch.cat(embeddings).numpy()
+
+
+def last_maps(model: Model, tiles: np.ndarray) -> np.ndarray:
+    """Return the network's last activations over tiles, float32 (T, C', h, w); tiles as for `forward`."""
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(tiles), _BATCH):
+            shown = to_tensor(inputs(model.card, tiles[start : start + _BATCH]), model.device)
+            found.append(model.network.features(shown).float().cpu())  # type: ignore[operator]
+    return torch.cat(found).numpy()
 
 
 def distance(embeddings: np.ndarray, means: np.ndarray, precision: np.ndarray) -> np.ndarray:

@@ -6,6 +6,8 @@ browser: what Streamlit serves under /media (`st.image`, `st.download_button`) i
 
 from __future__ import annotations
 
+import re
+import string
 from pathlib import Path
 
 import streamlit as st
@@ -15,6 +17,17 @@ _FOLDER = Path(__file__).parent / "components"
 
 def _text(name: str) -> str:
     return (_FOLDER / name).read_text(encoding="utf-8")
+
+
+_MARKS = re.compile(f"([{re.escape(string.punctuation)}])")
+
+
+def literal(text: str) -> str:
+    """Return text that Streamlit's Markdown shows as it stands.
+
+    Names of files and columns come from anywhere: unescaped, one could draw a picture from an address of its choice.
+    """
+    return _MARKS.sub(r"\\\1", " ".join(text.split()))
 
 
 viewer = st.components.v2.component(

@@ -15,6 +15,7 @@ from leuk.data.triage import DECISIONS, TITLES, Decision
 from leuk.map_figure import map_figure
 from pages import _exploring as prepare
 from pages import _exploring_parts as parts
+from pages._components import literal
 from pages._explorer_visit import (
     decided,
     embedding_plain,
@@ -158,7 +159,7 @@ def section_traps(opened: Opened, view: View | None) -> None:
     job = measured(opened)
     if job is not None and not wait_for(job, "Measuring images"):
         return
-    key = ("audit", *opened.identity, state.table if view is not None else "")
+    key = ("audit", *opened.audited(state.table if view is not None else None))
     job = jobs().get(key, lambda progress: audit.audit(dataset, table, progress))
     if not wait_for(job, "Looking for traps"):
         return
@@ -425,7 +426,7 @@ def section_triage(opened: Opened, view: View | None) -> None:
         st.file_uploader("Read decisions back, your own or a colleague's", type="csv", key="decisions_file",
                          on_change=on_decisions)  # fmt: skip
         if "told" in state:
-            st.success(state.pop("told"), icon=":material/check:")
+            st.success(literal(state.pop("told")), icon=":material/check:")
         _agreement(opened, everything)
     with right:
         order = sorted(mine.values(), key=lambda one: one.time, reverse=True)

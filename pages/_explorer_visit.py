@@ -14,6 +14,7 @@ from leuk.errors import LeukError
 from leuk.models.cards import available
 from pages import _exploring as prepare
 from pages import _exploring_parts as parts
+from pages._components import literal
 from pages._exploring import Job, Jobs, Opened, Readings, View
 
 SOURCES = {
@@ -279,13 +280,13 @@ def wait_for(job: Job, what: str) -> bool:
     """Tell whether a job is done; until then show how far it is, and run the page again when it is."""
     if job.done:
         if job.error:
-            st.error(job.error, icon=":material/error:")
+            st.error(literal(job.error), icon=":material/error:")
         return not job.error
 
     def show() -> None:
         if job.done:
             st.rerun()
-        st.progress(job.fraction, text=f"{what} · {job.stage.lower()}")
+        st.progress(job.fraction, text=literal(f"{what} · {job.stage.lower()}"))
 
     st.fragment(show, run_every=POLL_SECONDS)()
     return False

@@ -8,7 +8,9 @@ from __future__ import annotations
 import atexit
 import base64
 import contextlib
+import dataclasses
 import gc
+import hashlib
 import logging
 import threading
 from collections import OrderedDict
@@ -301,6 +303,16 @@ def _read(dataset: DataSet, row: int, model: str) -> Reading:
 # ---- the open set -------------------------------------------------------------------------------------------------
 
 
+def fingerprint(what: DataSet | PredictionTable) -> str:
+    """Return a SHA-256 over all that a data set's list or a table of predictions says."""
+    digest = hashlib.sha256()
+    for one in dataclasses.fields(what):  # type: ignore[arg-type]
+        value = getattr(what, one.name)
+        digest.update(one.name.encode() + b"\0")
+        digest.update(np.ascontiguousarray(value).data if isinstance(value, np.ndarray) else repr(value).encode())
+    return digest.hexdigest()
+
+
 @dataclass(eq=False)
 class Opened:
     """A data set that is looked at, and what is quickly known about it.
@@ -320,11 +332,11 @@ class Opened:
 
     @cached_property
     def identity(self) -> tuple:
-        """Name the set for jobs and readings."""
-        return (self.key, str(self.dataset.root), len(self.dataset.files))
+        """Name the set for jobs and readings: two lists of the same folder may differ in files, labels or sessions."""
+        return (self.key, str(self.dataset.root), len(self.dataset.files), fingerprint(self.dataset))
 
     @cached_property
-    def _views(self) -> dict[str, View]:
+    def _views(self) -> dict[str, tuple[PredictionTable, View]]:
         return {}
 
     def view(self, table: str | None) -> View | None:
@@ -337,9 +349,16 @@ class Opened:
         """
         if table is None or table not in self.tables:
             return None
-        if table not in self._views:
-            self._views[table] = View(self.dataset, mistakes.align(self.dataset, self.tables[table]))
-        return self._views[table]
+        given, view = self._views.get(table, (None, None))
+        if view is None or given is not self.tables[table]:  # one's own table may come again, corrected
+            given = self.tables[table]
+            view = View(self.dataset, mistakes.align(self.dataset, given))
+            self._views[table] = given, view
+        return view
+
+    def audited(self, table: str | None) -> tuple:
+        """Name an audit with a table of predictions, or with none, for jobs."""
+        return (*self.identity, "" if table is None else fingerprint(self.tables[table]))
 
 
 @dataclass(eq=False)
@@ -362,7 +381,7 @@ class View:
     @cached_property
     def label_errors(self) -> labels.LabelErrors:
         """Doubted labels."""
-        return labels.find_label_errors(self.dataset.labels, self.verdicts.probabilities)
+        return labels.doubted(self.dataset, self.verdicts)
 
     def slices(self, measured: Measures | None) -> tuple[slices.Slice, ...]:
         """Metrics on parts, the worst first."""

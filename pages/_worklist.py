@@ -185,10 +185,7 @@ class Worklist:
             if len(self._items) >= MAX_FILES:
                 item.error = f"{name} is one file too many: {MAX_FILES} fit at once; remove some and add it again."
             elif held + item.nbytes > MAX_BYTES:
-                item.error = (
-                    f"{name} does not fit beside the others: {MAX_BYTES // 2**20} MB are kept at once; "
-                    "remove some files and add it again."
-                )
+                item.error = _no_room(name)
             if item.error:
                 item.source, item.state = None, "refused"
             self._items[item.id] = item
@@ -294,9 +291,19 @@ class Worklist:
         with self._lock:
             item = self._current(job)
             if item is not None:
+                # Files are small before they are read: many may have been let in that do not fit together now.
+                if pack and sum(other.nbytes for other in self._items.values()) + pack.nbytes > MAX_BYTES:
+                    pack, error, item.source = None, _no_room(item.name), None
                 item.state, item.pack, item.error = ("read" if pack else "refused"), pack, error
                 item.version += 1
             self._stage = (job.name, "", 0.0)
+
+
+def _no_room(name: str) -> str:
+    return (
+        f"{name} does not fit beside the others: {MAX_BYTES // 2**20} MB are kept at once; remove some files and add "
+        "it again."
+    )
 
 
 def _work(owner: weakref.ref[Worklist]) -> None:

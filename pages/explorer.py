@@ -15,6 +15,7 @@ from leuk.errors import LeukError
 from leuk.training.predictions import read_predictions, shipped
 from pages import _exploring as prepare
 from pages import _exploring_parts as parts
+from pages._components import literal
 from pages._explorer_image import inspector
 from pages._explorer_sections import SHOW, listing
 from pages._explorer_visit import SECTIONS, SOURCES, begin, look_away, on_section, on_table, readings, state
@@ -71,7 +72,7 @@ def open_set() -> Opened | None:
             key = source if source == "taleqani" else str(dataset.root)
             state.opened = Opened(key, dataset, tables)
     except LeukError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(literal(str(error)), icon=":material/error:")
         return None
     return state.opened
 
@@ -144,7 +145,7 @@ def facts(opened: Opened, view: View | None) -> None:
     problems = [*dataset.problems, *(view.verdicts.problems if view is not None else ())]
     if problems:
         with st.expander(f"{len(problems)} remarks on files and predictions", icon=":material/info:"):
-            st.markdown("\n".join(f"- {one}" for one in problems[:50]))
+            st.markdown("\n".join(f"- {literal(one)}" for one in problems[:50]))
 
 
 def page() -> None:
@@ -181,16 +182,16 @@ def show(opened: Opened, part: Callable[[Opened, View | None], None]) -> None:
     """Show a part of the page, and in one sentence what is wrong."""
     trouble = state.pop("trouble", "")
     if trouble:
-        st.warning(trouble, icon=":material/warning:")
+        st.warning(literal(trouble), icon=":material/warning:")
     view = None
     try:
         view = opened.view(state.get("table"))
     except LeukError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(literal(str(error)), icon=":material/error:")
     try:
         part(opened, view)
     except LeukError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(literal(str(error)), icon=":material/error:")
 
 
 if by_the_front_door():

@@ -373,7 +373,10 @@ def progress_and_strip() -> None:
         at = min(stage.done + 1, stage.total)
         bar, button = st.columns([6, 1], vertical_alignment="center")
         bar.progress(
-            stage.fraction, text=f"Reading {at} of {stage.total} · {stage.name} · {stage.stage.lower() or 'finishing'}"
+            stage.fraction,
+            text=_components.literal(
+                f"Reading {at} of {stage.total} · {stage.name} · {stage.stage.lower() or 'finishing'}"
+            ),
         )
         button.button("Stop", key="stop", on_click=files.stop, width="stretch", help="Keeps what has been read")
     items = files.items()

@@ -16,7 +16,7 @@ from leuk.names import class_name
 from leuk.data.balance import Balance, balance
 from leuk.data.datasets import DataSet, Progress
 from leuk.data.duplicates import Duplicates, find_duplicates
-from leuk.data.labels import LabelErrors, find_label_errors
+from leuk.data.labels import LabelErrors, doubted
 from leuk.data.measures import Measures, measure
 from leuk.data.mistakes import Mistakes, PredictionTable, Verdicts, align, confusion, mistakes, operate, wilson
 from leuk.data.shortcuts import FixedContent, Shortcut, cramers_v, find_fixed_content, find_shortcuts
@@ -263,7 +263,7 @@ def audit(
     slices: tuple[Slice, ...] = ()
     if verdicts is not None:
         counts, errors = confusion(dataset, verdicts), mistakes(dataset, verdicts)
-        doubtful = find_label_errors(dataset.labels, np.where(verdicts.known[:, None], verdicts.probabilities, np.nan))
+        doubtful = doubted(dataset, verdicts)
         slices = find_slices(dataset, verdicts, measures)
         without = score_without_duplicates(dataset, verdicts, duplicates)
         found += _about_errors(dataset, verdicts, errors, without, shortcuts)

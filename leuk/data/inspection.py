@@ -196,11 +196,15 @@ def read_table(data: bytes, name: str) -> Table:
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{name} is no table of predictions: {wanted}.") from error
     reader = csv.DictReader(io.StringIO(text, newline=""))
-    columns = [column for column in reader.fieldnames or () if column and column.startswith("p_") and column != "p_"]
-    if "file" not in (reader.fieldnames or ()) or not columns:
+    try:
+        given, rows = reader.fieldnames or (), list(reader)
+    except csv.Error as error:
+        raise DataError(f"{name} is no table of predictions ({error}): {wanted}.") from error
+    columns = [column for column in given if column and column.startswith("p_") and column != "p_"]
+    if "file" not in given or not columns:
         raise DataError(f"{name} is no table of predictions: {wanted}.")
     first: dict[str, tuple[list[float], int]] = {}
-    for row in reader:
+    for row in rows:
         file = (row["file"] or "").replace("\\", "/")
         if file:
             first.setdefault(file, ([_number(row[column]) for column in columns], _whole(row.get("fold"))))

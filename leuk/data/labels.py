@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leuk.data.datasets import DataSet
+from leuk.data.mistakes import Verdicts
+
 
 @dataclass(frozen=True, eq=False)
 class LabelErrors:
@@ -43,6 +46,11 @@ class LabelErrors:
     thresholds: np.ndarray
     quality: np.ndarray
     ranking: np.ndarray
+
+
+def doubted(dataset: DataSet, verdicts: Verdicts) -> LabelErrors:
+    """Rank probable label errors of a data set; labels that the system doesn't know are not doubted."""
+    return find_label_errors(dataset.labels, np.where(verdicts.known[:, None], verdicts.probabilities, np.nan))
 
 
 def find_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> LabelErrors:

@@ -38,9 +38,9 @@ def image_features(measures: Measures) -> np.ndarray:
 def embed(
     dataset: DataSet, model: Model, progress: Progress | None = None, measures: Measures | None = None
 ) -> np.ndarray:
-    """Return what a system's last layer but one makes of each image, float32 (N, D); kept between runs.
+    """Return the mean of a system's last maps over each image, float32 (N, D); kept between runs.
 
-    Rows that can't be read are nan.
+    It is what the system calls the image by, at least in the networks that pool by it. Rows that can't be read are nan.
 
     Parameters
     ----------
@@ -50,13 +50,13 @@ def embed(
     measures : Measures, optional
         Where there are any, results are kept under their hashes; without them nothing is kept.
     """
-    from leuk.classification import forward, prepare
+    from leuk.classification import last_maps, prepare
     from leuk.image import read_image
     from leuk.segmentation import segment
 
     cache = Cache(measures is not None)
     hashes = measures.sha256 if measures else ("",) * len(dataset)
-    keys = [fingerprint("embedding", model.card.sha256, sha) if sha else "" for sha in hashes]
+    keys = [fingerprint("last maps", model.card.sha256, sha) if sha else "" for sha in hashes]
     kept = {key: arrays["embedding"] for key, arrays in cache.get(key for key in keys if key).items()}
     rows: list[np.ndarray | None] = [kept.get(key) for key in keys]
     missing = [row for row, known in enumerate(rows) if known is None]
@@ -67,7 +67,7 @@ def embed(
         except ImageError:
             return None
         view = prepare(image, segment(image), model.card)
-        embedding: np.ndarray = forward(model, view.tiles)[1].mean(0).astype(np.float32)
+        embedding: np.ndarray = last_maps(model, view.tiles).mean(axis=(0, 2, 3))
         return embedding
 
     pending: dict[str, dict[str, np.ndarray]] = {}

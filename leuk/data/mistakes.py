@@ -40,7 +40,8 @@ class Verdicts:
     ----------
     system, partition : str
     probabilities : numpy.ndarray
-        float64, (N, C) in the set's order of classes, rows summing to 1; nan where there is no prediction.
+        float64, (N, C) in the set's order of classes, nan where there is no prediction. Rows sum to 1, less
+        what went to classes that the set has not.
     predicted : numpy.ndarray
         int64, (N,): likeliest class; -1 where there is no prediction.
     folds : numpy.ndarray
@@ -68,7 +69,8 @@ def align(dataset: DataSet, predictions: PredictionTable) -> Verdicts:
     Raises
     ------
     DataError
-        If not one prediction fits, or the system and the set share no class.
+        If not one prediction fits, the system and the set share no class, or an image is called a class that the set
+        has not.
     """
     names = [class_key(name) for name in predictions.classes]
     shared = [name for name in dataset.classes if name in names]
@@ -79,11 +81,6 @@ def align(dataset: DataSet, predictions: PredictionTable) -> Verdicts:
             f"the set has {', '.join(dataset.classes)}."
         )
     problems = list(getattr(predictions, "problems", ()))
-    foreign = [name for name in names if name not in dataset.classes]
-    if foreign:
-        problems.append(
-            f"{system} also predicts {', '.join(foreign)}, which this set has not; the other classes were scaled to 1."
-        )
     count = len(dataset.classes)
     probabilities = np.full((len(dataset), count), np.nan)
     folds = np.full(len(dataset), -1, np.int64)
@@ -98,8 +95,6 @@ def align(dataset: DataSet, predictions: PredictionTable) -> Verdicts:
         probabilities[row] = 0
         for to, column in columns:
             probabilities[row, to] = predictions.probabilities[source, column]
-        total = probabilities[row].sum()
-        probabilities[row] = probabilities[row] / total if total > 0 else np.nan
         folds[row] = predictions.folds[source]
     problems += [f"{system} predicts {name}, which is not in this set." for name in unknown]
     there = np.isfinite(probabilities).all(1)
@@ -107,6 +102,7 @@ def align(dataset: DataSet, predictions: PredictionTable) -> Verdicts:
     if len(absent):
         problems.append(f"{len(absent)} images have no prediction of {system}, such as {dataset.files[absent[0]]}.")
     familiar = np.array([name in names for name in dataset.classes])
+    problems += _foreign(dataset, predictions, names, places, familiar)
     for label in np.flatnonzero(~familiar):
         number = int((dataset.labels == label).sum())
         problems.append(
@@ -123,6 +119,29 @@ def align(dataset: DataSet, predictions: PredictionTable) -> Verdicts:
         known=there & familiar[dataset.labels],
         problems=tuple(problems),
     )
+
+
+def _foreign(
+    dataset: DataSet, predictions: PredictionTable, names: list[str], places: dict[int, int], familiar: np.ndarray
+) -> list[str]:
+    """Say which classes a system predicts that the set has not.
+
+    Their share of the probability is nobody else's, and stays theirs. An image called one of them is an error that no
+    class of the set stands for: such a table is refused, for without those images it would look better than it is.
+    """
+    foreign = [column for column, name in enumerate(names) if name not in dataset.classes]
+    if not foreign:
+        return []
+    told = ", ".join(names[column] for column in foreign)
+    usable = np.isfinite(predictions.probabilities).all(1)
+    called = usable & np.isin(np.where(usable[:, None], predictions.probabilities, 0).argmax(1), foreign)
+    lost = sum(bool(familiar[dataset.labels[row]]) for source, row in places.items() if called[source])
+    if lost:
+        raise DataError(
+            f"{predictions.system} calls {lost:,} image{'' if lost == 1 else 's'} {told}, which {dataset.name} has not "
+            f"as a class; give predictions of its own classes: {', '.join(dataset.classes)}."
+        )
+    return [f"{predictions.system} also predicts {told}, which this set has not; no image is called that."]
 
 
 def _match(files: Sequence[str], wanted: Sequence[str]) -> tuple[dict[int, int], list[str]]:

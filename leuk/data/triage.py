@@ -200,11 +200,14 @@ def from_csv(text: str, dataset: str, name: str = "The table") -> list[Decision]
         If columns are missing, or a row holds no known decision.
     """
     reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff"), newline=""))
-    missing = {"file", "decision"} - set(reader.fieldnames or ())
+    try:
+        missing, rows = {"file", "decision"} - set(reader.fieldnames or ()), list(reader)
+    except csv.Error as error:
+        raise DataError(f"{name} is no CSV ({error}); export decisions from Leuk and use that table.") from error
     if missing:
         raise DataError(f"{name} lacks the column {sorted(missing)[0]}; export decisions from Leuk and use that table.")
     found = []
-    for number, row in enumerate(reader, start=2):
+    for number, row in enumerate(rows, start=2):
         given = {column: _plain(row.get(column) or "") for column in CSV_COLUMNS}
         try:
             found.append(Decision(**{**given, "dataset": dataset}))

@@ -106,6 +106,8 @@ def test_the_name_of_a_shipped_table_tells_system_and_partition():
         (b"file,p_a\n", "holds no prediction"),
         (b"\xff\xfe\x00", "needs a column file"),
         (b"\x1f\x8bbroken", "needs a column file"),
+        (b"file,p_a\n" + b"x" * 200_000 + b",1\n", "needs a column file"),
+        (b"{" + b"x" * 200_000, "needs a column file"),
     ],
 )
 def test_what_is_no_table_is_refused_in_one_sentence(data, match):

@@ -69,12 +69,17 @@ def test_what_does_not_fit_is_named_and_the_rest_goes_on() -> None:
 
 def test_classes_that_one_side_does_not_know() -> None:
     data = _set(LABELS)
-    p = np.column_stack([P[:, 0], P[:, 1], P[:, 2]])
+    p = P.copy()
+    p[3] = [0.3, 0.4, 0.3]
     verdicts = align(data, _table(data.files, p, ("benign", "early_pre_b", "hairy")))
-    assert np.allclose(verdicts.probabilities[1], [0.2 / 0.9, 0.7 / 0.9, 0])
+    assert np.allclose(verdicts.probabilities[1], [0.2, 0.7, 0]), "what went to hairy is nobody else's"
+    at = operate(data, verdicts, 0.65)
+    assert at.misses == 1 and at.false_alarms == 2, "malignant is all that is not benign"
     assert not verdicts.known[4], "an image of a class that the system can't name is no error"
     assert any("does not know the class pro_b; its 1 images" in problem for problem in verdicts.problems)
     assert any("hairy" in problem for problem in verdicts.problems)
+    with pytest.raises(DataError, match="net calls 1 image hairy, which x has not"):
+        align(data, _table(data.files, P, ("benign", "early_pre_b", "hairy")))
     with pytest.raises(DataError, match="knows none of this set's classes"):
         align(data, _table(data.files, P[:, :2], ("cat", "dog")))
     with pytest.raises(DataError, match="None of the 1 predictions"):
@@ -144,7 +149,12 @@ def test_shipped_predictions_fit_the_list() -> None:
         pytest.skip("no predictions are shipped")
     data = taleqani()
     for path in tables.values():
-        verdicts = align(data, read_predictions(path))
+        table = read_predictions(path)
+        if "malignant" in table.classes:
+            with pytest.raises(DataError, match="malignant, which Taleqani has not"):
+                align(data, table)
+            continue
+        verdicts = align(data, table)
         # A table may hold one fold only; but what it holds is of listed fields.
         assert verdicts.known.any() and not any("not in this set" in problem for problem in verdicts.problems)
         found = mistakes(data, verdicts)

@@ -58,6 +58,7 @@ def test_export_and_reading_back_lose_nothing_and_start_no_formula():
     ("text", "match"),
     [
         ("", "lacks the column decision"),
+        ("x" * 200_000, "is no CSV"),
         ("file,comment\na.png,x\n", "lacks the column decision"),
         ("file,decision\na.png,fine\n", "line 2: There is no decision 'fine'"),
         ("file,decision\n,unusable\n", "line 2: A decision must name its file"),

@@ -1,3 +1,5 @@
+import dataclasses
+import re
 import threading
 import time
 
@@ -12,6 +14,7 @@ from leuk.errors import DataError
 from leuk.training.predictions import Predictions
 from pages import _explorer_visit as visit
 from pages import _exploring as prepare
+from pages._components import literal
 from pages._exploring import Jobs, Opened
 from tests.conftest import ROOT
 
@@ -291,6 +294,36 @@ def test_a_tile_says_what_the_image_was_called_and_how_it_is_marked(small):
     assert right["mark"] == ""
     assert opened.view("t") is view
     assert opened.view("none") is None
+
+
+def test_a_table_that_comes_again_corrected_is_taken(small):
+    opened = Opened("small", small, {"mine · yours": table(small.files)})
+    before, name = opened.view("mine · yours"), opened.audited("mine · yours")
+    right = dataclasses.replace(table(small.files), probabilities=np.array([[0.7, 0.3], [0.3, 0.7]]))
+    opened.tables["mine · yours"] = right
+    assert (before.verdicts.predicted == small.labels).mean() == 0.5
+    assert (opened.view("mine · yours").verdicts.predicted == small.labels).all()
+    assert opened.audited("mine · yours") != name, "or the traps of the first table would be shown"
+
+
+def test_two_lists_of_one_folder_are_not_one_set(small):
+    other = dataclasses.replace(small, labels=np.array([0, 0]))
+    names = {Opened("key", one, {}).identity for one in (small, other, dataclasses.replace(small))}
+    assert len(names) == 2
+
+
+def test_labels_that_a_system_does_not_know_are_not_doubted(small):
+    three = DataSet("three", (*small.files, "hairy/c.png"), ("benign", "pre_b", "hairy"), np.array([0, 1, 2]))
+    view = Opened("three", three, {"t": table(three.files)}).view("t")
+    assert 2 not in view.label_errors.ranking
+
+
+@pytest.mark.parametrize("text", ["![x](https://a.b/p.png)", "**bold** _it_ `code`", "$x^2$ :red[y] <b>", "a\nb"])
+def test_names_from_anywhere_are_no_markdown(text):
+    said = literal(text)
+    assert "\n" not in said
+    assert re.sub(r"\\(.)", r"\1", said) == " ".join(text.split())
+    assert not re.search(r"(?<!\\)[!\[\]()*_`$:<>]", said)
 
 
 def test_the_matrix_carries_every_threshold(small):

@@ -169,6 +169,25 @@ def test_a_visit_holds_no_more_than_its_share(monkeypatch):
     assert "remove some" in worklist.items()[1].error
 
 
+def test_files_that_outgrow_the_share_when_read_are_refused(monkeypatch):
+    monkeypatch.setattr(_worklist, "MAX_BYTES", 5000)
+
+    def grown(source, name, settings, progress):
+        return Pack({}, {"image": ("image/png", bytes(2000))}, b"")
+
+    worklist = Worklist(grown)
+    for name in "abc":
+        worklist.add(name, bytes(10))
+    until(lambda: not worklist.busy)
+    assert states(worklist) == ["read", "read", "refused"]
+    assert "does not fit beside the others" in worklist.items()[2].error
+    assert worklist.items()[2].source is None
+    worklist.remove(worklist.items()[0].id)
+    worklist.add("c", bytes(10))
+    until(lambda: not worklist.busy)
+    assert states(worklist) == ["read", "refused", "read"]
+
+
 def test_turns_are_taken_in_the_order_of_asking():
     turns, order, started = Turns(), [], []
 
