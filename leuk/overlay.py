@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -57,10 +59,11 @@ class Pack:
     blobs: Mapping[str, tuple[str, bytes]]
     thumbnail: bytes = field(repr=False)
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
-        """Bytes held by the encoded pictures."""
-        return sum(len(data) for _, data in self.blobs.values()) + len(self.thumbnail)
+        """Bytes held by the encoded pictures and, about, by the outlines."""
+        points = sum(len(line) for one in self.header.get("outlines", ()) for line in itertools.chain(*one.values()))
+        return sum(len(data) for _, data in self.blobs.values()) + len(self.thumbnail) + 36 * points
 
 
 def pack(analysis: Analysis, file: str) -> Pack:

@@ -68,7 +68,9 @@ def choose_device(name: str) -> torch.device:
 
 
 def load_model(name: str = DEFAULT_MODEL, device: str = "auto") -> Model:
-    """Load a model, once a process for each name and device.
+    """Load a model, and keep it beside the default one until another is asked for.
+
+    The large systems take hundreds of megabytes each: a server that kept all of them would outgrow a small host.
 
     Parameters
     ----------
@@ -92,7 +94,10 @@ def load_model(name: str = DEFAULT_MODEL, device: str = "auto") -> Model:
     key = (str(folder), name, str(where))
     with _loading:
         if key not in _loaded:
-            _loaded[key] = _load(folder, name, where)
+            model = _load(folder, name, where)
+            for other in [one for one in _loaded if one[1] != DEFAULT_MODEL and name != DEFAULT_MODEL]:
+                del _loaded[other]
+            _loaded[key] = model
         return _loaded[key]
 
 

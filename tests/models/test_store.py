@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from leuk.errors import ModelError, OptionError
-from leuk.models import weights
+from leuk.models import store, weights
 from leuk.models.reader import Reader
 from leuk.models.store import available, choose_device, load_model, save_model
 
@@ -37,6 +37,23 @@ def test_loads_once_and_reads(folder: Path) -> None:
     assert model.card.classes == ("benign", "early_pre_b", "pre_b", "pro_b")
     assert not model.network.training
     assert not any(parameter.requires_grad for parameter in model.network.parameters())
+
+
+def test_the_default_model_and_the_last_other_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("reader", "second"):
+        for suffix in (".json", ".safetensors"):
+            shutil.copy(folder / f"small{suffix}", folder / f"{name}{suffix}")
+        _rename(folder / f"{name}.json", name)
+    monkeypatch.setattr(store, "_loaded", {})
+    default, first = load_model("reader", "cpu"), load_model("small", "cpu")
+    second = load_model("second", "cpu")
+    assert load_model("reader", "cpu") is default
+    assert load_model("second", "cpu") is second
+    assert load_model("small", "cpu") is not first, "a host's memory is not filled by models that were once looked at"
+
+
+def _rename(card: Path, name: str) -> None:
+    card.write_text(json.dumps(json.loads(card.read_text("utf-8")) | {"name": name}), encoding="utf-8")
 
 
 def test_unknown_name_lists_what_is_there(folder: Path) -> None:
