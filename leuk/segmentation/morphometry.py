@@ -239,7 +239,8 @@ def measure(
         density = optical_density(np.ascontiguousarray(even[found]), white)
         # The nucleus's blurred rim is no cytoplasm, nor is the cell's own rim.
         rim = cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        cytoplasm = mask & ~rim
+        within = cv2.erode(np.pad(mask.astype(np.uint8), 1), np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0
+        cytoplasm = within & ~rim
         enough = np.count_nonzero(cytoplasm) >= LEAST_CYTOPLASM * area
         # Of a channel that is 255 throughout, rounding makes a hair more.
         mean = cv2.mean(np.ascontiguousarray(pixels[found]), mask.astype(np.uint8))[:3]

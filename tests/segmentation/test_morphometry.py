@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -117,6 +118,16 @@ def test_colour_measures_do_not_depend_on_exposure_or_white_balance(gain: float,
     assert found.diameter == pytest.approx(90, rel=0.01)
     assert found.nucleus_diameter == pytest.approx(50, rel=0.01)
     assert (found.lobes, found.indentation) == (1, 0)
+
+
+def test_a_blurred_rim_is_no_cytoplasm() -> None:
+    cell, nucleus = ellipse(45, 45), ellipse(25, 25)
+    density = np.zeros((141, 141, 3))
+    density[cell], density[nucleus] = (0.35, 0.3, 0.1), (0.5, 0.8, 0.2)
+    sharp = 240 * 10**-density
+    blurred = np.round(cv2.GaussianBlur(sharp, (0, 0), 1.5)).astype(np.uint8)
+    (found,) = morphometry.measure(blurred, nucleus, cell.astype(np.int32))
+    assert found.basophilia == pytest.approx(0.25, abs=0.025)
 
 
 def test_cells_are_measured_apart() -> None:
