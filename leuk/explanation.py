@@ -107,7 +107,7 @@ def raw_maps(model: Model, tiles: np.ndarray, targets: Sequence[int], method: st
     ----------
     model : Model
     tiles : numpy.ndarray
-        uint8, (T, S, S, 3).
+        uint8, (T, S, S, C): as many channels as the model takes, see `leuk.models.preprocessing`.
     targets : sequence of int
         Class indices.
     method : str

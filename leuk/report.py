@@ -95,7 +95,8 @@ def record(analysis: Analysis, file: str) -> dict[str, Any]:
     -------
     dict
         ``file``, ``status`` ("read"), ``error`` (None), ``sha256``, ``width``, ``height`` (pixels), ``model``,
-        ``probabilities`` by class key, ``malignant_probability``, ``suggestion`` (class key or "cannot_tell") and
+        ``probabilities`` by class key, ``malignant_probability``, ``suggestion`` (class key or "cannot_tell"),
+        ``remarks`` (sentences on what of the file was changed for reading, and why nothing is suggested) and
         ``cells``, a list with ``box`` (x0, y0, x1, y1, half-open), ``area``, ``nucleus_area`` (pixels), ``nc_ratio``,
         ``eccentricity``, ``circularity``, ``solidity`` (0 … 1), ``touches_border``, and `MEASURES` (None where there
         is nothing to measure). ``scale`` is None or holds ``um_per_px``, ``source`` ("estimated" from red cells, or
@@ -120,6 +121,7 @@ def record(analysis: Analysis, file: str) -> dict[str, Any]:
         },
         "malignant_probability": round(float(prediction.malignant_probability), _PROBABILITY_DIGITS),
         "suggestion": prediction.suggestion,
+        "remarks": [*analysis.image.notes, *prediction.reasons],
         "scale": _scale(analysis.scale),
         "cells": [_cell(cell, kind) for cell, kind in zip(analysis.segmentation.cells, types, strict=True)],
     }
@@ -154,6 +156,7 @@ def refused(file: str, error: str) -> dict[str, Any]:
         "probabilities": None,
         "malignant_probability": None,
         "suggestion": None,
+        "remarks": [],
         "scale": None,
         "cells": [],
     }

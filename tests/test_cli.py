@@ -20,7 +20,7 @@ from leuk.report import MEASURES
 ROOT = Path(__file__).resolve().parent.parent
 KEYS = {
     "file", "status", "error", "sha256", "width", "height", "model", "probabilities", "malignant_probability",
-    "suggestion", "cells", "scale",
+    "suggestion", "cells", "scale", "remarks",
 }  # fmt: skip
 CELL_KEYS = {
     "box", "area", "nucleus_area", "nc_ratio", "eccentricity", "circularity", "solidity", "touches_border",
@@ -78,7 +78,8 @@ def test_what_cannot_be_told_stands_without_a_probability(
     _save(SmearImage.from_array(np.full((224, 224, 3), 230, np.uint8), "blank"), tmp_path / "1-blank.png")
     _save(field, tmp_path / "2-field.png")
     assert main(["analyze", str(tmp_path)]) == READ
-    blank, told = (line for line in capsys.readouterr().out.splitlines() if ".png" in line)
+    blank, told, *remarks = (line for line in capsys.readouterr().out.splitlines() if ".png" in line)
+    assert any("No white cell" in remark for remark in remarks), "and why"
     assert "cannot_tell" in blank
     assert "%" not in blank
     assert blank.endswith("0 cells")
@@ -112,6 +113,76 @@ def test_segment_writes_masks_and_tables_without_overwriting(folder: Path) -> No
         rows = list(csv.DictReader(stream))
     assert rows
     assert {"area", "nucleus_area", "nc_ratio", "eccentricity", "circularity", "solidity"} <= set(rows[0])
+
+
+def test_segment_leaves_its_inputs_alone(tmp_path: Path, field: SmearImage) -> None:
+    _save(field, tmp_path / "a.png")
+    mask = _save(field, tmp_path / "a_mask.png").read_bytes()
+    assert main(["segment", str(tmp_path), "--out", str(tmp_path)]) == READ
+    assert (tmp_path / "a_mask.png").read_bytes() == mask
+    assert (tmp_path / "a-2_mask.png").is_file()
+    assert (tmp_path / "a_mask_mask.png").is_file()
+
+
+def test_awkward_names_stop_nothing(tmp_path: Path, field: SmearImage, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    _save(field, folder / f"{'x' * 246}.png")
+    _save(field, folder / "ok.png")
+    odd = folder / os.fsdecode(b"bad\xff.png")
+    try:
+        odd.write_bytes((folder / "ok.png").read_bytes())
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    more = ["--model", "small", "--json", str(tmp_path / "o.json"), "--out", str(out)]
+    assert main(["analyze", str(folder), *more]) == READ
+    names = [row["file"] for row in json.loads((tmp_path / "o.json").read_text("utf-8"))]
+    assert str(odd) in names
+    assert len(names) == len(list(out.iterdir())) == 3
+    assert main(["segment", str(folder), "--out", str(out)]) == READ
+    assert "ok.png" in capsys.readouterr().out
+
+
+def test_a_folder_that_takes_nothing_is_refused_before_the_first_file(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = "/proc/self"
+    if not Path(place).is_dir():
+        pytest.skip("needs a folder that nobody can write into")
+    for command in (["analyze", "--model", "small"], ["segment"]):
+        assert main([*command, str(folder / "in"), "--out", place]) == MISUSED
+        assert "Nothing can be written into" in capsys.readouterr().err
+    assert main(["analyze", "--model", "small", str(folder / "in"), "--json", str(folder)]) == MISUSED
+    assert "is a folder" in capsys.readouterr().err
+
+
+def test_a_write_that_fails_is_one_row(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if path.name == "field_mask.png":
+            raise OSError(28, "No space left on device")
+        return real(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert main(["segment", str(folder / "in"), "--out", str(folder / "out")]) == REFUSED
+    told = capsys.readouterr().out
+    assert "can't be written (No space left on device)" in told
+    assert (folder / "out" / "field-2_mask.png").is_file()
+
+
+def test_json_goes_to_the_screen_and_remarks_are_told(
+    tmp_path: Path, field: SmearImage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "deep.tif"
+    cv2.imwrite(str(path), field.pixels[..., ::-1].astype(np.uint16) * 257)
+    assert main(["analyze", str(path), "--model", "small", "--json", "-"]) == READ
+    (row,) = json.loads(capsys.readouterr().out)
+    assert any("16 bits" in remark for remark in row["remarks"])
+    assert main(["analyze", str(path), "--model", "small"]) == READ
+    assert "Samples of 16 bits were rescaled" in capsys.readouterr().out
+    assert not Path("-").exists()
 
 
 def test_samples_can_be_segmented_and_match_their_masks(tmp_path: Path) -> None:

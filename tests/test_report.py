@@ -12,7 +12,7 @@ from tests.readings import CLASSES, make
 
 KEYS = {
     "file", "status", "error", "sha256", "width", "height", "model", "probabilities", "malignant_probability",
-    "suggestion", "cells", "scale",
+    "suggestion", "cells", "scale", "remarks",
 }  # fmt: skip
 CELL_KEYS = {
     "box", "area", "nucleus_area", "nc_ratio", "eccentricity", "circularity", "solidity", "touches_border",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -28,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         `READ`, `REFUSED` or `MISUSED`.
     """
     options = _parser().parse_args(arguments)
+    # Names of files may hold what the screen can't show.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return int(options.run(options))
     except LeukError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from leuk.cli.common import READ, REFUSED, write_text
+from leuk.cli.common import READ, REFUSED, check_file, write_text
 from leuk.errors import DataError
 
 
@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
         "--predictions", type=Path, metavar="CSV", help="out-of-fold probabilities: columns file, p_CLASS…, fold"
     )
     audit.add_argument("--html", type=Path, metavar="FILE", help="write one page that opens anywhere")
-    audit.add_argument("--json", type=Path, metavar="FILE", help="write all findings for programs")
+    audit.add_argument("--json", type=Path, metavar="FILE", help="write all findings for programs; - for the screen")
     audit.add_argument("--no-pictures", action="store_true", help="put no picture into the page, names only")
     audit.add_argument("--no-cache", action="store_true", help="measure anew and keep nothing")
     audit.set_defaults(run=_audit)
@@ -61,6 +61,8 @@ def _audit(options: argparse.Namespace) -> int:
                 f"The table of predictions {options.predictions} can't be read ({error.strerror}); check the name."
             ) from error
         predictions = read_table(content, options.predictions.name)
+    for path in (options.json, options.html):
+        check_file(path)
     # The bar is for people: it stays away where standard error is no terminal.
     with tqdm(total=100, disable=None, bar_format="{l_bar}{bar}| {elapsed} {desc}") as bar:
 
@@ -70,13 +72,13 @@ def _audit(options: argparse.Namespace) -> int:
 
         found = audit(dataset, predictions, tell, keep=not options.no_cache)
 
-    print(
-        f"{dataset.name}: {len(dataset):,} images, " + ", ".join(f"{k} {v:,}" for k, v in found.balance.classes.items())
-    )
-    for severity in SEVERITIES:
-        for finding in (one for one in found.findings if one.severity == severity):
-            print(f"\n[{severity}] {finding.title}")
-            print(f"  {finding.explanation}")
+    if str(options.json) != "-":
+        counts = ", ".join(f"{k} {v:,}" for k, v in found.balance.classes.items())
+        print(f"{dataset.name}: {len(dataset):,} images, {counts}")
+        for severity in SEVERITIES:
+            for finding in (one for one in found.findings if one.severity == severity):
+                print(f"\n[{severity}] {finding.title}")
+                print(f"  {finding.explanation}")
     if found.measures is not None:
         for problem in found.measures.problems.values():
             print(f"leuk: {problem}", file=sys.stderr)

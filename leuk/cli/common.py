@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,24 +30,43 @@ def each(paths: Sequence[str], work: Callable[[Path], Any], refuse: Callable[[st
             done.append(work(path))
         except LeukError as error:
             done.append(refuse(str(path), str(error)))
+        except OSError as error:
+            # The disk may have become full, or a name too long for it; other files are none the worse.
+            said = f"What {path.name} gave can't be written ({error.strerror}); make room, or name another folder."
+            done.append(refuse(str(path), said))
     return done
 
 
 class Names:
-    """Names of output files: STEM and a suffix, numbered where two inputs share a stem."""
+    """Names of output files: STEM and a suffix, numbered where two inputs share a stem.
 
-    def __init__(self, folder: Path) -> None:
+    Parameters
+    ----------
+    folder : pathlib.Path
+        For the outputs.
+    inputs : iterable of pathlib.Path
+        Files that no output may take the place of.
+    """
+
+    def __init__(self, folder: Path, inputs: Iterable[Path] = ()) -> None:
         self._folder = folder
         self._taken: set[str] = set()
+        self._inputs = {path.resolve() for path in inputs}
 
     def claim(self, path: Path, suffix: str) -> Path:
         """Return a free path for an output of an input."""
-        stem, number = path.stem, 1
-        while stem.casefold() in self._taken:
+        # A file system takes 255 bytes; a longer stem loses its end.
+        short = os.fsdecode(os.fsencode(path.stem)[: LONGEST_NAME - len(suffix) - len("-9999")])
+        stem, number = short, 1
+        while stem.casefold() in self._taken or (self._folder / f"{stem}{suffix}").resolve() in self._inputs:
             number += 1
-            stem = f"{path.stem}-{number}"
+            stem = f"{short}-{number}"
         self._taken.add(stem.casefold())
         return self._folder / f"{stem}{suffix}"
+
+
+LONGEST_NAME = 240
+"""Bytes of an output's name."""
 
 
 def check_method(name: str) -> None:
@@ -62,13 +83,33 @@ def make_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OptionError(f"The folder {folder} can't be made ({error.strerror}); name another.") from error
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OptionError(f"Nothing can be written into {folder} ({error.strerror}); name another folder.") from error
     return folder
 
 
+def check_file(path: Path | None) -> None:
+    """Refuse a place where no file can be written, before hours of work are lost to it; None and "-" are any."""
+    if path is None or str(path) == "-":
+        return
+    make_folder(path.parent)
+    if path.is_dir():
+        raise OptionError(f"{path} is a folder; name a file in it.")
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a file of text."""
+    r"""Write a file of text, or to the screen where its name is "-".
+
+    A byte in a file's name that is no UTF-8 is written as the JSON escape ``\udcXX``, from which the name comes back.
+    """
+    if str(path) == "-":
+        print(text, end="")
+        return
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise OptionError(f"The file {path} can't be written ({error.strerror}); name another.") from error
 

@@ -11,7 +11,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leuk.cli.common import READ, make_folder, write_text
+from leuk.cli.common import READ, check_file, make_folder, write_text
 from leuk.errors import OptionError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.elsewhere and options.folder is None:
         from leuk.training.evaluate import add_elsewhere
 
-        add_elsewhere(options.system, options.elsewhere, tell)
+        add_elsewhere(options.system, options.elsewhere, tell, make_folder(options.out) if options.out else None)
         return READ
     if options.data is None:
         raise OptionError("Name the labelled fields with --data: what the run was trained on.")
@@ -222,8 +222,5 @@ def _as_markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def _put(path: Path, text: str) -> None:
-    if str(path) == "-":
-        print(text, end="")
-    else:
-        make_folder(path.parent)
-        write_text(path, text)
+    check_file(path)
+    write_text(path, text)

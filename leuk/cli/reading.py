@@ -9,9 +9,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from leuk.cli.common import READ, REFUSED, Names, check_method, each, make_folder, table, write_text
+from leuk.cli.common import READ, REFUSED, Names, check_file, check_method, each, make_folder, table, write_text
 from leuk.errors import OptionError
-from leuk.image import read_image
+from leuk.image import find_images, read_image
 
 
 def add(commands: Any) -> None:
@@ -22,7 +22,9 @@ def add(commands: Any) -> None:
     analyze.add_argument("paths", nargs="+", metavar="PATH", help="images, or folders searched through all subfolders")
     analyze.add_argument("--model", default="reader", metavar="NAME", help="model (default: reader)")
     analyze.add_argument("--method", default="default", metavar="NAME", help="segmentation method (default: default)")
-    analyze.add_argument("--json", type=Path, metavar="FILE", help="write all readings to this file, in input order")
+    analyze.add_argument(
+        "--json", type=Path, metavar="FILE", help="write all readings to this file, in input order; - for the screen"
+    )
     analyze.add_argument(
         "--explain", metavar="METHOD", help="heat maps by gradcam, gradcam++, hirescam, layercam or eigencam"
     )
@@ -53,9 +55,8 @@ def _analyze(options: argparse.Namespace) -> int:
         raise OptionError(f"There is no heat-map method {options.explain!r}; choose one of: {', '.join(EXPLAINERS)}.")
     check_method(options.method)
     model = load_model(options.model, options.device)
-    names = Names(make_folder(options.out)) if options.out else None
-    if options.json:
-        make_folder(options.json.parent)
+    names = Names(make_folder(options.out), find_images(options.paths)) if options.out else None
+    check_file(options.json)
 
     def read(path: Path) -> dict[str, Any]:
         found = analyze(read_image(path), model=model, method=options.method, explain=options.explain)
@@ -67,8 +68,17 @@ def _analyze(options: argparse.Namespace) -> int:
     records = each(options.paths, read, refused)
     if options.json:
         write_text(options.json, json.dumps(records, indent=1, ensure_ascii=False) + "\n")
+    if str(options.json) == "-":
+        return _status(records)
     table([(row["file"], _told(row)) for row in records])
+    for row in records:
+        for remark in row.get("remarks", ()):
+            print(f"{row['file']}: {remark}")
     print("Suggestions, to be confirmed by immunophenotyping. Research use only, not a medical device.")
+    return _status(records)
+
+
+def _status(records: list[dict[str, Any]]) -> int:
     return REFUSED if any(row["status"] == "refused" for row in records) or not records else READ
 
 
@@ -91,14 +101,14 @@ def _segment(options: argparse.Namespace) -> int:
     from leuk.segmentation import segment, to_mask_image
 
     check_method(options.method)
-    names = Names(make_folder(options.out))
+    names = Names(make_folder(options.out), find_images(options.paths))
 
     def find(path: Path) -> tuple[str, str]:
         found = segment(read_image(path), options.method)
         mask = names.claim(path, "_mask.png")
         mask.write_bytes(cv2.imencode(".png", to_mask_image(found))[1].tobytes())
         table = mask.with_name(mask.name.removesuffix("_mask.png") + "_cells.csv")
-        table.write_text(to_csv(cell_rows(found, path.name)), encoding="utf-8", newline="")
+        table.write_text(to_csv(cell_rows(found, path.name)), encoding="utf-8", errors="backslashreplace", newline="")
         return str(path), f"{len(found.cells)} cells"
 
     failed: list[str] = []

@@ -74,6 +74,7 @@ def _train(options: argparse.Namespace) -> int:
         if options.system not in ("reader", "cell_reader"):
             given += ["folds"] * bool(options.folds) + ["partition"] * (options.partition != "grouped")
         if options.system != "reader":
+            given += ["others"] * (options.others is not None)
             given += ["device"] * (options.device not in ("auto", "cpu"))
         if given:
             raise OptionError(
@@ -174,6 +175,9 @@ def _train_system(options: argparse.Namespace) -> int:
     from leuk.training.systems import fit
 
     system = find_system(options.system)
+    _at_least(0, options.seed, "--seed")
+    if options.others is not None:
+        raise OptionError(f"--others does not apply to {options.system}; leave it out.")
     preset = (REDUCED if options.reduced else PRESETS)[options.system]
     otherwise = []
     if options.epochs not in (None, preset.epochs):

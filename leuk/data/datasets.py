@@ -422,7 +422,7 @@ def _from_table(table: Path) -> DataSet:
         values = [(row[head] or "").strip() for _, _, row in kept]
         if not any(values):
             return None
-        if not by_class and all(re.fullmatch(r"-?\d*", value) for value in values):
+        if not by_class and all(re.fullmatch(r"-?\d{0,18}", value) for value in values):
             return np.array([int(value) if value.strip("-") else -1 for value in values], dtype=np.int64)
         order = {value: index for index, value in enumerate(sorted(set(values) - {""}))}
         return np.array([order.get(value, -1) for value in values], dtype=np.int64)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from leuk.models.network import Network
+from leuk.models.preprocessing import CORNER_X, CORNER_Y
 from leuk.models.reader import stages
 
 SIDE = 48
@@ -46,6 +47,9 @@ def field_density(pixels: np.ndarray) -> np.ndarray:
 def spots(labels: np.ndarray) -> list[tuple[int, float, float]]:
     """Return label and centre (x, y in pixels) of each cell that is large enough to read, in the order of the labels.
 
+    Cells centred in the corner that may hold a scale bar are left out: what is shown there is not theirs, see
+    `leuk.models.preprocessing.hide_corner`.
+
     Parameters
     ----------
     labels : numpy.ndarray
@@ -56,7 +60,9 @@ def spots(labels: np.ndarray) -> list[tuple[int, float, float]]:
     area = np.bincount(owner)
     large = np.flatnonzero(area >= SMALLEST)
     x, y = np.bincount(owner, xs), np.bincount(owner, ys)
-    return [(int(one), float(x[one] / area[one]), float(y[one] / area[one])) for one in large]
+    found = [(int(one), float(x[one] / area[one]), float(y[one] / area[one])) for one in large]
+    height, width = labels.shape
+    return [one for one in found if one[1] < width * CORNER_X or one[2] < height * CORNER_Y]
 
 
 def cell_tile(

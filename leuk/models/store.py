@@ -62,6 +62,8 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
+        if device.type == "meta":
+            raise RuntimeError("holds no numbers")
     except (RuntimeError, AssertionError):
         raise OptionError(f"There is no device {name!r} here; use auto, cpu, or a GPU that torch can see.") from None
     return device

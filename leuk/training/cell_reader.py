@@ -30,7 +30,7 @@ from leuk.segmentation.field import find_field
 from leuk.training import metrics
 from leuk.training.augment import Augmentation, change_look, lab_statistics
 from leuk.training.evaluate import ERASED, PLAIN, SWAP, erased
-from leuk.training.loop import read_log, resolved, shortened, train_epochs
+from leuk.training.loop import read_log, resolved, shortened, train_epochs, whole
 from leuk.training.reader import CAMERA, fingerprint, typical_diameter, versions
 from leuk.training.stress import STRESSES, swap_stain
 
@@ -113,9 +113,8 @@ def outlines_of(fields: Fields, folder: Path, tell: Tell) -> np.ndarray:
         tell("outlining cells")
         folder.mkdir(parents=True, exist_ok=True)
         found = np.stack([outline(pixels) for pixels in fields.pixels])
-        with cache.with_suffix(".part").open("wb") as stream:
+        with whole(cache) as part, part.open("wb") as stream:
             np.savez_compressed(stream, labels=found, fields=print_of)
-        cache.with_suffix(".part").replace(cache)
     with np.load(cache) as stored:
         if str(stored["fields"]) != print_of:
             raise DataError(f"{folder.name} belongs to other fields; name a new folder with --run.")
@@ -277,7 +276,8 @@ def fit(
         network = train(
             hidden[kept], outlines[kept], fields.labels[kept], recipe, done.parent, resume=True, report=report
         )
-        save_file({key: value.contiguous() for key, value in network.state_dict().items()}, done)
+        with whole(done) as part:
+            save_file({key: value.contiguous() for key, value in network.state_dict().items()}, part)
 
 
 def load_network(folder: Path, fold: int, recipe: Recipe = RECIPE) -> CellReader:

@@ -17,8 +17,14 @@ from leuk.models.cards import available, read_card, weights_folder, write_card
 from leuk.models.systems import find_system
 from leuk.probability import softmax
 from leuk.training.metrics import fit_temperature, share
-from leuk.training.predictions import from_logits, predictions_path, shipped, write_predictions
-from leuk.training.results import MAIN_FIGURES, groups_of, write_result
+from leuk.training.predictions import (
+    from_logits,
+    predictions_path,
+    read_predictions,
+    shipped,
+    write_predictions,
+)
+from leuk.training.results import MAIN_FIGURES, groups_of, read_result, write_result
 
 log = logging.getLogger(__name__)
 Tell = Callable[[str], None]
@@ -66,6 +72,7 @@ def record(
     """
     groups = groups_of(files) if groups is None else groups
     table = predictions_path(system, partition, folder)
+    _refuse_other_fields(table, files)
     write_predictions(from_logits(system, partition, files, labels, folds, classes, logits[PLAIN]), table)
     temperature = fit_temperature(labels, logits[PLAIN])
     told: dict[str, Any] = {"stress": {}}
@@ -85,6 +92,14 @@ def record(
     if folder is None:
         _onto_card(system, partition, result)
     return result
+
+
+def _refuse_other_fields(table: Path, files: Sequence[str]) -> None:
+    """Refuse to put a table of other data in the place of one that is there: its figures would be lost."""
+    if table.is_file() and not set(read_predictions(table).files) & set(files):
+        raise DataError(
+            f"{table.name} is there already and is of other fields; name another folder for the new one with --out."
+        )
 
 
 def record_reader(
@@ -230,8 +245,12 @@ def evaluate(
     return _evaluate_run(name, data, run, every, folder, device, skip_broken, tell, more)
 
 
-def add_elsewhere(name: str, places: Sequence[Path], tell: Tell | None = None) -> dict[str, Any]:
-    """Read pictures of other laboratories with the weights that are here, and write that beside the tables there are.
+def add_elsewhere(
+    name: str, places: Sequence[Path], tell: Tell | None = None, folder: Path | None = None
+) -> dict[str, Any]:
+    """Read pictures of other laboratories with the weights that are here, and add that beside the tables there are.
+
+    Places that were read before stay.
 
     Parameters
     ----------
@@ -241,6 +260,8 @@ def add_elsewhere(name: str, places: Sequence[Path], tell: Tell | None = None) -
         See `read_elsewhere`.
     tell : callable, optional
         Given a line of progress.
+    folder : pathlib.Path, optional
+        Of the tables; ``weights/predictions`` by default. With another one no card is changed.
 
     Returns
     -------
@@ -255,13 +276,14 @@ def add_elsewhere(name: str, places: Sequence[Path], tell: Tell | None = None) -
         If there is no such system, or no weights of it.
     """
     find_system(name)
-    tables = [path for (system, _), path in shipped().items() if system == name]
+    tables = [path for (system, _), path in shipped(folder).items() if system == name]
     if not tables:
         raise DataError(f"There are no predictions of {name} yet; evaluate a run of it first, with --data and --run.")
     found = _read_places(name, places, tell or log.info)
     for table in tables:
-        result = write_result(table, elsewhere=found)
-        _onto_card(name, result["partition"], result)
+        result = write_result(table, elsewhere=dict(read_result(table).get("elsewhere") or {}) | found)
+        if folder is None:
+            _onto_card(name, result["partition"], result)
     return found
 
 
@@ -297,6 +319,8 @@ def _evaluate_run(
     fields = gather(data, system, run.partition, skip_broken=skip_broken)
     if fields.files != run.files:
         raise DataError(f"The run {run_folder.name} was trained on other files than {data.name} holds; name its data.")
+    # Before hours of reading.
+    _refuse_other_fields(predictions_path(name, run.partition, folder), fields.files)
     conditions = [PLAIN, *STRESSES, SWAP, ERASED]
     logits = {one: np.full((len(fields.files), len(run.classes)), np.nan, np.float32) for one in conditions}
     pool = np.stack([lab_statistics(pixels) for pixels in fields.pixels])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -54,7 +55,7 @@ class TrainingSet:
         """Return a SHA-256 over the names and pixels of the fields, in order."""
         digest = hashlib.sha256()
         for name, pixels in zip(self.files, self.pixels, strict=True):
-            digest.update(name.encode())
+            digest.update(os.fsencode(name))
             digest.update(np.ascontiguousarray(pixels).data)
         return digest.hexdigest()
 

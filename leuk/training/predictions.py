@@ -126,7 +126,7 @@ def read_predictions(path: Path) -> Predictions:
                 len(body), len(classes)
             ),
         )
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, csv.Error) as error:
         raise DataError(
             f"{path.name} is no table of predictions; name it SYSTEM.PARTITION.csv, with the columns file, class, "
             "fold and p_CLASS for each class."

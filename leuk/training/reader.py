@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -391,7 +392,7 @@ def fingerprint(fields: Fields) -> str:
     """Return a SHA-256 over the names and pixels of the fields, in order."""
     digest = hashlib.sha256()
     for name, pixels in zip(fields.files, fields.pixels, strict=True):
-        digest.update(name.encode())
+        digest.update(os.fsencode(name))
         digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
 

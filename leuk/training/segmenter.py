@@ -243,6 +243,9 @@ def gather(data: Path, *, drawn: int = 480, tell: Callable[[str], None] = lambda
         Given a line on each source.
     """
     rng = np.random.default_rng(0)
+    lacking = [name for name in ("taleqani/Original", "pbc", "ood") if not (data / name).is_dir()]
+    if lacking:
+        raise DataError(f"{data} holds no folder {lacking[0]}; name the one that holds taleqani, pbc, zheng and so on.")
     taleqani = [
         path
         for kind in ("Benign", "Early", "Pre", "Pro")

@@ -496,8 +496,7 @@ def train(
             f"The checkpoint in {folder.parent.name}/{folder.name} belongs to another training; name another run, or "
             "the same options."
         )
-    if (preset.pca or preset.select) and system.architecture != "deep_leukemia_net":
-        raise OptionError(f"PCA and feature selection belong to DeepLeukemiaNet; train {system.name} without them.")
+    check_options(system, preset, pretrained)
     extra: dict[str, Any] = {} if content is None else content["arguments"]
     if preset.pca and content is None:
         center, basis = fit_components(samples, preset.pca)
@@ -590,6 +589,20 @@ def describe_run(
     return run, whole
 
 
+def check_options(system: System, preset: Preset, pretrained: bool) -> None:
+    """Refuse what a system has not.
+
+    Raises
+    ------
+    OptionError
+        If the preset asks for steps of another system, or for pretrained weights where none are published.
+    """
+    if (preset.pca or preset.select) and system.architecture != "deep_leukemia_net":
+        raise OptionError(f"PCA and feature selection belong to DeepLeukemiaNet; train {system.name} without them.")
+    if pretrained and not system.pretrained:
+        raise OptionError(f"There are no pretrained weights of {system.name}; train it without --pretrained.")
+
+
 def fit(
     system: System,
     data: TrainingSet,
@@ -639,6 +652,8 @@ def fit(
     ModelError
         If pretrained weights are wanted and can't be had.
     """
+    # Before anything is written: what is refused must not stand in the way of what is then asked for.
+    check_options(system, preset, pretrained)
     run, preset = describe_run(system, data, partition, preset, seed, pretrained)
     chosen = sorted(set(run.folds)) if folds is None else list(folds)
     unknown = set(chosen) - set(run.folds)

@@ -92,6 +92,12 @@ def test_small_outlines_are_not_read() -> None:
     assert spots(np.zeros((5, 5), np.int32)) == []
 
 
+def test_cells_centred_in_the_hidden_corner_are_not_read() -> None:
+    labels = np.zeros((224, 224), np.int32)
+    labels[200:220, 200:220], labels[180:210, 170:200] = 1, 2
+    assert [label for label, _, _ in spots(labels)] == [2]
+
+
 def test_a_field_is_the_mean_of_its_cells(field: SmearImage, model: Model) -> None:
     segmentation = segment(field)
     view = prepare(field, segmentation, model.card)

@@ -80,6 +80,16 @@ def test_a_table_elsewhere_leaves_the_card_alone(
     assert (copy / "small.json").read_bytes() != before
 
 
+def test_other_fields_do_not_take_the_place_of_a_table(data: Path, run: Path, tmp_path: Path) -> None:
+    logits = {"as photographed": np.eye(4)}
+    record("simple_cnn", "random", list("abcd"), np.arange(4), np.zeros(4, int), CLASSES, logits, tmp_path)
+    with pytest.raises(DataError, match="is of other fields; name another folder"):
+        evaluate("simple_cnn", data, run, folder=tmp_path)
+    with pytest.raises(DataError, match="is of other fields"):
+        record("simple_cnn", "random", list("efgh"), np.arange(4), np.zeros(4, int), CLASSES, logits, tmp_path)
+    assert read_predictions(predictions_path("simple_cnn", "random", tmp_path)).files == tuple("abcd")
+
+
 def test_readers_are_measured_on_the_processor(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "reader", "--data", str(data), "--run", str(data), "--device", "cuda"]) == 2
     assert "leave --device cuda out" in capsys.readouterr().err
@@ -133,6 +143,12 @@ def test_elsewhere_alone_adds_to_what_is_there(
     kept = json.loads((weights / "reader.json").read_text())["metrics"]
     assert kept["elsewhere"]["pbc"]["images"] == 1
     assert kept["elsewhere"]["pbc"]["sensitivity"] is None
+    low, high = kept["elsewhere"]["pbc"]["specificity"]["interval"]
+    assert high - low == pytest.approx(0.975, abs=1e-3), "one picture says next to nothing"
+    (tmp_path / "clinic").mkdir()
+    shutil.copy(folder / "LY_1.png", tmp_path / "clinic" / "x_1.png")
+    assert main(["evaluate", "reader", "--elsewhere", str(tmp_path / "clinic")]) == 0
+    assert set(json.loads((weights / "reader.json").read_text())["metrics"]["elsewhere"]) == {"pbc", "clinic"}
     assert kept["stress_accuracy"] == {"grey": 0.5}
     assert kept["accuracy"]["value"] == 1
 

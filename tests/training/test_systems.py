@@ -239,6 +239,9 @@ def test_broken_image_is_named_and_left_out_only_on_request(
         (["--epochs", "0"], "too small"),
         (["--size", "8"], "too small"),
         (["--pretrained"], "without --pretrained"),
+        (["--seed", "-1"], "too small"),
+        (["--select"], "belong to DeepLeukemiaNet"),
+        (["--others", "x"], "does not apply"),
         (["--device", "quantum"], "no device"),
     ],
 )
@@ -247,6 +250,7 @@ def test_options_are_refused_with_a_sentence(
 ) -> None:
     assert main(_train(folder, tmp_path / "run", *options)) == MISUSED
     assert message in capsys.readouterr().err
+    assert not (tmp_path / "run" / "run.json").exists(), "what was refused stands in no other run's way"
 
 
 def test_fields_of_no_known_session_are_left_out_of_a_grouped_run(copy: Path) -> None:
