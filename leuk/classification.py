@@ -13,7 +13,7 @@ from torch import nn
 from leuk.image import SmearImage
 from leuk.models.cards import Card
 from leuk.models.cell_reader import SIDE, ZOOM, cell_tile, field_density, no_cell, spots
-from leuk.models.preprocessing import CELLS, hide_corner, preprocess
+from leuk.models.preprocessing import CELLS, PHOTO_SIDE, hide_corner, preprocess
 from leuk.models.store import Model, available, load_model
 from leuk.probability import softmax
 from leuk.segmentation import Segmentation
@@ -21,7 +21,8 @@ from leuk.segmentation.field import Field, find_field
 from leuk.segmentation.network import nearest
 
 CANNOT_TELL = "cannot_tell"
-# Cells this much larger or smaller than in training are brought to the training scale; nearer ones vary as cells do.
+# A photograph of the training fields' own size is taken to be of their magnification unless its cells are this much
+# larger or smaller: in some of those fields they are by nearly as much. Of any other size, the cells alone tell.
 SCALE_TOLERANCE = 2.0
 # A field of more tiles than this is read where most white cells are.
 MOST_TILES = 48
@@ -179,7 +180,8 @@ def prepare(image: SmearImage, segmentation: Segmentation, card: Card, field: Fi
         scale = min(card.photo_scale, 2 * tile / max(image.height, image.width))
     else:
         scale = card.cell_diameter / measured
-        if 1 / SCALE_TOLERANCE < scale / card.photo_scale < SCALE_TOLERANCE:
+        alike = image.height == image.width == PHOTO_SIDE
+        if alike and 1 / SCALE_TOLERANCE < scale / card.photo_scale < SCALE_TOLERANCE:
             scale = card.photo_scale
     # Enlarging invents no detail, and a speck must not blow a picture up without bound.
     scale = min(scale, 4.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -45,6 +46,19 @@ def test_enlarged_field_is_brought_back_by_its_cells(field: SmearImage, small_mo
     expected = small_model.card.cell_diameter / segment(large).cell_diameter  # type: ignore[operator]
     assert found.scale == pytest.approx(expected)
     assert found.scale < 0.5
+
+
+@pytest.mark.parametrize("factor", [0.6, 0.75, 1.4])
+def test_only_the_training_size_stands_for_its_magnification(
+    field: SmearImage, small_model: Model, factor: float
+) -> None:
+    """Cells of one kind are half as large again in some training fields; in a photograph of another size they tell."""
+    side = round(224 * factor)
+    other = SmearImage.from_array(cv2.resize(field.pixels, (side, side), interpolation=cv2.INTER_AREA), name="other")
+    measured = segment(other)
+    found = classify(small_model, other, measured)
+    assert found.scale == pytest.approx(small_model.card.cell_diameter / measured.cell_diameter)  # type: ignore[operator]
+    assert classify(small_model, field, segment(field)).scale == small_model.card.photo_scale
 
 
 def test_large_field_is_read_in_tiles_that_cover_its_cells(small_model: Model) -> None:

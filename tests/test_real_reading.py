@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import pytest
 
 from leuk.analysis import analyze
 from leuk.classification import CANNOT_TELL
 from leuk.data.taleqani import FOLDERS
-from leuk.image import find_images, read_image
+from leuk.image import SmearImage, find_images, read_image
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +26,21 @@ def test_fields_it_was_trained_on(folder: str, expected: str, data_dir: Path) ->
     likeliest = [reading.classes[max(range(4), key=reading.probabilities.__getitem__)] for reading in found]
     assert likeliest.count(expected) / len(found) > 0.85
     assert sum(reading.outside for reading in found) / len(found) < 0.2
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.6, 1.6])
+def test_fields_at_another_magnification_are_read_by_their_cells(factor: float, data_dir: Path) -> None:
+    sets = [find_images([data_dir / "taleqani" / "Original" / folder]) for folder in FOLDERS]
+    right = []
+    for path in (one for paths in sets for one in paths[:: len(paths) // 5][:5]):
+        image = read_image(path)
+        side = round(image.width * factor)
+        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        other = SmearImage.from_array(cv2.resize(image.pixels, (side, side), interpolation=how), path.name)
+        found = analyze(other, device="cpu").prediction
+        likeliest = found.classes[max(range(4), key=found.probabilities.__getitem__)]
+        right.append(likeliest == FOLDERS[path.parent.name])
+    assert sum(right) / len(right) > 0.84
 
 
 @pytest.mark.parametrize("folder", ["photo", "xray"])

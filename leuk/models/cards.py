@@ -36,8 +36,8 @@ class Card:
     cell_diameter : float
         Median diameter in pixels of white cells at the training scale.
     photo_scale : float
-        Pixels of the training scale per pixel of the photographs trained on; fields whose cells measure as theirs do,
-        within what cells vary, are read at this scale.
+        Pixels of the training scale per pixel of the photographs trained on; fields of their size whose cells measure
+        as theirs do, within what cells vary, are read at this scale.
     temperature : float
         By which logits are divided, above 0; fitted on out-of-fold predictions.
     familiar : float

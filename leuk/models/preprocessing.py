@@ -10,9 +10,11 @@ import numpy as np
 
 from leuk.errors import ModelError
 
-# The bars burnt into the Taleqani fields (224 x 224) begin at x 193 and y 194; their style follows the class.
-CORNER_X = 191 / 224
-CORNER_Y = 192 / 224
+PHOTO_SIDE = 224
+"""Side in pixels of the photographs trained on."""
+# The bars burnt into them begin at x 193 and y 194; their style follows the class.
+CORNER_X = 191 / PHOTO_SIDE
+CORNER_Y = 192 / PHOTO_SIDE
 
 
 CELLS = "cells"
