@@ -134,7 +134,8 @@ def head() -> Opened | None:
 def facts(opened: Opened, view: View | None) -> None:
     """Say in a line what is open, and what was left out."""
     dataset = opened.dataset
-    words = [f"{len(dataset):,} images", f"{len(dataset.classes)} classes"]
+    images, classes = len(dataset), len(dataset.classes)
+    words = [f"{images:,} image{'' if images == 1 else 's'}", f"{classes} class{'' if classes == 1 else 'es'}"]
     if view is not None:
         known = view.verdicts.known
         right = float((view.verdicts.predicted == dataset.labels)[known].mean()) if known.any() else float("nan")
