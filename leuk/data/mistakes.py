@@ -65,6 +65,7 @@ def align(dataset: DataSet, predictions: PredictionTable) -> Verdicts:
     """Lay predictions beside the files of a data set.
 
     Files are matched by their whole name, else by the end of it (``Benign/a.jpg``, then ``a.jpg``) where only one fits.
+    On a set of benign and malignant, a system's subtypes count together as malignant.
 
     Raises
     ------
@@ -73,6 +74,10 @@ def align(dataset: DataSet, predictions: PredictionTable) -> Verdicts:
         has not.
     """
     names = [class_key(name) for name in predictions.classes]
+    merged = []
+    if set(dataset.classes) == {"benign", "malignant"} and "benign" in names:
+        merged = [name for name in names if name not in dataset.classes]
+        names = ["malignant" if name in merged else name for name in names]
     shared = [name for name in dataset.classes if name in names]
     system = predictions.system
     if not shared:
@@ -81,6 +86,8 @@ def align(dataset: DataSet, predictions: PredictionTable) -> Verdicts:
             f"the set has {', '.join(dataset.classes)}."
         )
     problems = list(getattr(predictions, "problems", ()))
+    if merged:
+        problems.append(f"What {system} calls {', '.join(merged)} counts as malignant, which is all that this set tells.")
     count = len(dataset.classes)
     probabilities = np.full((len(dataset), count), np.nan)
     folds = np.full(len(dataset), -1, np.int64)
@@ -90,11 +97,11 @@ def align(dataset: DataSet, predictions: PredictionTable) -> Verdicts:
             f"None of the {len(predictions.files)} predictions of {system} is for an image of {dataset.name}; "
             "name files as the set does."
         )
-    columns = [(dataset.classes.index(name), names.index(name)) for name in shared]
+    columns = [(dataset.classes.index(name), column) for column, name in enumerate(names) if name in shared]
     for source, row in places.items():
         probabilities[row] = 0
         for to, column in columns:
-            probabilities[row, to] = predictions.probabilities[source, column]
+            probabilities[row, to] += predictions.probabilities[source, column]
         folds[row] = predictions.folds[source]
     problems += [f"{system} predicts {name}, which is not in this set." for name in unknown]
     there = np.isfinite(probabilities).all(1)

@@ -86,6 +86,15 @@ def test_classes_that_one_side_does_not_know() -> None:
         align(data, _table(("other.jpg",), P[:1]))
 
 
+def test_subtypes_count_together_where_a_set_knows_only_malignant() -> None:
+    files = tuple(f"{index}.png" for index in range(6))
+    data = DataSet("x", files, ("benign", "malignant"), np.minimum(LABELS, 1))
+    verdicts = align(data, _table(files, P))
+    assert np.allclose(verdicts.probabilities, np.column_stack([P[:, 0], P[:, 1] + P[:, 2]]))
+    assert confusion(data, verdicts).tolist() == [[1, 2], [1, 2]]
+    assert "early_pre_b, pro_b counts as malignant" in verdicts.problems[0]
+
+
 def test_nearest_come_from_training() -> None:
     data = _set(LABELS, session=np.array([0, 0, 1, 1, 2, -1]))
     verdicts = align(data, _table(data.files, P))  # folds 0 1 0 1 0 1
