@@ -237,10 +237,10 @@ def measure(
         own = mask & nucleus[found]
         inner = int(np.count_nonzero(own))
         density = optical_density(np.ascontiguousarray(even[found]), white)
-        # The nucleus's blurred rim is no cytoplasm, nor is the cell's own rim.
+        # The nucleus's blurred rim is no cytoplasm. The cell's own is left in, though its blur makes cytoplasm up to a
+        # fifth paler: without it half of the cells in a field of 224 pixels would have too little left to measure.
         rim = cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        within = cv2.erode(np.pad(mask.astype(np.uint8), 1), np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0
-        cytoplasm = within & ~rim
+        cytoplasm = mask & ~rim
         enough = np.count_nonzero(cytoplasm) >= LEAST_CYTOPLASM * area
         # Of a channel that is 255 throughout, rounding makes a hair more.
         mean = cv2.mean(np.ascontiguousarray(pixels[found]), mask.astype(np.uint8))[:3]
