@@ -368,7 +368,7 @@ def test_a_reading_by_cells_says_so_and_shows_their_votes(visit, smears):
     page.get_by_role("combobox").first.click()
     page.get_by_role("option", name="cell reader").first.click()
     page.keyboard.press("Escape")
-    read(page, smears[0])
+    read(page, smears[1])
     votes = page.locator('[data-layer="tiles"]')
     expect(votes).to_contain_text("Cell votes")
     expect(page.get_by_text("each read alone")).to_be_visible()

@@ -240,7 +240,6 @@ def test_broken_image_is_named_and_left_out_only_on_request(
         (["--size", "8"], "too small"),
         (["--pretrained"], "without --pretrained"),
         (["--seed", "-1"], "too small"),
-        (["--select"], "belong to DeepLeukemiaNet"),
         (["--others", "x"], "does not apply"),
         (["--device", "quantum"], "no device"),
     ],
@@ -251,6 +250,14 @@ def test_options_are_refused_with_a_sentence(
     assert main(_train(folder, tmp_path / "run", *options)) == MISUSED
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run" / "run.json").exists(), "what was refused stands in no other run's way"
+
+
+def test_steps_of_another_system_are_refused_before_anything_is_written(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(_train(folder, tmp_path / "run", "--select", system="simple_cnn")) == MISUSED
+    assert "belong to DeepLeukemiaNet" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "run.json").exists()
 
 
 def test_fields_of_no_known_session_are_left_out_of_a_grouped_run(copy: Path) -> None:
