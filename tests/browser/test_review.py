@@ -372,7 +372,7 @@ def test_a_reading_by_cells_says_so_and_shows_their_votes(visit, smears):
     votes = page.locator('[data-layer="tiles"]')
     expect(votes).to_contain_text("Cell votes")
     expect(page.get_by_text("each read alone")).to_be_visible()
-    expect(page.locator(".votes")).to_contain_text("Read cell by cell, 5 cells")
+    expect(page.locator(".votes")).to_contain_text("Read cell by cell, 4 cells")
     before = picture(page)
     votes.locator(".switch").click()
     expect(votes.locator("input[type=checkbox]")).to_be_checked()
