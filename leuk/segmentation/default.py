@@ -10,6 +10,7 @@ and nowhere else. Everything runs at a working scale set by the size of the nucl
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,10 +22,19 @@ from leuk.segmentation.stain import cytoplasm_evidence, dye_channel, optical_den
 
 LOOK = 320
 """Longer side, in pixels, of the first look that finds the scale."""
+LOOKS = (LOOK, 2 * LOOK, 4 * LOOK, 8 * LOOK)
+"""All looks, one after the other until nuclei are seen."""
+LEAST_SEEN, SURELY_SEEN = 4.0, 6.0
+"""Half width of nuclei, in pixels, below which a look may have lost them; above the second it has not. Between the two
+the next look decides: if it sees them smaller than `CLUMP` times as wide, the first saw their clumps."""
+CLUMP = 0.7
 NUCLEUS_RADIUS = 12.0
 """Half width in pixels to which nuclei are reduced (never enlarged) for the work."""
 LARGEST_WORK = 1_000_000
-"""Pixels of the largest working image."""
+"""Pixels of the largest working image, unless nuclei were then smaller than `LEAST_RADIUS`."""
+LEAST_RADIUS = 6.0
+"""Half width in pixels below which nuclei are not reduced while the work has less than `LARGEST_OF_SMALL` pixels."""
+LARGEST_OF_SMALL = 4_000_000
 LEAST_DYE = 0.06
 """Level of the dye channel below which nothing is a nucleus."""
 FAINT, FAINTER = 0.12, 1.25
@@ -66,17 +76,21 @@ def dye_and_path(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     nothing = np.zeros((height, width), dtype=bool), np.zeros((height, width), dtype=np.int32)
     if min(height, width) < 8:
         return nothing
-    reduction = min(1.0, LOOK / max(height, width))
-    look = reduced(pixels, reduction)
-    white = white_point(look)
-    density = optical_density(look, white)
-    red_share = red_weight(density)
-    seen = _dyed(density, dye_channel(density, red_share), red_share, 1.0)
-    radius = instances.typical_radius(seen)
-    if radius is None:
+    seen = _look(pixels, LOOKS[0])
+    # Where cells are many and small, as at low magnification, a coarse look loses them, or sees only their clumps.
+    for side in LOOKS[1:]:
+        if seen.reduction == 1 or seen.radius >= SURELY_SEEN:
+            break
+        finer = _look(pixels, side)
+        if seen.radius >= LEAST_SEEN and finer.radius / finer.reduction > CLUMP * seen.radius / seen.reduction:
+            break
+        seen = finer
+    reduction, radius, white, red_share = seen
+    if not radius:
         return nothing
+    least = min(reduction * LEAST_RADIUS / radius, math.sqrt(LARGEST_OF_SMALL / (height * width)))
     factor = max(reduction, reduction * NUCLEUS_RADIUS / radius)
-    factor = min(1.0, factor, math.sqrt(LARGEST_WORK / (height * width)))
+    factor = min(1.0, factor, max(least, math.sqrt(LARGEST_WORK / (height * width))))
     radius *= factor / reduction
     density = optical_density(reduced(pixels, factor), white)
     nucleus, labels = _cells(density, red_share, radius)
@@ -85,6 +99,26 @@ def dye_and_path(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         soft = cv2.resize(nucleus.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_LINEAR)
         nucleus = soft > 127
     return nucleus & (labels > 0), labels
+
+
+class _Look(NamedTuple):
+    """What a reduced image tells: its scale, the half width of nuclei in it, and the slide's colours."""
+
+    reduction: float
+    radius: float
+    white: np.ndarray
+    red_share: float
+
+
+def _look(pixels: np.ndarray, side: int) -> _Look:
+    """Look at an image reduced to a longer side; the radius is 0 where no nucleus is seen."""
+    reduction = min(1.0, side / max(pixels.shape[:2]))
+    look = reduced(pixels, reduction)
+    white = white_point(look)
+    density = optical_density(look, white)
+    red_share = red_weight(density)
+    seen = _dyed(density, dye_channel(density, red_share), red_share, 1.0)
+    return _Look(reduction, instances.typical_radius(seen) or 0.0, white, red_share)
 
 
 def reduced(pixels: np.ndarray, factor: float) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -11,6 +13,8 @@ from skimage.segmentation import watershed
 
 ANGLES, RADII = 40, 40
 """Rays around a cell, and samples along each."""
+TOGETHER = 512
+"""Cells traced at once; cv2.remap takes less than 32,768 rays."""
 
 
 def depth_of(mask: np.ndarray) -> np.ndarray:
@@ -118,43 +122,101 @@ def join(regions: np.ndarray, nuclei: np.ndarray, nucleus_depth: np.ndarray, wid
         int32, (N + 1,): new label of each old one, 1 … M without gaps, 0 for 0.
     """
     count = len(widest) - 1
-    parent = np.arange(count + 1)
     depth = depth_of(regions > 0)
-    bodies = saddles(regions, depth)
-    waists = saddles(nuclei, nucleus_depth)
-    peak, inner = greatest(depth, regions, count), greatest(nucleus_depth, nuclei, count)
-    nucleus_area = np.bincount(nuclei.ravel(), minlength=count + 1).astype(float)
-    area = np.maximum(np.bincount(regions.ravel(), minlength=count + 1), 1).astype(float)
-    wide = widest.astype(float).copy()
+    bodies = by_label(saddles(regions, depth))
+    waists = by_label(saddles(nuclei, nucleus_depth))
+    peak, inner = greatest(depth, regions, count).tolist(), greatest(nucleus_depth, nuclei, count).tolist()
+    nucleus_area = np.bincount(nuclei.ravel(), minlength=count + 1).astype(float).tolist()
+    area = np.maximum(np.bincount(regions.ravel(), minlength=count + 1), 1).astype(float).tolist()
+    wide = widest.astype(float).tolist()
 
-    def evidence(x: int, y: int, saddle: float) -> float:
+    def evidence(x: int, y: int) -> float:
         body = max(min(peak[x], peak[y]), 0.5)
         nc_ratio = (nucleus_area[x] + nucleus_area[y]) / (area[x] + area[y])
-        waist = waists.get((x, y), 0.0) / max(min(inner[x], inner[y]), 0.5)
+        waist = waists.get(x, {}).get(y, 0.0) / max(min(inner[x], inner[y]), 0.5)
         filled = 1 / (1 + math.exp(min(30.0, max(-30.0, (0.72 - min(wide[x], wide[y]) / body) / 0.04))))
-        return (1 - filled) * (saddle / body - 0.72 - 0.3 * (nc_ratio - 0.6)) + filled * (waist - 0.75)
+        return (1 - filled) * (bodies[x][y] / body - 0.72 - 0.3 * (nc_ratio - 0.6)) + filled * (waist - 0.75)
 
-    while bodies:
-        best, x, y = max((evidence(x, y, saddle), x, y) for (x, y), saddle in bodies.items())
-        if best <= 0:
-            break
-        parent[parent == y] = x
+    def absorb(x: int, y: int) -> None:
         nucleus_area[x] += nucleus_area[y]
         area[x] += area[y]
         for measure in (peak, inner, wide):
             measure[x] = max(measure[x], measure[y])
-        bodies, waists = renamed(bodies, y, x), renamed(waists, y, x)
+        _take_over(waists, y, x)
+
+    parent = unite(count, bodies, evidence, absorb)
     return np.unique(parent, return_inverse=True)[1].astype(np.int32)
 
 
-def renamed(pairs: dict[tuple[int, int], float], old: int, new: int) -> dict[tuple[int, int], float]:
-    """Let one label take over another's neighbours."""
-    renamed: dict[tuple[int, int], float] = {}
+def by_label(pairs: dict[tuple[int, int], float]) -> dict[int, dict[int, float]]:
+    """Arrange values of pairs by each of their labels."""
+    arranged: dict[int, dict[int, float]] = {}
     for (x, y), value in pairs.items():
-        x, y = sorted((new if x == old else x, new if y == old else y))
-        if x != y:
-            renamed[x, y] = max(renamed.get((x, y), 0.0), value)
-    return renamed
+        arranged.setdefault(x, {})[y] = value
+        arranged.setdefault(y, {})[x] = value
+    return arranged
+
+
+def unite(
+    count: int,
+    neighbours: dict[int, dict[int, float]],
+    evidence: Callable[[int, int], float],
+    absorb: Callable[[int, int], None],
+) -> np.ndarray:
+    """Unite the neighbours with the most evidence for it, again and again, while there is any.
+
+    Parameters
+    ----------
+    count : int
+        Labels are 1 … count.
+    neighbours : dict
+        From `by_label`; kept up to date.
+    evidence : callable
+        How much speaks for uniting two neighbours, more than 0 if anything.
+    absorb : callable
+        Called with two labels when the first takes over the second, before the neighbours change.
+
+    Returns
+    -------
+    numpy.ndarray
+        int, (count + 1,): what each label belongs to now.
+    """
+    parent = np.arange(count + 1)
+    # A field may have thousands of cells: a heap, in which an entry is stale once either of its labels has changed.
+    changes = [0] * (count + 1)
+    best: list[tuple[float, int, int, int, int]] = []
+
+    def weigh(x: int, y: int) -> None:
+        gain = evidence(x, y)
+        if gain > 0:
+            heapq.heappush(best, (-gain, -x, -y, changes[x], changes[y]))
+
+    for x, others in neighbours.items():
+        for y in others:
+            if x < y:
+                weigh(x, y)
+    while best:
+        _, x, y, change_x, change_y = heapq.heappop(best)
+        x, y = -x, -y
+        if (changes[x], changes[y]) != (change_x, change_y):
+            continue
+        parent[parent == y] = x
+        absorb(x, y)
+        _take_over(neighbours, y, x)
+        changes[x] += 1
+        changes[y] += 1
+        for other in neighbours[x]:
+            weigh(min(x, other), max(x, other))
+    return parent
+
+
+def _take_over(values: dict[int, dict[int, float]], old: int, new: int) -> None:
+    """Let one label take over another's neighbours; of two values the greater stays."""
+    for other, value in values.pop(old, {}).items():
+        del values[other][old]
+        if other != new:
+            value = max(values.setdefault(new, {}).get(other, 0.0), value)
+            values[new][other] = values[other][new] = value
 
 
 def trace(evidence: np.ndarray, nuclei: np.ndarray, previous: np.ndarray | None = None) -> np.ndarray:
@@ -187,7 +249,6 @@ def trace(evidence: np.ndarray, nuclei: np.ndarray, previous: np.ndarray | None 
     count = int(nuclei.max(initial=0))
     if not count:
         return np.zeros_like(nuclei)
-    index = np.arange(1, count + 1)
     ys, xs = np.nonzero(shape)
     owner = shape[ys, xs] - 1
     area = np.bincount(owner, minlength=count)
@@ -197,6 +258,26 @@ def trace(evidence: np.ndarray, nuclei: np.ndarray, previous: np.ndarray | None 
     np.maximum.at(extent, owner, np.hypot(ys - center[owner, 0], xs - center[owner, 1]))
     reach = extent + (1.5 if previous is None else 1.0) * round_radius + 2
 
+    sampled = evidence.astype(np.float32), nuclei.astype(np.float32), shape.astype(np.float32)
+    # Thousands of cells at once would take as much memory as the image does.
+    corners = [
+        _paths(sampled, part + 1, center[part], round_radius[part], reach[part], first=previous is None)
+        for part in np.array_split(np.arange(count), -(-count // TOGETHER))
+    ]
+    return _drawn(np.concatenate(corners), nuclei)
+
+
+def _paths(
+    images: tuple[np.ndarray, np.ndarray, np.ndarray],
+    index: np.ndarray,
+    center: np.ndarray,
+    round_radius: np.ndarray,
+    reach: np.ndarray,
+    *,
+    first: bool,
+) -> np.ndarray:
+    """Trace the cells numbered in `index` on evidence, nuclei and shapes, float32: corners (x, y), (N, ANGLES, 2)."""
+    evidence, nuclei, shape = images
     angle = np.arange(ANGLES) * 2 * np.pi / ANGLES
     radius = reach[:, None] * ((np.arange(RADII) + 0.5) / RADII)[None]  # (N, RADII)
     x = (center[:, 1, None, None] + np.cos(angle)[None, :, None] * radius[:, None]).astype(np.float32)
@@ -204,11 +285,11 @@ def trace(evidence: np.ndarray, nuclei: np.ndarray, previous: np.ndarray | None 
     score = _sampled(evidence, x, y, cv2.INTER_LINEAR)
     nucleus = _sampled(nuclei, x, y, cv2.INTER_NEAREST)
     mine = nucleus == index[:, None, None]
-    inside = mine if previous is None else _sampled(previous, x, y, cv2.INTER_NEAREST) == index[:, None, None]
+    inside = mine if first else _sampled(shape, x, y, cv2.INTER_NEAREST) == index[:, None, None]
     # Cytoplasm is likely close to the nucleus and less and less so away from it.
     edge = np.where(inside, radius[:, None], 0).max(axis=2)
     beyond = np.maximum(0, radius[:, None] - edge[:, :, None]) / round_radius[:, None, None]
-    score = np.clip(score + (1.0 - 1.2 * beyond if previous is None else 0.5 - 2.0 * beyond), -4, 4)
+    score = np.clip(score + (1.0 - 1.2 * beyond if first else 0.5 - 2.0 * beyond), -4, 4)
     score = np.where(mine, 8.0, np.where(nucleus > 0, -8.0, score))
     # The evidence gathered inside a radius, by area, and a bonus for ending where evidence drops.
     ring = (radius * (reach / RADII)[:, None] / (round_radius**2)[:, None])[:, None]
@@ -217,21 +298,13 @@ def trace(evidence: np.ndarray, nuclei: np.ndarray, previous: np.ndarray | None 
     steps = _best_circle(gain)
 
     outline = (steps + 1) / RADII * reach[:, None]
-    corners = np.stack([center[:, 1, None] + np.cos(angle) * outline, center[:, 0, None] + np.sin(angle) * outline], 2)
-    return _drawn(corners, nuclei)
+    return np.stack([center[:, 1, None] + np.cos(angle) * outline, center[:, 0, None] + np.sin(angle) * outline], 2)
 
 
 def _sampled(image: np.ndarray, x: np.ndarray, y: np.ndarray, interpolation: int) -> np.ndarray:
-    """Sample an image at (N, ANGLES, RADII) places, 0 outside."""
+    """Sample a float32 image at (N, ANGLES, RADII) places, 0 outside."""
     rows = x.reshape(-1, x.shape[2]), y.reshape(-1, y.shape[2])
-    block = 30_000  # cv2.remap takes less than 32,768 rows
-    source = image.astype(np.float32)
-    return np.vstack(
-        [
-            cv2.remap(source, rows[0][i : i + block], rows[1][i : i + block], interpolation)
-            for i in range(0, len(rows[0]), block)
-        ]
-    ).reshape(x.shape)
+    return cv2.remap(image, *rows, interpolation).reshape(x.shape)
 
 
 def _best_circle(gain: np.ndarray) -> np.ndarray:

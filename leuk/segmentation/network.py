@@ -427,23 +427,19 @@ def _joined(labels: np.ndarray, depth: np.ndarray, nucleus: np.ndarray, least: f
     peak = instances.greatest(depth, labels, count)
     area = np.bincount(labels.ravel(), minlength=count + 1).astype(float)
     inner = np.bincount(labels.ravel(), weights=nucleus.ravel(), minlength=count + 1)
-    parent = np.arange(count + 1)
-    pairs = instances.saddles(labels, depth)
+    neighbours = instances.by_label(instances.saddles(labels, depth))
 
-    def evidence(x: int, y: int, saddle: float) -> float:
-        share = saddle / max(min(peak[x], peak[y]), 1e-3) - SADDLE
+    def evidence(x: int, y: int) -> float:
+        share = neighbours[x][y] / max(min(peak[x], peak[y]), 1e-3) - SADDLE
         # A part without a nucleus of its own is part of its neighbour.
         return share + (0.5 if min(inner[x] / area[x], inner[y] / area[y]) < 0.08 else 0.0)
 
-    while pairs:
-        best, x, y = max((evidence(x, y, saddle), x, y) for (x, y), saddle in pairs.items())
-        if best <= 0:
-            break
-        parent[parent == y] = x
+    def absorb(x: int, y: int) -> None:
         area[x] += area[y]
         inner[x] += inner[y]
         peak[x] = max(peak[x], peak[y])
-        pairs = instances.renamed(pairs, y, x)
+
+    parent = instances.unite(count, neighbours, evidence, absorb)
     labels = parent[labels].astype(np.int32)
     keep = (inner > 0.05 * area) & (area > least)
     keep[0] = False

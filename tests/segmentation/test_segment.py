@@ -165,6 +165,27 @@ def test_a_large_field_gives_the_same_cells_as_a_small_one() -> None:
     assert found.cell_diameter == pytest.approx(6 * 34, rel=0.15)
 
 
+@pytest.mark.parametrize("clumped", [False, True])
+def test_small_cells_of_a_camera_field_are_found(clumped: bool) -> None:
+    # 16 pixels wide in 5 megapixels, as at low magnification: two pixels in a first look of 320.
+    step = 4 if clumped else 1
+    cells = [
+        (x + 18 * (i % 2), y + 18 * (i // 2), 8, 6)
+        for x in range(60, 2500, 100 * step // 2 + 50)
+        for y in range(60, 1850, 120 * step // 2)
+        for i in range(step)
+    ]
+    image, _, drawn = draw("pink", cells, size=(1944, 2592), scale=0.6)
+    found = segment(image)
+    assert abs(len(found.cells) - len(cells)) <= 0.03 * len(cells)
+    assert dice(found.cell, drawn) > 0.8
+
+
+def test_red_cells_of_a_camera_field_are_no_white_cells_however_small() -> None:
+    image, _, _ = draw("pink", [], size=(1944, 2592), scale=0.6)
+    assert not segment(image).cells
+
+
 def test_the_same_picture_gives_the_same_cells_in_any_thread() -> None:
     images = [draw(stain, [(50, 60, 17, 12), (83, 60, 17, 12), (110, 170, 18, 10)])[0] for stain in STAINS]
 
