@@ -21,7 +21,10 @@ def white_point(pixels: np.ndarray) -> np.ndarray:
     """
     green = pixels[:, :, 1]
     low, high = np.percentile(green, [85, 99])
-    return np.maximum(np.median(pixels[(green >= low) & (green <= high)], axis=0), 8).astype(np.float32)
+    bright = green >= low
+    # Without the brightest, which may be glare, unless they are all there is, as in a picture of a few pixels.
+    plain = bright & (green <= high)
+    return np.maximum(np.median(pixels[plain if plain.any() else bright], axis=0), 8).astype(np.float32)
 
 
 def optical_density(pixels: np.ndarray, white: np.ndarray) -> np.ndarray:

@@ -71,18 +71,20 @@ def test_red_cells_alone_are_no_white_cells(stain: str) -> None:
     assert segment(draw(stain, [])[0]).cells == ()
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     "pixels",
     [
         np.full((1, 1, 3), 128, np.uint8),
+        np.random.default_rng(0).integers(0, 256, (2, 2, 3), dtype=np.uint8),
         np.full((3, 200, 3), 255, np.uint8),
         np.zeros((64, 64, 3), np.uint8),
         np.full((224, 224, 3), (240, 238, 230), np.uint8),
         np.random.default_rng(1).integers(0, 256, (90, 70, 3), dtype=np.uint8),
         np.repeat(np.random.default_rng(2).integers(0, 256, (60, 60, 1), dtype=np.uint8), 3, axis=2),
     ],
-    ids=["pixel", "strip", "black", "background", "noise", "grey"],
+    ids=["pixel", "four pixels", "strip", "black", "background", "noise", "grey"],
 )
 def test_no_picture_is_too_odd_to_segment(method: str, pixels: np.ndarray) -> None:
     found = segment(SmearImage.from_array(pixels), method)
