@@ -140,8 +140,9 @@ def cytoplasm_evidence(density: np.ndarray, near: np.ndarray, far: np.ndarray) -
     numpy.ndarray
         float32, (H, W): log of the ratio of likelihoods, above 0 for cytoplasm.
     """
-    bins = np.clip((density + 0.1) * 24, 0, 15.999).astype(np.int32)
-    index = (bins[:, :, 0] * 16 + bins[:, :, 1]) * 16 + bins[:, :, 2]
+    # Channel by channel and in small integers, since an image of several megapixels is large in itself.
+    red, green, blue = (np.clip((density[:, :, i] + 0.1) * 24, 0, 15.999).astype(np.int16) for i in range(3))
+    index = (red * 16 + green) * 16 + blue
     strongest = density.max(axis=2)
     edge = max(0.03, otsu(strongest[far], 0.0, 1.0)) if far.any() else 0.06
     others = [
