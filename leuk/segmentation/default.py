@@ -35,6 +35,7 @@ LARGEST_WORK = 1_000_000
 LEAST_RADIUS = 6.0
 """Half width in pixels below which nuclei are not reduced while the work has less than `LARGEST_OF_SMALL` pixels."""
 LARGEST_OF_SMALL = 4_000_000
+"""Pixels of the largest working image where nuclei are that small."""
 LEAST_DYE = 0.06
 """Level of the dye channel below which nothing is a nucleus."""
 FAINT, FAINTER = 0.12, 1.25
@@ -79,12 +80,13 @@ def dye_and_path(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     seen = _look(pixels, LOOKS[0])
     # Where cells are many and small, as at low magnification, a coarse look loses them, or sees only their clumps.
     for side in LOOKS[1:]:
-        if seen.reduction == 1 or seen.radius >= SURELY_SEEN:
+        if seen.radius >= SURELY_SEEN or max(height, width) <= side // 2:
             break
         finer = _look(pixels, side)
         if seen.radius >= LEAST_SEEN and finer.radius / finer.reduction > CLUMP * seen.radius / seen.reduction:
             break
-        seen = finer
+        # What only a coarse look sees, blurred perhaps, is kept.
+        seen = finer if finer.radius or not seen.radius else seen
     reduction, radius, white, red_share = seen
     if not radius:
         return nothing
