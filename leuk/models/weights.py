@@ -17,6 +17,8 @@ from leuk.models.cards import weights_files
 
 # Files of more than 100 MB can't be kept in a plain Git repository.
 LARGEST_FILE = 90_000_000
+# Beyond this in half precision, weights are kept in 8 bits: all systems' together must stay small enough to come along.
+LARGEST_HALF = 30_000_000
 # Behind the name of a tensor that is kept in 8 bits: the scale of each of its rows.
 _SCALE = "#scale"
 
@@ -130,9 +132,9 @@ def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def shipped(network: nn.Module) -> dict[str, Tensor]:
-    """Return a network's weights as they are kept: `rounded`, and `packed` where one file could not hold them."""
+    """Return a network's weights as they are kept: `rounded`, and `packed` where they would still be large."""
     kept = rounded(network)
-    return packed(kept) if sum(value.nbytes for value in kept.values()) > LARGEST_FILE else kept
+    return packed(kept) if sum(value.nbytes for value in kept.values()) > LARGEST_HALF else kept
 
 
 def rounded(network: nn.Module) -> dict[str, torch.Tensor]:

@@ -117,12 +117,10 @@ def test_reader_takes_any_multiple_of_16_and_ignores_brightness() -> None:
         np.testing.assert_allclose(network.normalize(picture), network.normalize(picture * 0.6), atol=0.12)
 
 
-def test_a_network_too_large_for_one_file_is_kept_in_eight_bits(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_network_is_kept_in_eight_bits(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_model("small", "cpu")
     before = model.network.state_dict()
-    monkeypatch.setattr(weights, "LARGEST_FILE", 20_000)
+    monkeypatch.setattr(weights, "LARGEST_HALF", 20_000)
     monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path / "packed"))
     save_model(tmp_path / "packed", model.card, model.network, model.means, model.precision)
     half = (folder / "small.safetensors").stat().st_size
