@@ -240,6 +240,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> None:
         "pseudo-sessions, not patients: who the patients are is not public. An empty place was not measured. "
         + results.partly_stressed(kept)
     )
+    if told := results.unsettled(kept):
+        st.caption(told)
 
 
 def speed_tab(rows: Sequence[Mapping[str, Any]]) -> None:

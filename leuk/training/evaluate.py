@@ -306,7 +306,7 @@ def _evaluate_run(
     from leuk.training.augment import lab_statistics
     from leuk.training.fields import gather
     from leuk.training.stress import STRESSES, swap_stain
-    from leuk.training.systems import folds_done, load_fold_network, predict, read_run, system_of
+    from leuk.training.systems import folds_done, held_range, load_fold_network, predict, read_run, system_of
 
     run = read_run(run_folder)
     if run.system != name:
@@ -351,7 +351,8 @@ def _evaluate_run(
         {one: found[rows] for one, found in logits.items()},
         folder,
         fields.groups[rows],
-        run={"size": run.size, "epochs": run.epochs, "pretrained": run.pretrained, "seed": run.seed},
+        run={"size": run.size, "epochs": run.epochs, "pretrained": run.pretrained, "seed": run.seed}
+        | ({"held_range": moved} if (moved := held_range(run, run_folder, done)) else {}),
         **more,
     )
 

@@ -30,6 +30,7 @@ from leuk.training.systems import (
     Run,
     arguments_of,
     folds_done,
+    held_range,
     load_fold_network,
     predict,
     present,
@@ -207,7 +208,7 @@ def finish(
             "versions": versions(),
         },
         metrics=figures,
-        limits=(*_shortcomings(run, system, done), *system.limits, *_ALWAYS),
+        limits=(*_shortcomings(run, system, done), *_unrest(run, folder, done), *system.limits, *_ALWAYS),
         preprocessing=system.preprocessing,
         size=run.size,
         paper=system.paper,
@@ -255,6 +256,19 @@ def _shortcomings(run: Run, system: System, done: Sequence[int]) -> tuple[str, .
     if len(done) == 1:
         found.append("The temperature was fitted on the fold that the figures are of.")
     return tuple(found)
+
+
+def _unrest(run: Run, folder: Path, done: Sequence[int]) -> tuple[str, ...]:
+    """Return on one line how far accuracy on held-out fields still moves at the end, if that is far."""
+    moved = held_range(run, folder, done)
+    if moved is None:
+        return ()
+    return (
+        f"By its recipe it does not come to rest: over its last {moved['epochs']} epochs accuracy on held-out fields "
+        f"moves between {moved['low']:.3f} and {moved['high']:.3f} (fold {moved['fold']}). Its figures are of the last "
+        "epoch; to pick the best one would be to choose by what is reported, and a rate that falls to zero (--reduced) "
+        "may bring it further.",
+    )
 
 
 def _changes(run: Run, system: System) -> tuple[str, ...]:

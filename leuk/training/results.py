@@ -266,6 +266,13 @@ class Row:
             return next(iter(told.values()))
         return "; ".join(f"{partition}: {text}" for partition, text in told.items())
 
+    @property
+    def unsettled(self) -> tuple[tuple[str, Mapping[str, float]], ...]:
+        """Where accuracy on held-out fields still moved when training ended: the partition that it moved most in."""
+        ranges = {key: (value.get("run") or {}).get("held_range") for key, value in self.results.items()}
+        found = [(key, value) for key, value in ranges.items() if value]
+        return tuple(sorted(found, key=lambda one: one[1]["low"] - one[1]["high"])[:1])
+
 
 _INPUTS = {
     "rgb": "colour",
@@ -429,8 +436,9 @@ def comparison() -> list[dict[str, Any]]:
     four grouped), worst_stress, grey, stain_swap and cells_erased, each also with ``_low`` and ``_high``;
     worst_stress_name, elsewhere, reader_same (the default reader's grouped accuracy on the same fields, where a system
     was measured on fewer folds), stressed (the share of its fields that stress and swap were measured on), classes,
-    folds (in words; folds_random and folds_grouped count them), training, parameters, multiply_adds, latency and
-    throughput (as multiples of DenseNet-201's) and weights.
+    folds (in words; folds_random and folds_grouped count them), training, unsettled (where accuracy still moved when
+    training ended: the wider of the two partitions and `leuk.training.systems.held_range` of it), parameters,
+    multiply_adds, latency and throughput (as multiples of DenseNet-201's) and weights.
     """
     told, tables = [], shipped()
     for row in systems() + controls():
@@ -458,6 +466,7 @@ def comparison() -> list[dict[str, Any]]:
                 "folds_random": row.folds.get("random", 0),
                 "folds_grouped": row.folds.get("grouped", 0),
                 "training": row.training,
+                "unsettled": row.unsettled,
                 "parameters": row.parameters,
                 "multiply_adds": row.multiply_adds,
                 "latency": speed_of(row.name, "latency_ratio"),
@@ -479,6 +488,22 @@ def _reader_on_the_same(row: Row, tables: Mapping[tuple[str, str], Path]) -> flo
         return None
     kept = np.array([file in files for file in both.files])
     return round(float((both.probabilities.argmax(1) == both.labels)[kept].mean()), 4) if kept.any() else None
+
+
+def unsettled(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say in two sentences which rows of `comparison` hang on the epoch at which training ended; empty if none."""
+    told = [
+        f"{row['short']} {moved['low']:.2f} to {moved['high']:.2f} (fold {moved['fold']:.0f}, {partition})"
+        for row in rows
+        for partition, moved in row["unsettled"]
+    ]
+    if not told:
+        return ""
+    return (
+        "At the constant rates of their recipes some systems do not come to rest: over the last quarter of its epochs "
+        f"one fold's accuracy on held-out fields moves as far as {', '.join(told)}. Figures are of the last epoch; to "
+        "pick the best one, as is often done, would be to choose by what is reported."
+    )
 
 
 def partly_stressed(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -694,6 +694,41 @@ def fit(
     return run
 
 
+UNSETTLED = 0.05
+"""Accuracy on held-out fields that moves by less from epoch to epoch has come to rest."""
+
+
+def held_range(run: Run, folder: Path, folds: Sequence[int]) -> dict[str, float] | None:
+    """Return how far accuracy on held-out fields moves over the last quarter of a run's epochs.
+
+    At a constant rate it may never come to rest, and figures then hang on the epoch at which training ends.
+
+    Parameters
+    ----------
+    run : Run
+    folder : pathlib.Path
+        Of the run.
+    folds : sequence of int
+        Trained ones.
+
+    Returns
+    -------
+    dict or None
+        ``fold`` with the widest range, its ``low`` and ``high``, 0 … 1, and the number of ``epochs``; None if it
+        comes to rest (`UNSETTLED`), if the quarter is one epoch, or if statistics are counted anew at the end, before
+        which accuracy tells nothing.
+    """
+    last = run.epochs // 4
+    if last < 2 or run.preset["recount"]:
+        return None
+    found = []
+    for fold in folds:
+        held = [row["held_accuracy"] for row in read_log(fold_folder(folder, fold))[-last:]]
+        if max(held) - min(held) >= UNSETTLED:
+            found.append({"fold": fold, "epochs": last, "low": round(min(held), 4), "high": round(max(held), 4)})
+    return max(found, key=lambda one: one["high"] - one["low"], default=None)
+
+
 def write_curves(folder: Path) -> Path:
     """Draw a run's training curves, all folds in one page: ``curves.html`` in the run's folder."""
     import plotly.graph_objects as go

@@ -136,6 +136,13 @@ def test_rows_measured_on_a_part_are_named() -> None:
     assert results.partly_stressed(rows[:1]) == ""
 
 
+def test_rows_that_did_not_come_to_rest_are_named() -> None:
+    moved = {"fold": 1, "epochs": 10, "low": 0.819, "high": 0.992}
+    rows = [{"short": "A", "unsettled": ()}, {"short": "B", "unsettled": (("random", moved),)}]
+    assert "B 0.82 to 0.99 (fold 1, random)." in results.unsettled(rows)
+    assert results.unsettled(rows[:1]) == ""
+
+
 def test_a_broken_table_leaves_the_others(measured: Path) -> None:
     predictions_path("vgg19", "random").write_bytes(b"nonsense")
     rows = {row.name: row for row in results.systems()}

@@ -25,13 +25,15 @@ from leuk.models.preprocessing import hide_corner
 from leuk.models.store import Model, load_model
 from leuk.models.systems import SYSTEMS, find_system
 from leuk.training.fields import gather
-from leuk.training.loop import read_log
+from leuk.training.loop import read_log, write_log
 from leuk.training.presets import PRESETS, REDUCED, Preset, Warp
 from leuk.training.systems import (
     Step,
     batches,
+    describe_run,
     fit,
     folds_done,
+    held_range,
     load_fold_network,
     predict,
     rate_at,
@@ -158,6 +160,20 @@ def test_killed_mid_epoch_and_resumed_ends_as_undisturbed(folder: Path, tmp_path
     for a, b in zip(*logs, strict=True):
         assert b["loss"] == pytest.approx(a["loss"], rel=1e-3)
         assert b["held_accuracy"] == a["held_accuracy"]
+
+
+def test_accuracy_that_still_moves_is_told(folder: Path, tmp_path: Path) -> None:
+    system = find_system("simple_cnn")
+    data, preset = gather(folder, system), Preset(epochs=8, batch=4, size=32)
+    run, _ = describe_run(system, data, "grouped", preset, 0, False)
+    for fold, ends in ((0, (0.9, 0.91)), (1, (0.7, 0.95)), (2, (0.8, 0.9))):
+        rows = [{"epoch": n, "held_accuracy": value} for n, value in enumerate((0.1,) * 6 + ends, start=1)]
+        (tmp_path / f"fold-{fold}").mkdir()
+        write_log(tmp_path / f"fold-{fold}" / "log.csv", rows)
+    assert held_range(run, tmp_path, [0, 1, 2]) == {"fold": 1, "epochs": 2, "low": 0.7, "high": 0.95}
+    assert held_range(run, tmp_path, [0]) is None
+    counted, _ = describe_run(system, data, "grouped", replace(preset, recount=True), 0, False)
+    assert held_range(counted, tmp_path, [0, 1, 2]) is None
 
 
 def test_done_folds_are_left_as_they_are(folder: Path, tmp_path: Path) -> None:
