@@ -124,6 +124,7 @@ def accuracy_latency(points: Sequence[Mapping[str, Any]], unit: str) -> go.Figur
     """
     figure = go.Figure()
     numbered = by_latency(points)
+    places = _places_of_numbers(numbered)
     for claimed, name, symbol in ((False, "Measured", "circle"), (True, "Only claimed", "diamond-open")):
         some = {number: p for number, p in numbered.items() if bool(p.get("claimed")) == claimed}
         if not some:
@@ -141,8 +142,7 @@ def accuracy_latency(points: Sequence[Mapping[str, Any]], unit: str) -> go.Figur
             },
             mode="markers+text",
             text=[str(number) for number in some],
-            # Beside its point, a number keeps clear of the line of its interval; neighbours take turns.
-            textposition=["middle right" if number % 2 else "middle left" for number in some],
+            textposition=[places[number] for number in some],
             customdata=[[p["title"], p.get("note", "")] for p in some.values()],
             marker={"size": 11, "symbol": symbol, "line": {"width": 2}},
             name=name,
@@ -164,6 +164,48 @@ def accuracy_latency(points: Sequence[Mapping[str, Any]], unit: str) -> go.Figur
     )
     figure.update_yaxes(title="Accuracy")
     return figure
+
+
+# Where a number may stand beside its point, in pixels from it to the right and up: clear of its interval's line.
+_BESIDE = {
+    "middle right": (13, 0),
+    "middle left": (-13, 0),
+    "top right": (11, 11),
+    "top left": (-11, 11),
+    "bottom right": (11, -11),
+    "bottom left": (-11, -11),
+}
+# What a phone leaves of the plot, in pixels.
+_PHONE = (270, 300)
+
+
+def _places_of_numbers(numbered: Mapping[int, Mapping[str, Any]]) -> dict[int, str]:
+    """Choose where each number of `accuracy_latency` stands: clear of all points, intervals and other numbers."""
+    if not numbered:
+        return {}
+    times = [math.log10(p["latency"]) for p in numbered.values()]
+    lowest = min(p.get("low") or p["accuracy"] for p in numbered.values())
+    # Pixels for each unit, by the ranges of the axes: time from half the shortest to twice the longest.
+    wide, high = _PHONE[0] / (max(times) - min(times) + 2 * math.log10(2)), _PHONE[1] / max(1 - lowest, 0.05)
+    # What is in the way: lines upright, from one height to another, and numbers.
+    ways = [
+        (time * wide, (p.get("low") or p["accuracy"]) * high, (p.get("high") or p["accuracy"]) * high)
+        for time, p in zip(times, numbered.values(), strict=True)
+    ]
+    places = {}
+    for index, (number, point) in enumerate(numbered.items()):
+        others = ways[:index] + ways[index + 1 :]
+        free = {}
+        for name, (right, up) in _BESIDE.items():
+            x, y = times[index] * wide + right, point["accuracy"] * high + up
+            gaps = (math.hypot(x - at, max(low - y, y - top, 0)) for at, low, top in others)
+            free[name] = min(gaps, default=math.inf)
+        # The first that is free will do: numbers that keep to one side are read more easily.
+        places[number] = next((name for name, gap in free.items() if gap > 13), max(free, key=free.__getitem__))
+        right, up = _BESIDE[places[number]]
+        x, y = times[index] * wide + right, point["accuracy"] * high + up
+        ways.append((x, y, y))
+    return places
 
 
 def by_latency(points: Sequence[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:

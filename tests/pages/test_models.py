@@ -164,5 +164,8 @@ def test_figures_of_plain_data():
     assert figures.accuracy_latency([point], "DenseNet-201").data[0].error_y.arrayminus[0] == pytest.approx(0.1)
     drawn = figures.accuracy_latency([point, point | {"short": "B", "latency": 0.05}], "DenseNet-201").data[0]
     assert (list(drawn.text), list(drawn.x)) == (["1", "2"], [0.05, 0.1])
+    near = [point | {"short": str(n), "latency": 0.1 + n / 1000} for n in range(3)]
+    beside = figures.accuracy_latency(near, "DenseNet-201").data[0].textposition
+    assert len(set(beside)) == 3, "numbers of points side by side must not lie over each other"
     shown = figures.stress([{"title": "A", "accuracy": {"grey": 0.5}}], ["grey", "blur"]).data[0].text
     assert [list(line) for line in shown] == [["0.50"], [""]]
