@@ -396,7 +396,8 @@ def _to_rgb(kind: str, header: Header, image: Image.Image, notes: list[str]) -> 
         rgba = np.asarray(image.convert("RGBA"))
         color, alpha = rgba[..., :3], rgba[..., 3]
     else:
-        color = np.asarray(image.convert("RGB"))
+        # Converted only if it must be: that would be a copy, of a large picture 200 MB.
+        color = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     if header.color == "grey":
         notes.append("The picture is grey: the colours of the stain are missing.")
     else:

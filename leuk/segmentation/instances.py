@@ -383,7 +383,8 @@ def enlarged(labels: np.ndarray, height: int, width: int) -> np.ndarray:
     """
     small_height, small_width = labels.shape
     fy, fx = small_height / height, small_width / width
-    out = np.zeros((height, width), np.int32)
+    # Of a camera's 48 megapixels an array of 32 bits takes 190 MB.
+    out = np.zeros((height, width), np.int16 if int(labels.max(initial=0)) < 2**15 else np.int32)
     strongest = np.full((height, width), 0.5, np.float32)
     for label, box in enumerate(ndimage.find_objects(labels), start=1):
         if box is None:
@@ -409,4 +410,5 @@ def enlarged(labels: np.ndarray, height: int, width: int) -> np.ndarray:
         take = large > strongest[y0:y1, x0:x1]
         strongest[y0:y1, x0:x1][take] = large[take]
         out[y0:y1, x0:x1][take] = label
-    return out
+    del strongest
+    return out.astype(np.int32)

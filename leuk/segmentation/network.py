@@ -166,8 +166,7 @@ def redraw(
     factor = working_factor(labels, diameter)
     if factor is None:
         return nucleus, labels
-    sketch = np.dstack([nucleus, labels > 0]).astype(np.uint8) * 255
-    small = resized(sketch, factor)
+    small = resized(np.dstack([nucleus, labels > 0]).view(np.uint8) * np.uint8(255), factor)
     maps = _viewed(network, resized(pixels, factor), small, views)
     given = cv2.GaussianBlur(small.astype(np.float32) / 255, (0, 0), 1.0).transpose(2, 0, 1)
     maps[:2] = TRUST * maps[:2] + (1 - TRUST) * given
@@ -179,8 +178,10 @@ def redraw(
     spread = brought(expand_labels(cells, 2).astype(np.int32), (height, width))
     around = cv2.dilate((cells > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
     near = cv2.resize(around, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.bool_)
-    labels = _largest_parts(np.where(large[1] & near, spread, 0).astype(np.int32))
-    return large[0] & (labels > 0), labels
+    # In place: of a camera's 48 megapixels each copy of the labels would be 190 MB.
+    spread[~(large[1] & near)] = 0
+    _keep_largest_parts(spread)
+    return large[0] & (spread > 0), spread
 
 
 def working_factor(labels: np.ndarray, to: float = DIAMETER) -> float | None:
@@ -446,9 +447,8 @@ def _joined(labels: np.ndarray, depth: np.ndarray, nucleus: np.ndarray, least: f
     return np.where(keep[labels], labels, 0).astype(np.int32)
 
 
-def _largest_parts(labels: np.ndarray) -> np.ndarray:
-    """Keep of each label its largest connected part."""
-    kept = labels.copy()
+def _keep_largest_parts(labels: np.ndarray) -> None:
+    """Keep of each label its largest connected part, in place."""
     for label, box in enumerate(ndimage.find_objects(labels), start=1):
         if box is None:
             continue
@@ -456,5 +456,4 @@ def _largest_parts(labels: np.ndarray) -> np.ndarray:
         count, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
         if count > 2:
             largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-            kept[box][mask & (parts != largest)] = 0
-    return kept
+            labels[box][mask & (parts != largest)] = 0
