@@ -267,11 +267,14 @@ class Row:
         return "; ".join(f"{partition}: {text}" for partition, text in told.items())
 
     @property
-    def unsettled(self) -> tuple[tuple[str, Mapping[str, float]], ...]:
-        """Where accuracy on held-out fields still moved when training ended: the partition that it moved most in."""
+    def unsettled(self) -> tuple[str, Mapping[str, float]] | None:
+        """Where accuracy on held-out fields moved most when training ended, if it did: partition and range.
+
+        The range is as `leuk.training.systems.held_range` returns it.
+        """
         ranges = {key: (value.get("run") or {}).get("held_range") for key, value in self.results.items()}
         found = [(key, value) for key, value in ranges.items() if value]
-        return tuple(sorted(found, key=lambda one: one[1]["low"] - one[1]["high"])[:1])
+        return max(found, key=lambda one: one[1]["high"] - one[1]["low"], default=None)
 
 
 _INPUTS = {
@@ -436,8 +439,8 @@ def comparison() -> list[dict[str, Any]]:
     four grouped), worst_stress, grey, stain_swap and cells_erased, each also with ``_low`` and ``_high``;
     worst_stress_name, elsewhere, reader_same (the default reader's grouped accuracy on the same fields, where a system
     was measured on fewer folds), stressed (the share of its fields that stress and swap were measured on), classes,
-    folds (in words; folds_random and folds_grouped count them), training, unsettled (where accuracy still moved when
-    training ended: the wider of the two partitions and `leuk.training.systems.held_range` of it), parameters,
+    folds (in words; folds_random and folds_grouped count them), training, unsettled_low, unsettled_high and
+    unsettled_in (between what accuracies a fold still moved when training ended, and which one), parameters,
     multiply_adds, latency and throughput (as multiples of DenseNet-201's) and weights.
     """
     told, tables = [], shipped()
@@ -454,6 +457,7 @@ def comparison() -> list[dict[str, Any]]:
             low, high = (figure or {}).get("interval") or (None, None)
             one |= {key: figure["value"] if figure else None, f"{key}_low": low, f"{key}_high": high}
         worst = row.figure("worst_stress", _robust(row))
+        where, moved = row.unsettled or ("", {})
         told.append(
             one
             | {
@@ -466,7 +470,9 @@ def comparison() -> list[dict[str, Any]]:
                 "folds_random": row.folds.get("random", 0),
                 "folds_grouped": row.folds.get("grouped", 0),
                 "training": row.training,
-                "unsettled": row.unsettled,
+                "unsettled_low": moved.get("low"),
+                "unsettled_high": moved.get("high"),
+                "unsettled_in": f"fold {moved['fold']}, {where}" if moved else None,
                 "parameters": row.parameters,
                 "multiply_adds": row.multiply_adds,
                 "latency": speed_of(row.name, "latency_ratio"),
@@ -493,9 +499,9 @@ def _reader_on_the_same(row: Row, tables: Mapping[tuple[str, str], Path]) -> flo
 def unsettled(rows: Sequence[Mapping[str, Any]]) -> str:
     """Say in two sentences which rows of `comparison` hang on the epoch at which training ended; empty if none."""
     told = [
-        f"{row['short']} {moved['low']:.2f} to {moved['high']:.2f} (fold {moved['fold']:.0f}, {partition})"
+        f"{row['short']} {row['unsettled_low']:.2f} to {row['unsettled_high']:.2f} ({row['unsettled_in']})"
         for row in rows
-        for partition, moved in row["unsettled"]
+        if row["unsettled_in"]
     ]
     if not told:
         return ""

@@ -137,8 +137,8 @@ def test_rows_measured_on_a_part_are_named() -> None:
 
 
 def test_rows_that_did_not_come_to_rest_are_named() -> None:
-    moved = {"fold": 1, "epochs": 10, "low": 0.819, "high": 0.992}
-    rows = [{"short": "A", "unsettled": ()}, {"short": "B", "unsettled": (("random", moved),)}]
+    moved = {"unsettled_low": 0.819, "unsettled_high": 0.992, "unsettled_in": "fold 1, random"}
+    rows = [{"short": "A", "unsettled_in": None}, {"short": "B"} | moved]
     assert "B 0.82 to 0.99 (fold 1, random)." in results.unsettled(rows)
     assert results.unsettled(rows[:1]) == ""
 
