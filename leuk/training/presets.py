@@ -86,7 +86,7 @@ _BALL = Preset(
     warp=Warp(rotation=20, flip=True, brightness=0.1, contrast=0.1),
 )
 # The comparison's code was never published: one protocol for all backbones, that of the other system on DenseNet-201.
-_COMPARED = replace(_BALL, batch=32, source="one protocol for all backbones; the paper's own was never published")
+_COMPARED = replace(_BALL, batch=32, source="one protocol for all backbones, since the paper's own was never published")
 _LARGE = replace(_COMPARED, half=True)
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
