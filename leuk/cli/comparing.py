@@ -29,7 +29,13 @@ def add(commands: Any) -> None:
     )
     evaluate.add_argument("system", metavar="SYSTEM", help="a system's name, or: controls")
     evaluate.add_argument("--data", type=Path, metavar="DIR", help="what the run was trained on")
-    evaluate.add_argument("--run", type=Path, dest="folder", metavar="DIR", help="the training run")
+    evaluate.add_argument(
+        "--run",
+        type=Path,
+        dest="folder",
+        metavar="DIR",
+        help="the training run; of the reader, the folds that come with Leuk by default",
+    )
     evaluate.add_argument(
         "--partition",
         default="grouped",
@@ -113,8 +119,6 @@ def _evaluate(options: argparse.Namespace) -> int:
     from leuk.models.store import choose_device
     from leuk.training.evaluate import evaluate
 
-    if options.folder is None:
-        raise OptionError("Name the training run with --run; python -m leuk train writes one.")
     if options.every < 1:
         raise OptionError(f"--every {options.every} is too small; use at least 1.")
     result = evaluate(

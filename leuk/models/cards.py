@@ -63,6 +63,8 @@ class Card:
         Side in pixels of what the network is given; None for the tile's.
     shards : int
         Number of weights files: 1, or several where one would be large.
+    folds_sha256 : str
+        Of the weights of the networks that its figures come from, where these are here too; empty otherwise.
     paper, claim : str
         Where the network is described, and what its authors report.
     changed : tuple of str
@@ -94,6 +96,7 @@ class Card:
     familiar_means: tuple[float, ...] = ()
     pooled: str = "votes"
     guard: str = ""
+    folds_sha256: str = ""
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes) or "benign" not in self.classes:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from leuk.data.datasets import random_folds
-from leuk.errors import DataError
+from leuk.errors import DataError, OptionError
 from leuk.image import SmearImage, find_images, read_image
 from leuk.models.cards import available, read_card, weights_folder, write_card
 from leuk.models.systems import find_system
@@ -171,7 +171,7 @@ def _onto_card(system: str, partition: str, result: Mapping[str, Any]) -> None:
 def evaluate(
     name: str,
     data: Path,
-    run: Path,
+    run: Path | None,
     *,
     partition: str = "grouped",
     every: int = 1,
@@ -189,8 +189,8 @@ def evaluate(
         System.
     data : pathlib.Path
         What it was trained on.
-    run : pathlib.Path
-        Folder of the training run; folds that are not trained are left out.
+    run : pathlib.Path or None
+        Folder of the training run; folds that are not trained are left out. None: the reader's bundled folds.
     partition : str
         Of the readers' runs; other runs know their own.
     every : int
@@ -212,26 +212,38 @@ def evaluate(
     Raises
     ------
     OptionError
-        If there is no such system.
+        If there is no such system, or no run is named and no folds of it are bundled.
     DataError
         If data or run can't be used, or don't belong together.
     """
     tell = tell or log.info
     find_system(name)
+    if run is None and (name != "reader" or partition != "grouped"):
+        raise OptionError(
+            "Name the training run with --run; python -m leuk train writes one. "
+            "Only the reader's grouped folds come with Leuk."
+        )
     more: dict[str, Any] = {}
     if elsewhere and name not in available():
         tell(f"no weights of {name} are in {weights_folder().name}: pictures of other laboratories are left out")
     elif elsewhere:
         more["elsewhere"] = _read_places(name, elsewhere, tell)
-    if name in ("reader", "cell_reader"):
-        from leuk.data.taleqani import load_fields
-        from leuk.training import cell_reader, reader
+    from leuk.data.taleqani import load_fields
+    from leuk.training import cell_reader, reader
 
+    if run is None:
+        fields = load_fields(data)
+        networks = reader.bundled_networks(fields)
+        tell("painting cells out")
+        outcome = reader.predict_out_of_fold(fields, networks, reader.make_blanks(fields, ())[0], tell, every)
+        return record_reader(outcome, fields, partition, folder, **more)
+    if name in ("reader", "cell_reader"):
         fields = load_fields(data)
         if partition == "random":
             fields = replace(fields, folds=random_folds(fields.labels))
         if name == "reader":
-            outcome = reader.predict_out_of_fold(fields, run, tell=tell, every=every)
+            networks = reader.fold_networks(fields, run)
+            outcome = reader.predict_out_of_fold(fields, networks, reader.painted_out(fields, run), tell, every)
             return record_reader(outcome, fields, partition, folder, **more)
         recipe = cell_reader.RECIPE
         logits = cell_reader.predict_out_of_fold(fields, run, every=every, recipe=recipe, tell=tell)

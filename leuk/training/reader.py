@@ -27,11 +27,12 @@ from leuk.data.taleqani import CLASSES, Fields
 from leuk.errors import DataError
 from leuk.explanation import EXPLAINERS, raw_maps
 from leuk.image import SmearImage, find_images, read_image
-from leuk.models.cards import Card
+from leuk.models.cards import Card, read_card, weights_folder
 from leuk.models.preprocessing import hide_corner
 from leuk.models.reader import Reader, grown
 from leuk.models.store import Model, choose_device, save_model
 from leuk.models.systems import find_system
+from leuk.models.weights import fitting, read_weights, rounded, write_weights
 from leuk.probability import softmax
 from leuk.segmentation import segment
 from leuk.training import metrics
@@ -72,6 +73,8 @@ AVERAGED = 2
 """Of how many cycles, the last ones of one network, the weights are averaged: what one gets wrong by chance, the other
 may not."""
 ALL_FIELDS = "all"
+FOLDS = "reader.folds"
+"""Name of the weights of the networks of all folds, in one file; tensors' names begin with the fold."""
 Tell = Callable[[str], None]
 
 
@@ -111,6 +114,13 @@ def make_blanks(fields: Fields, others: Sequence[Path], seed: int = 0) -> tuple[
         pictures.append(cv2.resize(square, (TILE, TILE), interpolation=cv2.INTER_AREA))
         folds.append(fold_of(path.name))
     return np.stack(pictures), np.array(folds)
+
+
+def painted_out(fields: Fields, folder: Path) -> np.ndarray:
+    """Return the fields of a run with their cells painted out, as `fit` left them there: uint8 (N, TILE, TILE, 3)."""
+    with np.load(folder / "blanks.npz") as stored:
+        blanks: np.ndarray = stored["blanks"][: len(fields)]
+    return blanks
 
 
 def fold_of(name: str, folds: int = 5) -> int:
@@ -285,42 +295,99 @@ def familiarity(
     return classification.describe_classes(run_network(network, pictures)[1], np.concatenate([labels, labels]))
 
 
+def fold_networks(fields: Fields, folder: Path, recipe: Recipe = CYCLES[-1]) -> dict[int, Reader]:
+    """Return the trained networks of a run by the fold that each has not seen.
+
+    Raises
+    ------
+    DataError
+        If the run holds none.
+    """
+    folds = [int(fold) for fold in np.unique(fields.folds)]
+    there = [fold for fold in folds if (folder / str(fold) / "network.safetensors").is_file()]
+    if not there:
+        raise DataError(f"{folder.name} holds no trained fold of the reader; train it first, or name another run.")
+    return {fold: load_network(folder, str(fold), recipe) for fold in there}
+
+
+def bundle_networks(folder: Path, networks: Mapping[int, Reader]) -> str:
+    """Write the networks of all folds into a folder of weights, in half precision, and return their SHA-256.
+
+    Whoever has the fields can then read each with the network that has not seen it, and get the card's figures.
+    """
+    tensors = {
+        f"{fold}.{key}": value.contiguous()
+        for fold, network in networks.items()
+        for key, value in rounded(network).items()
+    }
+    return write_weights(folder, FOLDS, tensors)[0]
+
+
+def bundled_networks(fields: Fields) -> dict[int, Reader]:
+    """Return the networks that the bundled reader's figures come from, by the fold that each has not seen.
+
+    Raises
+    ------
+    DataError
+        If they were held out from other fields than these.
+    ModelError
+        If they are missing, or not those that the card describes.
+    """
+    folder = weights_folder()
+    card = read_card(folder / "reader.json")
+    stored = read_weights(folder, FOLDS, card.folds_sha256, what="the reader's folds")
+    if fingerprint(fields) != card.training.get("data_sha256"):
+        raise DataError(
+            "The reader's bundled folds were held out from other fields than these; name a run on these with --run."
+        )
+    networks = {}
+    with fitting("the reader's folds"):
+        for fold in sorted({int(key.partition(".")[0]) for key in stored}):
+            networks[fold] = Reader(classes=len(card.classes), **card.arguments)
+            own = {key.partition(".")[2]: value for key, value in stored.items() if key.startswith(f"{fold}.")}
+            networks[fold].load_state_dict(own)
+            networks[fold].eval().requires_grad_(False)
+    return networks
+
+
 def predict_out_of_fold(
-    fields: Fields, folder: Path, recipe: Recipe = CYCLES[-1], tell: Tell | None = None, every: int = 1
+    fields: Fields,
+    networks: Mapping[int, Reader],
+    erased: Sequence[np.ndarray] | np.ndarray,
+    tell: Tell | None = None,
+    every: int = 1,
 ) -> dict[str, Any]:
     """Read every field with the network that has not seen its fold: as it is, under each stress, and recoloured.
 
     Stresses change the photograph, before its corner is hidden and it is brought to the training scale; they are
-    measured on every n-th held-out field. Of a run that holds the networks of some folds, the other folds' rows are
-    nan.
+    measured on every n-th held-out field.
+
+    Parameters
+    ----------
+    fields : Fields
+    networks : mapping of int to Reader
+        By the fold that each has not seen; where a fold has none, its rows are nan.
+    erased : numpy.ndarray
+        uint8, (N, TILE, TILE, 3): the fields with their cells painted out, see `make_blanks`.
+    tell : callable, optional
+    every : int
 
     Returns
     -------
     dict
         ``logits`` by condition, float32 (N, C); ``distances`` by condition, float64 (N,), see
         `leuk.classification.distance`.
-
-    Raises
-    ------
-    DataError
-        If the run holds no fold's network.
     """
     tell = tell or log.info
-    folds = [fold for fold in np.unique(fields.folds) if (folder / str(fold) / "network.safetensors").is_file()]
-    if not folds:
-        raise DataError(f"{folder.name} holds no trained fold of the reader; train it first, or name another run.")
     conditions = ["as photographed", *STRESSES, "stain swap", "cells erased"]
     logits = {name: np.full((len(fields), len(CLASSES)), np.nan, np.float32) for name in conditions}
     distances = {name: np.full(len(fields), np.nan) for name in conditions}
     pool = np.stack([lab_statistics(pixels) for pixels in fields.pixels])
-    with np.load(folder / "blanks.npz") as stored:
-        erased = stored["blanks"][: len(fields)]
-    for fold in folds:
-        network = load_network(folder, str(fold), recipe)
+    for fold, network in networks.items():
         seen, held = np.flatnonzero(fields.folds != fold), np.flatnonzero(fields.folds == fold)
         means, precision = familiarity(network, fields.pixels[seen], fields.labels[seen])
         for name in conditions:
-            rng = np.random.default_rng([int(fold), 7])
+            rng = np.random.default_rng([fold, 7])
             rows = held if name == "as photographed" else held[::every]
             if name == "cells erased":
                 pictures = [erased[i] for i in rows]
@@ -497,17 +564,15 @@ def make_card(
     )
 
 
-def strengths(
-    fields: Fields, folder: Path, card: Card, recipe: Recipe = CYCLES[-1], every: int = 8
-) -> dict[str, float]:
+def strengths(fields: Fields, networks: Mapping[int, Reader], card: Card, every: int = 8) -> dict[str, float]:
     """Measure how strong heat maps of unseen fields are: by method, the median of maps' peaks.
 
     Maps are of the likeliest class, of every n-th field, by the network that has not seen its fold.
     """
     peaks: dict[str, list[np.ndarray]] = {method: [] for method in EXPLAINERS}
     nothing = np.zeros((len(CLASSES), 1)), np.eye(1)
-    for fold in np.unique(fields.folds):
-        model = Model(card, load_network(folder, str(fold), recipe), torch.device("cpu"), *nothing)
+    for fold, network in networks.items():
+        model = Model(card, network, torch.device("cpu"), *nothing)
         held = np.flatnonzero(fields.folds == fold)[::every]
         pictures = np.stack([shrink(fields.pixels[i]) for i in held])
         best = run_network(model.network, pictures)[0].argmax(1)  # type: ignore[arg-type]
@@ -530,7 +595,7 @@ def finish(
     cycles: Sequence[Recipe] = CYCLES,
     tell: Tell | None = None,
 ) -> Card:
-    """Measure a run's networks out of fold and write the one of all fields, with its card.
+    """Measure a run's networks out of fold; write the one of all fields with its card, and those of the folds.
 
     Parameters
     ----------
@@ -538,7 +603,7 @@ def finish(
     folder : pathlib.Path
         Of the run.
     weights : pathlib.Path
-        Where ``reader.safetensors`` and ``reader.json`` go.
+        Where ``reader.safetensors``, ``reader.folds.safetensors`` and ``reader.json`` go.
     cycles : sequence of Recipe
         As in `fit`.
     tell : callable, optional
@@ -550,7 +615,8 @@ def finish(
     """
     tell = tell or log.info
     recipe = cycles[-1]
-    outcome = predict_out_of_fold(fields, folder, recipe, tell)
+    networks = fold_networks(fields, folder, recipe)
+    outcome = predict_out_of_fold(fields, networks, painted_out(fields, folder), tell)
     if np.isnan(outcome["logits"]["as photographed"]).any():
         raise DataError(
             f"{folder.name} lacks networks of some folds, and the reader's card needs all; train them first."
@@ -560,8 +626,9 @@ def finish(
     # A run begun before this was noted doesn't say it, and neither does its card.
     machines = [json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {} for path in noted]
     card = make_card(fields, outcome, typical_diameter(fields), cycles, machines)
-    measured = strengths(fields, folder, card, recipe)
-    card = replace(card, strong={method: float(f"{value:.4g}") for method, value in measured.items()})
+    measured = strengths(fields, networks, card)
+    strong = {method: float(f"{value:.4g}") for method, value in measured.items()}
+    card = replace(card, strong=strong, folds_sha256=bundle_networks(weights, networks))
     network = load_network(folder, ALL_FIELDS, recipe)
     return save_model(weights, card, network, *familiarity(network, fields.pixels, fields.labels))
 

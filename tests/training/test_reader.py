@@ -21,13 +21,18 @@ from leuk.models.reader import Reader, grown
 from leuk.training import reader
 from leuk.training.evaluate import record_reader
 from leuk.training.predictions import predictions_path, read_predictions
+from leuk.training.results import read_result
 
 SMALL = replace(reader.RECIPE, epochs=1, batch=4, precision="float32", network={"widths": [8, 8, 16, 16]})
 DEEPER = replace(SMALL, network={**SMALL.network, "blocks": [1, 2, 3]})
 
 
 def test_from_fields_to_weights_and_back(
-    folder: Path, field: SmearImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    field: SmearImage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     fields = load_fields(folder)
     told: list[str] = []
@@ -62,6 +67,20 @@ def test_from_fields_to_weights_and_back(
     assert found.prediction.classes == CLASSES
     assert tuple(found.explanations) == CLASSES
 
+    # The folds come along: whoever has the fields gets the card's figures without training.
+    command = ["evaluate", "reader", "--data", str(folder), "--out", str(tmp_path / "again")]
+    assert main(command) == READ
+    again = read_result(predictions_path("reader", "grouped", tmp_path / "again"))
+    assert again["figures"]["confusion"] == written["metrics"]["confusion"]
+    assert {name: one["value"] for name, one in again["stress"].items()} | {
+        "stain swap": again["stain_swap"]["value"]
+    } == pytest.approx(written["metrics"]["stress_accuracy"])
+    assert main([*command, "--partition", "random"]) == MISUSED
+    other = tmp_path / "weights" / "reader.folds.safetensors"
+    other.write_bytes(other.read_bytes()[:-1] + b"x")
+    assert main(command) == MISUSED
+    assert "the reader's folds are not the ones its card describes" in capsys.readouterr().err
+
 
 def test_a_grown_reader_begins_where_the_smaller_one_stood() -> None:
     torch.manual_seed(4)
@@ -79,12 +98,12 @@ def test_out_of_fold_means_unseen(folder: Path, tmp_path: Path) -> None:
     """A field's out-of-fold logits come from the network of its own fold, which was trained on the others."""
     fields = load_fields(folder)
     reader.fit(fields, tmp_path, cycles=(SMALL,), parts=("0", "1"), tell=lambda line: None)
-    found = reader.predict_out_of_fold(fields, tmp_path, SMALL, tell=lambda line: None)["logits"]["as photographed"]
+    networks = reader.fold_networks(fields, tmp_path, SMALL)
+    outcome = reader.predict_out_of_fold(fields, networks, reader.painted_out(fields, tmp_path), tell=lambda line: None)
+    found = outcome["logits"]["as photographed"]
     for fold in (0, 1):
         held = np.flatnonzero(fields.folds == fold)
-        expected, _ = reader.run_network(
-            reader.load_network(tmp_path, str(fold), SMALL), [reader.shrink(fields.pixels[i]) for i in held]
-        )
+        expected, _ = reader.run_network(networks[fold], [reader.shrink(fields.pixels[i]) for i in held])
         np.testing.assert_allclose(found[held], expected, atol=1e-5)
 
 
@@ -93,9 +112,11 @@ def test_a_run_of_one_fold_is_read_in_that_fold_alone(
 ) -> None:
     fields = load_fields(folder)
     with pytest.raises(DataError, match="no trained fold"):
-        reader.predict_out_of_fold(fields, tmp_path / "run", SMALL)
+        reader.fold_networks(fields, tmp_path / "run", SMALL)
     reader.fit(fields, tmp_path / "run", cycles=(SMALL,), parts=("1",), tell=lambda line: None)
-    outcome = reader.predict_out_of_fold(fields, tmp_path / "run", SMALL, tell=lambda line: None)
+    networks = reader.fold_networks(fields, tmp_path / "run", SMALL)
+    erased = reader.painted_out(fields, tmp_path / "run")
+    outcome = reader.predict_out_of_fold(fields, networks, erased, tell=lambda line: None)
     held = fields.folds == 1
     assert np.isnan(outcome["logits"]["grey"][~held]).all()
     assert not np.isnan(outcome["logits"]["grey"][held]).any()
