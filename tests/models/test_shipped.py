@@ -9,12 +9,15 @@ import pytest
 
 from leuk.classification import forward
 from leuk.data.datasets import load_dataset, random_folds
+from leuk.data.taleqani import load_fields
 from leuk.image import read_image
 from leuk.models.cards import available, read_card, weights_folder
 from leuk.models.preprocessing import CELLS, hide_corner
 from leuk.models.store import load_model
 from leuk.models.systems import BINARY, SYSTEMS
 from leuk.training.cell_reader import outline, tiles_of
+from leuk.training.predictions import predictions_path, read_predictions
+from leuk.training.reader import bundled_networks, run_network, shrink
 
 SMALL = 10_000_000
 
@@ -52,3 +55,16 @@ def test_weights_reproduce_their_card(name: str, data_dir: Path) -> None:
         right += int((logits.argmax(1) == labels[part]).sum())
     # A field on the edge between two classes may fall the other way on another processor.
     assert right / len(rows) == pytest.approx(known["accuracy"], abs=2.5 / len(rows))
+
+
+def test_the_readers_folds_reproduce_its_figures(data_dir: Path) -> None:
+    fields = load_fields(data_dir / "taleqani")
+    table = read_predictions(predictions_path("reader", "grouped"))
+    assert table.files == fields.files
+    wrong = 0
+    for fold, network in bundled_networks(fields).items():
+        rows = np.flatnonzero(fields.folds == fold)[::5]
+        logits, _ = run_network(network, [shrink(fields.pixels[i]) for i in rows])
+        wrong += int((logits.argmax(1) != table.probabilities[rows].argmax(1)).sum())
+    # Of some 500 fields; one between two classes may fall the other way on another processor.
+    assert wrong <= 2
