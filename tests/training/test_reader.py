@@ -94,6 +94,15 @@ def test_a_grown_reader_begins_where_the_smaller_one_stood() -> None:
     assert all(block.norm2.weight.grad.abs().max() > 0 for block in large.stages)
 
 
+def test_where_nothing_is_read_benign_is_as_likely_as_said() -> None:
+    labels = np.repeat(np.arange(4), [4, 9, 16, 25])
+    # A network that has learnt nothing but how often it met each class: the square roots.
+    bias = torch.tensor([2.0, 3.0, 4.0, 5.0]).log()
+    found = reader.level({"head.bias": bias, "head.weight": bias}, labels, balance=0.5)
+    np.testing.assert_allclose(found["head.bias"].softmax(0), [0.4, 0.2, 0.2, 0.2], atol=1e-6)
+    assert torch.equal(found["head.weight"], bias)
+
+
 def test_out_of_fold_means_unseen(folder: Path, tmp_path: Path) -> None:
     """A field's out-of-fold logits come from the network of its own fold, which was trained on the others."""
     fields = load_fields(folder)
