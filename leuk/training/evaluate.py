@@ -231,6 +231,9 @@ def evaluate(
     from leuk.data.taleqani import load_fields
     from leuk.training import cell_reader, reader
 
+    if name == "reader":
+        epochs = sum(cycle.epochs for cycle in reader.CYCLES)
+        more["run"] = {"size": reader.TILE, "epochs": epochs, "of": epochs, "seed": reader.RECIPE.seed}
     if run is None:
         fields = load_fields(data)
         networks = reader.bundled_networks(fields)
