@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -237,8 +238,7 @@ def evaluate(
     if run is None:
         fields = load_fields(data)
         networks = reader.bundled_networks(fields)
-        tell("painting cells out")
-        outcome = reader.predict_out_of_fold(fields, networks, reader.make_blanks(fields, ())[0], tell, every)
+        outcome = reader.predict_out_of_fold(fields, networks, functools.partial(reader.paint_out, fields), tell, every)
         return record_reader(outcome, fields, partition, folder, **more)
     if name in ("reader", "cell_reader"):
         fields = load_fields(data)
@@ -246,7 +246,8 @@ def evaluate(
             fields = replace(fields, folds=random_folds(fields.labels))
         if name == "reader":
             networks = reader.fold_networks(fields, run)
-            outcome = reader.predict_out_of_fold(fields, networks, reader.painted_out(fields, run), tell, every)
+            painted = reader.painted_out(fields, run)
+            outcome = reader.predict_out_of_fold(fields, networks, painted.__getitem__, tell, every)
             return record_reader(outcome, fields, partition, folder, **more)
         recipe = cell_reader.RECIPE
         logits = cell_reader.predict_out_of_fold(fields, run, every=every, recipe=recipe, tell=tell)

@@ -106,9 +106,8 @@ def make_blanks(fields: Fields, others: Sequence[Path], seed: int = 0) -> tuple[
         int, (M,): a painted field keeps its fold; the rest is dealt out by the hash of its name.
     """
     pictures, folds = [], []
-    for index, pixels in enumerate(fields.pixels):
-        cell = segment(SmearImage.from_array(pixels, name=fields.files[index])).cell
-        pictures.append(shrink(erase_cells(pixels, cell, np.random.default_rng([seed, index]))))
+    for index in range(len(fields)):
+        pictures.append(paint_out(fields, index, seed))
         folds.append(int(fields.folds[index]))
     for path in others:
         pixels = read_image(path).pixels
@@ -119,6 +118,13 @@ def make_blanks(fields: Fields, others: Sequence[Path], seed: int = 0) -> tuple[
         pictures.append(cv2.resize(square, (TILE, TILE), interpolation=cv2.INTER_AREA))
         folds.append(fold_of(path.name))
     return np.stack(pictures), np.array(folds)
+
+
+def paint_out(fields: Fields, index: int, seed: int = 0) -> np.ndarray:
+    """Return a field with its cells painted out, at the training scale: uint8 (TILE, TILE, 3)."""
+    pixels = fields.pixels[index]
+    cell = segment(SmearImage.from_array(pixels, name=fields.files[index])).cell
+    return shrink(erase_cells(pixels, cell, np.random.default_rng([seed, index])))
 
 
 def painted_out(fields: Fields, folder: Path) -> np.ndarray:
@@ -360,7 +366,7 @@ def bundled_networks(fields: Fields) -> dict[int, Reader]:
 def predict_out_of_fold(
     fields: Fields,
     networks: Mapping[int, Reader],
-    erased: Sequence[np.ndarray] | np.ndarray,
+    erased: Callable[[int], np.ndarray],
     tell: Tell | None = None,
     every: int = 1,
 ) -> dict[str, Any]:
@@ -374,8 +380,8 @@ def predict_out_of_fold(
     fields : Fields
     networks : mapping of int to Reader
         By the fold that each has not seen; where a fold has none, its rows are nan.
-    erased : numpy.ndarray
-        uint8, (N, TILE, TILE, 3): the fields with their cells painted out, see `make_blanks`.
+    erased : callable
+        Given a field's index, returns it with its cells painted out, see `paint_out`.
     tell : callable, optional
     every : int
 
@@ -397,7 +403,7 @@ def predict_out_of_fold(
             rng = np.random.default_rng([fold, 7])
             rows = held if name == "as photographed" else held[::every]
             if name == "cells erased":
-                pictures = [erased[i] for i in rows]
+                pictures = [erased(i) for i in rows]
             elif name == "stain swap":
                 pictures = [
                     shrink(swap_stain(fields.pixels[i], fields.labels[i], fields.labels, pool, rng)) for i in rows
@@ -625,7 +631,7 @@ def finish(
     tell = tell or log.info
     recipe = cycles[-1]
     networks = fold_networks(fields, folder, recipe)
-    outcome = predict_out_of_fold(fields, networks, painted_out(fields, folder), tell)
+    outcome = predict_out_of_fold(fields, networks, painted_out(fields, folder).__getitem__, tell)
     if np.isnan(outcome["logits"]["as photographed"]).any():
         raise DataError(
             f"{folder.name} lacks networks of some folds, and the reader's card needs all; train them first."

@@ -108,7 +108,8 @@ def test_out_of_fold_means_unseen(folder: Path, tmp_path: Path) -> None:
     fields = load_fields(folder)
     reader.fit(fields, tmp_path, cycles=(SMALL,), parts=("0", "1"), tell=lambda line: None)
     networks = reader.fold_networks(fields, tmp_path, SMALL)
-    outcome = reader.predict_out_of_fold(fields, networks, reader.painted_out(fields, tmp_path), tell=lambda line: None)
+    painted = reader.painted_out(fields, tmp_path).__getitem__
+    outcome = reader.predict_out_of_fold(fields, networks, painted, lambda line: None)
     found = outcome["logits"]["as photographed"]
     for fold in (0, 1):
         held = np.flatnonzero(fields.folds == fold)
@@ -124,7 +125,7 @@ def test_a_run_of_one_fold_is_read_in_that_fold_alone(
         reader.fold_networks(fields, tmp_path / "run", SMALL)
     reader.fit(fields, tmp_path / "run", cycles=(SMALL,), parts=("1",), tell=lambda line: None)
     networks = reader.fold_networks(fields, tmp_path / "run", SMALL)
-    erased = reader.painted_out(fields, tmp_path / "run")
+    erased = reader.painted_out(fields, tmp_path / "run").__getitem__
     outcome = reader.predict_out_of_fold(fields, networks, erased, tell=lambda line: None)
     held = fields.folds == 1
     assert np.isnan(outcome["logits"]["grey"][~held]).all()
