@@ -20,6 +20,10 @@ def _text(name: str) -> str:
 
 
 _MARKS = re.compile(f"([{re.escape(string.punctuation)}])")
+# Markdown makes links of addresses even where every mark is escaped; a word joiner, which shows as nothing, keeps them
+# from being any.
+WORD_JOINER = "\N{WORD JOINER}"
+_ADDRESS = re.compile(r"(?i)(www(?=\.)|https?(?=:)|@)")
 
 
 def literal(text: str) -> str:
@@ -27,7 +31,7 @@ def literal(text: str) -> str:
 
     Names of files and columns come from anywhere: unescaped, one could draw a picture from an address of its choice.
     """
-    return _MARKS.sub(r"\\\1", " ".join(text.split()))
+    return _MARKS.sub(r"\\\1", _ADDRESS.sub(r"\1" + WORD_JOINER, " ".join(text.split())))
 
 
 viewer = st.components.v2.component(

@@ -14,7 +14,7 @@ from leuk.errors import DataError
 from leuk.training.predictions import Predictions
 from pages import _explorer_visit as visit
 from pages import _exploring as prepare
-from pages._components import literal
+from pages._components import WORD_JOINER, literal
 from pages._exploring import Jobs, Opened
 from tests.conftest import ROOT
 
@@ -322,8 +322,16 @@ def test_labels_that_a_system_does_not_know_are_not_doubted(small):
 def test_names_from_anywhere_are_no_markdown(text):
     said = literal(text)
     assert "\n" not in said
-    assert re.sub(r"\\(.)", r"\1", said) == " ".join(text.split())
+    assert re.sub(r"\\(.)", r"\1", said).replace(WORD_JOINER, "") == " ".join(text.split())
     assert not re.search(r"(?<!\\)[!\[\]()*_`$:<>]", said)
+
+
+@pytest.mark.parametrize("text", ["see www.leuk.org", "WWW.leuk.org", "https://leuk.org", "a@leuk.org"])
+def test_addresses_from_anywhere_are_no_links(text):
+    said = re.sub(r"\\(.)", r"\1", literal(text))
+    # What Markdown's extension for bare addresses looks for.
+    assert not re.search(r"(?i)https?://|www\.|[-.\w+]@[-\w]", said)
+    assert said.replace(WORD_JOINER, "") == text
 
 
 def test_the_matrix_carries_every_threshold(small):
