@@ -22,7 +22,6 @@ from safetensors.torch import load_file, save_file
 
 from leuk import __version__, classification
 from leuk.classification import distance
-from leuk.data.erase import erase_cells
 from leuk.data.taleqani import CLASSES, Fields
 from leuk.errors import DataError
 from leuk.explanation import EXPLAINERS, raw_maps
@@ -37,6 +36,7 @@ from leuk.probability import softmax
 from leuk.segmentation import segment
 from leuk.training import metrics
 from leuk.training.augment import Augmentation, lab_statistics
+from leuk.training.evaluate import erased
 from leuk.training.loop import mean_weights, resolved, whole
 from leuk.training.stress import STRESSES, swap_stain
 from leuk.training.train import Recipe, train
@@ -122,9 +122,7 @@ def make_blanks(fields: Fields, others: Sequence[Path], seed: int = 0) -> tuple[
 
 def paint_out(fields: Fields, index: int, seed: int = 0) -> np.ndarray:
     """Return a field with its cells painted out, at the training scale: uint8 (TILE, TILE, 3)."""
-    pixels = fields.pixels[index]
-    cell = segment(SmearImage.from_array(pixels, name=fields.files[index])).cell
-    return shrink(erase_cells(pixels, cell, np.random.default_rng([seed, index])))
+    return shrink(erased(fields.pixels[index], index, seed))
 
 
 def painted_out(fields: Fields, folder: Path) -> np.ndarray:
@@ -366,7 +364,7 @@ def bundled_networks(fields: Fields) -> dict[int, Reader]:
 def predict_out_of_fold(
     fields: Fields,
     networks: Mapping[int, Reader],
-    erased: Callable[[int], np.ndarray],
+    painted: Callable[[int], np.ndarray],
     tell: Tell | None = None,
     every: int = 1,
 ) -> dict[str, Any]:
@@ -380,7 +378,7 @@ def predict_out_of_fold(
     fields : Fields
     networks : mapping of int to Reader
         By the fold that each has not seen; where a fold has none, its rows are nan.
-    erased : callable
+    painted : callable
         Given a field's index, returns it with its cells painted out, see `paint_out`.
     tell : callable, optional
     every : int
@@ -403,7 +401,7 @@ def predict_out_of_fold(
             rng = np.random.default_rng([fold, 7])
             rows = held if name == "as photographed" else held[::every]
             if name == "cells erased":
-                pictures = [erased(i) for i in rows]
+                pictures = [painted(i) for i in rows]
             elif name == "stain swap":
                 pictures = [
                     shrink(swap_stain(fields.pixels[i], fields.labels[i], fields.labels, pool, rng)) for i in rows
