@@ -22,7 +22,7 @@ from leuk.data.synthetic import samples
 from leuk.errors import LeukError
 from leuk.image import SmearImage, read_image
 from leuk.models.systems import SYSTEMS, readers
-from leuk.names import CLASS_NAMES
+from leuk.names import CLASS_NAMES, class_name
 from leuk.overlay import Pack
 from leuk.report import Review
 from leuk.segmentation import DEFAULT_METHOD, METHODS
@@ -255,7 +255,7 @@ def in_words(item: Item) -> str:
         head = item.pack.header
         cells = len(head["record"]["cells"])
         key = head["record"]["suggestion"]
-        verdict = "outside its experience" if head["outside"] else LABELS.get(key, {"title": key})["title"]
+        verdict = "outside its experience" if head["outside"] else class_name(key).plain
         mark = "synthetic · " if item.synthetic else ""
         return f"{mark}{verdict} · {cells} {'cell' if cells == 1 else 'cells'}"
     return {

@@ -727,7 +727,19 @@ class Viewer {
     box.replaceChildren(element("header", {}, element("h3", {}, "Differential count"), element("span", {}, changed ? `${changed} changed by you` : "suggested, for you to check")),
       rows.length ? table : "",
       element("p", { class: "quiet" }, `Rests on ${cells}${count.total < 200 ? "; 200 are usual" : ""}. Ranges are exact 95 % binomial intervals.${beside ? ` Not counted: ${beside}.` : ""}`),
-      this.header.outside ? element("p", { class: "warn" }, "The picture is outside what Leuk knows: do not rely on these types.") : "");
+      this.header.outside ? element("p", { class: "warn" }, "The picture is outside what Leuk knows: do not rely on these types.") : this.atOdds(count));
+  }
+
+  // The field and its cells are read by two networks, which may disagree; a fifth of blasts is where acute leukaemia begins.
+  atOdds(count) {
+    const { suggestion } = this.header.record;
+    const blasts = count.types.blast?.count ?? 0;
+    const many = blasts >= 0.2 * count.total;
+    if (!this.verdict().certain || count.total < 5 || many === (suggestion !== "benign")) return "";
+    const shown = `${blasts || "none"} of ${count.total} cells ${blasts > 1 ? "look like blasts" : "looks like a blast"}`;
+    return element("p", { class: "warn" }, many
+      ? `The field is read as benign, and yet ${shown}: so do hematogones. Looks alone do not tell them from lymphoblasts; immunophenotyping does.`
+      : `The field is read as leukaemic, and yet ${shown}: check the cells before you rely on either.`);
   }
 
   crop(canvas, cell) {

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from leuk import report
+from leuk.data.synthetic import generate
 from tests.browser.conftest import expect
 
 SUBTYPES = ("Early Pre-B", "Pre-B", "Pro-B")
@@ -319,6 +320,32 @@ def test_a_type_changed_by_key_or_click_moves_the_count_and_reaches_every_downlo
     assert count_of(page, "eosinophil") == sum(c["suggested_type"] == "eosinophil" for c in mine["cells"])
     assert page.locator('[data-do="undo"]').is_disabled()
     assert json.loads(saved(page, "json"))[0]["cells"][0]["type_source"] == "suggested"
+
+
+def test_where_field_and_cells_disagree_the_count_says_so(visit, smears, tmp_path):
+    benign = tmp_path / "benign.png"
+    Image.fromarray(generate(3, 224, 224, style="benign", cells=7).image.pixels).save(benign)
+    page = visit()
+    odds = page.locator(".differential .warn")
+    read(page, smears[0], benign)
+    page.locator('.file[data-state="read"]').nth(1).wait_for()
+    for path in (smears[0], benign):
+        choose(page, path.name)
+        called = json.loads(saved(page, "json"))[0]["suggestion"]
+        assert called != "cannot_tell"
+        assert (called == "benign") == (path == benign)
+        cells = page.locator(".cell").count()
+        for kind in ("lymphocyte", "blast"):
+            for number in range(cells):
+                page.locator(".cell").nth(number).click()
+                page.locator(f'[data-set="{kind}"]').click()
+            page.locator(f'.shares [data-type="{kind}"]', has_text="100 %").wait_for()
+            if (kind == "blast") == (called == "benign"):
+                shown = odds.text_content()
+                assert f"{cells if kind == 'blast' else 'none'} of {cells} cells" in shown
+                assert ("immunophenotyping" in shown) == (called == "benign")
+            else:
+                assert odds.count() == 0
 
 
 def test_changes_outlive_a_change_of_file(visit, smears):
