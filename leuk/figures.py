@@ -23,7 +23,7 @@ def class_title(key: str) -> str:
     return class_name(key).plain
 
 
-def worth(rows: Sequence[Mapping[str, Any]], palette: Sequence[str] = PALETTE) -> go.Figure:
+def worth(rows: Sequence[Mapping[str, Any]], palette: Sequence[str] = PALETTE, narrow: bool = False) -> go.Figure:
     """Draw claims beside what was measured, a line for each system or control.
 
     Parameters
@@ -32,6 +32,8 @@ def worth(rows: Sequence[Mapping[str, Any]], palette: Sequence[str] = PALETTE) -
         As `leuk.training.results.comparison` returns them; the first is drawn at the top.
     palette : sequence of str
         Systems take the first colour, controls the second, claims the last.
+    narrow : bool
+        Names stand on their lines: beside these they would leave half of a narrow page to the figure.
 
     Returns
     -------
@@ -83,7 +85,7 @@ def worth(rows: Sequence[Mapping[str, Any]], palette: Sequence[str] = PALETTE) -
     shown = [row[key] for row in rows for key in ("random", "grouped", "claimed", "grouped_low") if row.get(key)]
     least = min(shown, default=0.7)
     figure.update_layout(
-        height=150 + 27 * len(rows),
+        height=150 + (34 if narrow else 27) * len(rows),
         margin=_MARGIN | {"t": 70},
         legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "xanchor": "left"},
         hovermode="closest",
@@ -92,9 +94,10 @@ def worth(rows: Sequence[Mapping[str, Any]], palette: Sequence[str] = PALETTE) -
     figure.update_yaxes(
         categoryorder="array",
         categoryarray=[row["short"] for row in reversed(rows)],
-        range=[-0.6, len(rows) - 0.4],
+        range=[-0.6, len(rows) - (0.2 if narrow else 0.4)],
         showgrid=True,
         automargin=True,
+        ticklabelposition="inside top" if narrow else "outside",
         title=None,
     )
     return figure

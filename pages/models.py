@@ -21,7 +21,12 @@ STYLE = """
 <style>
 [data-testid="stHeader"] { height: 3.25rem; min-height: 3.25rem; padding-left: 7.5rem; }
 .stMainBlockContainer { padding: 4rem 1.5rem 3.2rem; max-width: 1400px; }
-@media (max-width: 760px) { .stMainBlockContainer { padding: 3.8rem .75rem 3.2rem; } }
+.st-key-worth-narrow { display: none; }
+@media (max-width: 760px) {
+  .stMainBlockContainer { padding: 3.8rem .75rem 3.2rem; }
+  .st-key-worth-narrow { display: flex; }
+  .st-key-worth-wide { display: none; }
+}
 </style>
 """
 COLUMNS = {
@@ -498,7 +503,10 @@ def page() -> None:
         st.markdown(headline(rows))
     with right:
         reader_choice(systems)
-    chart(figures.worth(marked(known(rows)), palette()), "worth")
+    # Only the browser knows how wide it is; it shows the one that fits.
+    for width in ("wide", "narrow"):
+        with st.container(key=f"worth-{width}"):
+            chart(figures.worth(marked(known(rows)), palette(), narrow=width == "narrow"), f"worth {width}")
     st.markdown("### All figures")
     table(rows)
     choices = with_curves(systems, controls)

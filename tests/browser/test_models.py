@@ -24,6 +24,13 @@ def test_models_page_shows_controls_at_first_glance_and_which_reader_review_uses
 def test_models_page_fits_a_phone(visit):
     page = visit(color_scheme="dark")
     page.get_by_role("link", name="Models").click()
+    wide, narrow = (page.locator(f".st-key-worth-{width} .js-plotly-plot") for width in ("wide", "narrow"))
+    wide.wait_for()
+    expect(narrow).to_be_hidden()
     page.set_viewport_size({"width": 390, "height": 844})
-    page.locator(".js-plotly-plot").first.wait_for()
+    narrow.wait_for()
+    expect(wide).to_be_hidden()
+    # Names stand on the lines, so that these have the width of the page.
+    line = narrow.locator(".gridlayer .ygrid").first.bounding_box()
+    assert line["width"] > 300
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
