@@ -31,7 +31,7 @@ from leuk.models.preprocessing import hide_corner
 from leuk.models.reader import Reader, grown
 from leuk.models.store import Model, choose_device, save_model
 from leuk.models.systems import find_system
-from leuk.models.weights import fitting, read_weights, rounded, write_weights
+from leuk.models.weights import fitting, packed, read_weights, unpacked, write_weights
 from leuk.probability import softmax
 from leuk.segmentation import segment
 from leuk.training import metrics
@@ -307,7 +307,7 @@ def familiarity(
 
 
 def fold_networks(fields: Fields, folder: Path, recipe: Recipe = CYCLES[-1]) -> dict[int, Reader]:
-    """Return the trained networks of a run by the fold that each has not seen.
+    """Return the trained networks of a run by the fold that each has not seen, in 8 bits, as they are bundled.
 
     Raises
     ------
@@ -318,18 +318,21 @@ def fold_networks(fields: Fields, folder: Path, recipe: Recipe = CYCLES[-1]) -> 
     there = [fold for fold in folds if (folder / str(fold) / "network.safetensors").is_file()]
     if not there:
         raise DataError(f"{folder.name} holds no trained fold of the reader; train it first, or name another run.")
-    return {fold: load_network(folder, str(fold), recipe) for fold in there}
+    networks = {fold: load_network(folder, str(fold), recipe) for fold in there}
+    for network in networks.values():
+        network.load_state_dict(unpacked(packed(network.state_dict())))
+    return networks
 
 
 def bundle_networks(folder: Path, networks: Mapping[int, Reader]) -> str:
-    """Write the networks of all folds into a folder of weights, in half precision, and return their SHA-256.
+    """Write the networks of all folds into a folder of weights, in 8 bits, and return their SHA-256.
 
     Whoever has the fields can then read each with the network that has not seen it, and get the card's figures.
     """
     tensors = {
         f"{fold}.{key}": value.contiguous()
         for fold, network in networks.items()
-        for key, value in rounded(network).items()
+        for key, value in packed(network.state_dict()).items()
     }
     return write_weights(folder, FOLDS, tensors)[0]
 
