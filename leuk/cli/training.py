@@ -181,7 +181,7 @@ def _train_system(options: argparse.Namespace) -> int:
     preset = (REDUCED if options.reduced else PRESETS)[options.system]
     otherwise = []
     if options.epochs not in (None, preset.epochs):
-        otherwise.append(f"{options.epochs} of {preset.epochs} epochs")
+        otherwise.append(f"{options.epochs} epochs instead of {preset.epochs}")
         preset = replace(preset, epochs=_at_least(1, options.epochs, "--epochs"))
     if options.size not in (None, preset.size or system.size):
         otherwise.append(f"{options.size} pixels instead of {preset.size or system.size}")
