@@ -320,13 +320,14 @@ def test_a_card_says_what_of_the_recipe_was_changed(
 
     monkeypatch.setattr(systems, "fit", stop)
     shown = ["train", "simple_cnn", "--data", str(folder), "--run", str(tmp_path)]
-    for more in ([], ["--epochs", "3"], ["--epochs", "15", "--size", "64"]):
+    for more in ([], ["--epochs", "3"], ["--epochs", "15", "--size", "64"], ["--reduced", "--epochs", "8"]):
         main([*shown, *more])
-    assert [one.source for one in kept] == [
+    assert [one.source for one in kept[:3]] == [
         "the paper's recipe",
-        "the paper's recipe, but 3 of 15 epochs",
+        "the paper's recipe, but 3 epochs instead of 15",
         "the paper's recipe, but 64 pixels instead of 224",
     ]
+    assert kept[3].source.endswith("but 8 epochs instead of 4")
 
 
 def test_without_sessions_nothing_can_be_grouped(tmp_path: Path) -> None:
