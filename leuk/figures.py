@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from leuk.names import class_name
 
@@ -23,8 +24,17 @@ def class_title(key: str) -> str:
     return class_name(key).plain
 
 
+WORTH = {
+    "grouped": "As photographed",
+    "worst_stress": "Worst stress",
+    "stain_swap": "Stain swap",
+    "elsewhere": "Elsewhere",
+}
+"""Panels of `worth`: the row's key that its squares show, and what stands above."""
+
+
 def worth(rows: Sequence[Mapping[str, Any]], palette: Sequence[str] = PALETTE, narrow: bool = False) -> go.Figure:
-    """Draw claims beside what was measured, a line for each system or control.
+    """Draw claims beside what was measured, and beside that what is left elsewhere; a line a system or control.
 
     Parameters
     ----------
@@ -33,23 +43,24 @@ def worth(rows: Sequence[Mapping[str, Any]], palette: Sequence[str] = PALETTE, n
     palette : sequence of str
         Systems take the first colour, controls the second, claims the last.
     narrow : bool
-        Names stand on their lines: beside these they would leave half of a narrow page to the figure.
+        Names stand on their lines, and other laboratories are left out: both would leave too little to the figure.
 
     Returns
     -------
     plotly.graph_objects.Figure
     """
-    figure = go.Figure()
-    kinds = (
-        ("system", "random", "System, random split", "circle-open", 0),
-        ("system", "grouped", "System, grouped", "square", 0),
-        ("control", "random", "No cell seen, random split", "circle-open", 1),
-        ("control", "grouped", "No cell seen, grouped", "square", 1),
+    panels = dict(list(WORTH.items())[: 3 if narrow else 4])
+    figure = make_subplots(
+        cols=len(panels),
+        shared_yaxes=True,
+        column_widths=[0.46, 0.27, 0.27] if narrow else [0.43, 0.19, 0.19, 0.19],
+        horizontal_spacing=0.05 if narrow else 0.025,
     )
-    for kind, key, name, symbol, color in kinds:
+
+    def squares(kind: str, key: str, name: str, symbol: str, color: int, panel: int) -> None:
         chosen = [row for row in rows if row["kind"] == kind and row[key] is not None]
         if not chosen:
-            continue
+            return
         figure.add_scatter(
             x=[row[key] for row in chosen],
             y=[row["short"] for row in chosen],
@@ -64,42 +75,69 @@ def worth(rows: Sequence[Mapping[str, Any]], palette: Sequence[str] = PALETTE, n
             mode="markers",
             marker={
                 "symbol": symbol,
-                "size": 10,
+                "size": 8 if narrow else 10,
                 "color": palette[color],
                 "line": {"width": 2, "color": palette[color]},
             },
             name=name,
+            showlegend=panel == 1,
             cliponaxis=False,
             hovertemplate="%{y}<br>%{x:.3f}<extra>" + name + "</extra>",
+            row=1,
+            col=panel,
         )
+
+    for kind, who, color in (("system", "System", 0), ("control", "No cell seen", 1)):
+        squares(kind, "random", f"{who}, random split", "circle-open", color, 1)
+        squares(kind, "grouped", f"{who}, grouped", "square", color, 1)
+        for panel, (key, title) in enumerate(panels.items(), start=1):
+            if panel > 1:
+                squares(kind, key, f"{who}, {title.lower()}", "square", color, panel)
     claimed = [row for row in rows if row["claimed"] is not None]
     figure.add_scatter(
         x=[row["claimed"] for row in claimed],
         y=[row["short"] for row in claimed],
         mode="markers",
-        marker={"symbol": "diamond-open", "size": 12, "color": palette[-1], "line": {"width": 2}},
+        marker={"symbol": "diamond-open", "size": 10 if narrow else 12, "color": palette[-1], "line": {"width": 2}},
         name="Claimed by the authors",
         cliponaxis=False,
         hovertemplate="%{y}<br>%{x:.4f}<extra>claimed</extra>",
+        row=1,
+        col=1,
     )
     shown = [row[key] for row in rows for key in ("random", "grouped", "claimed", "grouped_low") if row.get(key)]
     least = min(shown, default=0.7)
     figure.update_layout(
-        height=150 + (34 if narrow else 27) * len(rows),
-        margin=_MARGIN | {"t": 70},
-        legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "xanchor": "left"},
+        height=(210 + 38 * len(rows)) if narrow else (110 + 27 * len(rows)),
+        margin=_MARGIN | {"t": 190 if narrow else 90},
+        # Above the titles of the panels, which stand where the eye begins.
+        legend={"orientation": "h", "yref": "container", "y": 1, "yanchor": "top", "x": 0, "xanchor": "left"},
         hovermode="closest",
     )
-    figure.update_xaxes(title="Accuracy", range=[max(0.0, math.floor(least * 20 - 0.5) / 20), 1.005], side="bottom")
+    for panel, title in enumerate(panels.values(), start=1):
+        low = max(0.0, math.floor(least * 20 - 0.5) / 20) if panel == 1 else 0.0
+        ticks = None if panel == 1 and not narrow else [low, (low + 1) / 2, 1]
+        figure.update_xaxes(
+            title={"text": f"<b>{title}</b>", "standoff": 4},
+            side="top",
+            range=[low, 1.005 if panel == 1 else 1.02],
+            tickvals=ticks,
+            tickformat=".2~f",
+            col=panel,
+        )
     figure.update_yaxes(
         categoryorder="array",
         categoryarray=[row["short"] for row in reversed(rows)],
         range=[-0.6, len(rows) - (0.2 if narrow else 0.4)],
         showgrid=True,
-        automargin=True,
-        ticklabelposition="inside top" if narrow else "outside",
         title=None,
     )
+    figure.update_yaxes(automargin=True, showticklabels=not narrow, col=1)
+    if narrow:
+        # As labels of the axis inside it they would take the first panel's own numbers away.
+        place = {"xref": "paper", "x": 0, "xanchor": "left", "yanchor": "bottom", "yshift": 3, "showarrow": False}
+        for row in rows:
+            figure.add_annotation(text=row["short"], y=row["short"], yref="y", font={"size": 12}, **place)
     return figure
 
 

@@ -138,17 +138,40 @@ def test_the_headline_holds_a_control_against_the_claims():
     assert "not been measured" in models.headline(ROWS[:1])
 
 
-def test_the_first_figure_shows_claims_systems_and_controls():
-    figure = figures.worth(models.ordered(ROWS))
-    assert [trace.name for trace in figure.data] == [
+def test_rows_are_ordered_by_what_is_left_where_least_is_left():
+    rows = [
+        row(name="proud", grouped=0.99, worst_stress=0.2, stain_swap=0.9),
+        row(name="claimed", claimed=0.999),
+        row(name="unmeasured", grouped=1.0),
+        row(name="steady", grouped=0.9, worst_stress=0.8, stain_swap=0.85),
+        row(name="nothing"),
+    ]
+    told = [one["name"] for one in models.ordered(rows)]
+    assert told == ["steady", "proud", "unmeasured", "claimed", "nothing"]
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_the_first_figure_shows_claims_systems_and_controls_and_what_is_left_of_them(narrow):
+    rows = [ROWS[0] | {"worst_stress": 0.8, "worst_stress_low": 0.7, "stain_swap": 0.7, "elsewhere": 0.6}, *ROWS[1:]]
+    figure = figures.worth(rows, narrow=narrow)
+    drawn = {trace.name: trace for trace in figure.data}
+    assert [trace.name for trace in figure.data if trace.showlegend is not False] == [
         "System, random split",
         "System, grouped",
         "No cell seen, random split",
         "No cell seen, grouped",
         "Claimed by the authors",
     ]
-    assert figure.layout.yaxis.categoryarray[-1] == "Histogram"
-    assert figure.data[1].error_x.arrayminus[0] == pytest.approx(0.1)
+    assert figure.layout.yaxis.categoryarray[0] == "Histogram"
+    assert drawn["System, grouped"].error_x.arrayminus[0] == pytest.approx(0.1)
+    assert (list(drawn["System, worst stress"].x), list(drawn["System, stain swap"].x)) == ([0.8], [0.7])
+    assert ("System, elsewhere" in drawn) is not narrow
+    # Each panel has an axis of its own, and all of them the same lines.
+    axes = [drawn[f"System, {name}"].xaxis for name in ("grouped", "worst stress", "stain swap")]
+    assert len(set(axes)) == 3
+    assert figure.layout.yaxis2.matches == "y"
+    names = [note.text for note in figure.layout.annotations]
+    assert names == ([one["short"] for one in rows] if narrow else [])
 
 
 def test_figures_of_plain_data():
