@@ -52,7 +52,7 @@ def add(commands: Any) -> None:
         default=[],
         metavar="DIR",
         help="pictures of other laboratories: named as in ALL-IDB (…_1, …_0), or PBC's folders of normal cells; "
-        "without --run, only these are read, with the weights that are here",
+        "without --run, only these are read, with the weights that are here (controls: beside --data)",
     )
     evaluate.add_argument("--out", type=Path, metavar="DIR", help="for the table (default: weights/predictions)")
     evaluate.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, … (default: auto)")
@@ -99,7 +99,7 @@ def _value(row: Row, partition: str) -> str:
 
 def _evaluate(options: argparse.Namespace) -> int:
     tell = functools.partial(print, flush=True)
-    if options.elsewhere and options.folder is None:
+    if options.elsewhere and options.folder is None and options.system != "controls":
         from leuk.training.evaluate import add_elsewhere
 
         add_elsewhere(options.system, options.elsewhere, tell, make_folder(options.out) if options.out else None)
@@ -110,7 +110,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         from leuk.data.taleqani import load_fields
         from leuk.training.controls import measure_controls
 
-        measure_controls(load_fields(options.data), make_folder(options.out) if options.out else None, tell)
+        folder = make_folder(options.out) if options.out else None
+        measure_controls(load_fields(options.data), folder, tell, options.elsewhere)
         return READ
     if options.system in ("reader", "cell_reader") and options.device not in ("auto", "cpu"):
         raise OptionError(

@@ -397,6 +397,24 @@ def truth_of(path: Path) -> bool | None:
     return ending == "1" if ending in ("0", "1") and "_" in path.stem else None
 
 
+def known_elsewhere(folder: Path, most: int = 400) -> list[tuple[Path, bool]]:
+    """Return pictures whose names say what they show, and whether it is leukaemia; of many, `most` evenly spread ones.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no such picture.
+    """
+    found = find_images([folder]) if folder.is_dir() else []
+    known = [(path, truth) for path in found if (truth := truth_of(path)) is not None]
+    if not known:
+        raise DataError(
+            f"The folder {folder.name} holds no picture whose name says what it shows; use ALL-IDB's names (…_1, "
+            "…_0) or PBC's folders of normal cells."
+        )
+    return [known[i] for i in np.unique(np.linspace(0, len(known) - 1, min(most, len(known))).astype(int))]
+
+
 def read_elsewhere(name: str, folder: Path, tell: Tell | None = None, most: int = 400) -> dict[str, Any]:
     """Count how often "malignant" is right on pictures that a system was never trained on.
 
@@ -416,56 +434,65 @@ def read_elsewhere(name: str, folder: Path, tell: Tell | None = None, most: int 
     Returns
     -------
     dict
-        ``place``, ``images``, ``accuracy``, ``sensitivity``, ``specificity`` (each with interval, None where there is
-        none of that kind) and ``cannot_tell`` (share).
+        ``place``, and as `count_elsewhere`.
 
     Raises
     ------
     DataError
         If the folder holds no such picture.
     """
-    from leuk.cells.values import interval
     from leuk.classification import CANNOT_TELL, classify
     from leuk.models.store import load_model
     from leuk.segmentation import segment
 
-    known = [path for path in find_images([folder]) if truth_of(path) is not None] if folder.is_dir() else []
-    if not known:
-        raise DataError(
-            f"The folder {folder.name} holds no picture whose name says what it shows; use ALL-IDB's names (…_1, "
-            "…_0) or PBC's folders of normal cells."
-        )
-    chosen = [known[i] for i in np.unique(np.linspace(0, len(known) - 1, min(most, len(known))).astype(int))]
+    pictures = known_elsewhere(folder, most)
     model = load_model(name, "cpu")
-    truth, called, silent = [], [], 0
-    for path in chosen:
+    called, silent = [], 0
+    for path, _ in pictures:
         image = read_image(path)
         found = classify(model, image, segment(image))
-        truth.append(bool(truth_of(path)))
         called.append(found.malignant_probability > 0.5)
         silent += found.suggestion == CANNOT_TELL
-    bad, said = np.array(truth), np.array(called)
+    told = count_elsewhere(np.array([malignant for _, malignant in pictures]), np.array(called), silent)
+    if tell is not None:
+        tell(f"{place_of(folder)}: {told['images']} pictures, malignant is right on {told['accuracy']['value']:.3f}")
+    return {"place": place_of(folder), **told}
+
+
+def count_elsewhere(truth: np.ndarray, called: np.ndarray, silent: int = 0) -> dict[str, Any]:
+    """Return how often "malignant" was right.
+
+    Parameters
+    ----------
+    truth, called : numpy.ndarray
+        bool, (N,): whether a picture shows leukaemia, and whether it was called malignant.
+    silent : int
+        Number of pictures of which the system says that it can't tell.
+
+    Returns
+    -------
+    dict
+        ``images``, ``accuracy``, ``sensitivity``, ``specificity`` (each with interval, None where there is none of
+        that kind) and ``cannot_tell`` (share).
+    """
+    from leuk.cells.values import interval
 
     def of(rows: np.ndarray) -> dict[str, Any] | None:
-        count, total = int((said == bad)[rows].sum()), int(rows.sum())
+        count, total = int((called == truth)[rows].sum()), int(rows.sum())
         # Pictures of other places are taken one by one: an exact interval, which all right or all wrong has too.
         low, high = interval(count, total) if total else (0.0, 0.0)
         return {"value": round(count / total, 4), "interval": [round(low, 4), round(high, 4)]} if total else None
 
-    sensitivity, specificity = of(bad), of(~bad)
-    if tell is not None:
-        tell(f"{_place(folder)}: {len(chosen)} pictures, malignant is right on {(said == bad).mean():.3f}")
     return {
-        "place": _place(folder),
-        "images": len(chosen),
-        "accuracy": of(np.ones(len(bad), bool)),
-        "sensitivity": sensitivity,
-        "specificity": specificity,
-        "cannot_tell": round(silent / len(chosen), 4),
+        "images": len(truth),
+        "accuracy": of(np.ones(len(truth), bool)),
+        "sensitivity": of(truth),
+        "specificity": of(~truth),
+        "cannot_tell": round(silent / len(truth), 4),
     }
 
 
-def _place(folder: Path) -> str:
+def place_of(folder: Path) -> str:
     """Return the name of a set: the folder's, or its parent's where the folder says only that it holds pictures."""
     resolved = folder.resolve()
     return resolved.parent.name if resolved.name in ("im", "img", "images") else resolved.name

@@ -162,14 +162,38 @@ def test_controls_tell_classes_by_colour_and_not_by_chance(tmp_path: Path, monke
     files = tuple(f"{i}.png" for i in range(40))
     fields = Fields(files, pixels, labels, np.arange(40) % 5, np.arange(40), np.arange(40))
     monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path))
-    monkeypatch.setattr(controls, "TREES", 20)
-    controls.measure_controls(fields)
+    monkeypatch.setattr(controls, "TREES", 10)
+    clinic = tmp_path / "clinic"
+    clinic.mkdir()
+    for index, truth in ((0, "0"), (10, "1"), (11, "1")):
+        cv2.imwrite(str(clinic / f"{index}_{truth}.png"), pixels[index][..., ::-1])
+    controls.measure_controls(fields, places=[clinic])
     from leuk.training import results
 
     rows = {row.name: row for row in results.controls()}
     assert set(rows) == set(controls.CONTROLS)
-    assert rows["control_medians"].figure("accuracy", "random")["value"] == 1
-    assert rows["control_medians"].figure("stain_swap", "random")["value"] < 0.3
+    medians = rows["control_medians"]
+    assert medians.figure("accuracy", "random")["value"] == 1
+    assert medians.figure("stain_swap", "random")["value"] < 0.3
+    for row in rows.values():
+        assert set(row.results["grouped"]["stress"]) == set(STRESSES)
+    assert medians.figure("blur 1.5", "grouped")["value"] == 1, "blur leaves colours as they are"
+    worst = medians.figure("worst_stress", "grouped")
+    assert worst["value"] < 0.6, "light does not"
+    assert medians.figure("cells_erased", "grouped")["value"] == 1, "there was no cell to erase"
+    assert rows["control_background"].figure("cells_erased", "grouped") is None, "its cells are erased anyway"
+    assert medians.elsewhere()["clinic"] | {"accuracy": None} == {
+        "images": 3,
+        "accuracy": None,
+        "sensitivity": {"value": 1.0, "interval": [0.1581, 1.0]},
+        "specificity": {"value": 1.0, "interval": [0.025, 1.0]},
+        "cannot_tell": 0.0,
+    }
+    # What is known of a place stays when another is read, or none.
+    controls.measure_controls(fields)
+    assert {row.name: row.elsewhere() for row in results.controls()}["control_medians"] == medians.elsewhere()
+    with pytest.raises(DataError, match="ALL-IDB"):
+        controls.measure_controls(fields, places=[tmp_path / "nowhere"])
     p = controls.predict_controls({"as photographed": rng.normal(size=(40, 3))}, labels, np.arange(40) % 5)[
         "as photographed"
     ]
