@@ -1,4 +1,4 @@
-"""A photograph as what looks at it should see it: the field alone, in even light."""
+"""A photograph as what looks at it should see it: the field alone, in even light, with nothing written on it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leuk.segmentation.illumination import evened, find_illumination
+from leuk.segmentation.lettering import find_lettering, without
 from leuk.segmentation.surround import covered, find_surround
 
 
@@ -17,17 +18,20 @@ class Field:
     Attributes
     ----------
     pixels : numpy.ndarray
-        RGB, uint8, (H, W, 3): evenly lit, and the field's own background where its surround was; the photograph
-        itself where there is nothing to change.
+        RGB, uint8, (H, W, 3): evenly lit, the field's own background where its surround was, and the colours around
+        where a scale bar or lettering was; the photograph itself where there is nothing to change.
     surround : numpy.ndarray or None
         bool, (H, W), see `leuk.segmentation.surround.find_surround`.
     darkest : float
         Light at the darkest place relative to the brightest, 0 … 1; 1 where it is even.
+    lettering : numpy.ndarray or None
+        bool, (H, W), see `leuk.segmentation.lettering.find_lettering`.
     """
 
     pixels: np.ndarray
     surround: np.ndarray | None
     darkest: float
+    lettering: np.ndarray | None = None
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -38,19 +42,24 @@ class Field:
             found.append(f"{100 * share:.0f} % of the picture lies around the field and was read as empty background.")
         if self.darkest < 1:
             found.append(f"The light falls off to {100 * self.darkest:.0f} %; the field was read as if lit evenly.")
+        if self.lettering is not None:
+            found.append("A scale bar or lettering in the picture was covered before it was read.")
         return tuple(found)
 
 
 def find_field(pixels: np.ndarray) -> Field:
-    """Find the field in a photograph and even its light.
+    """Find the field in a photograph, cover what is written on it, and even its light.
 
     Parameters
     ----------
     pixels : numpy.ndarray
         RGB, uint8, (H, W, 3).
     """
+    lettering = find_lettering(pixels)
+    if lettering is not None:
+        pixels = without(pixels, lettering)
     surround = find_surround(pixels)
     light = find_illumination(pixels, surround)
     seen = pixels if light is None else evened(pixels, light)
     seen = seen if surround is None else covered(seen, surround)
-    return Field(seen, surround, 1.0 if light is None else float(light.min()))
+    return Field(seen, surround, 1.0 if light is None else float(light.min()), lettering)
