@@ -138,12 +138,13 @@ def headline(rows: Sequence[Mapping[str, Any]]) -> str:
     claims = [row["claimed"] for row in rows if row["claimed"] is not None]
     span = f", where published systems claim {min(claims):.3f} to {max(claims):.3f}" if claims else ""
     held = f" Whole groups held out, it still gets {best['grouped']:.3f}." if best["grouped"] is not None else ""
-    swapped = best["stain_swap"]
+    swapped, worst = best["stain_swap"], best["worst_stress"]
     swap = f" Recoloured like another class, it gets {swapped:.3f}." if swapped is not None else ""
+    stress = f" Under the worst change of light or camera, it gets {worst:.3f}." if worst is not None else ""
     return (
         f"**{best['title']}** sees no cell and gets **{best['random']:.3f}** of these fields right on a random split"
-        f"{span}.{held}{swap} So a score near 0.99 says nothing about morphology: look at stain swap, stress and "
-        "elsewhere beside it."
+        f"{span}.{held}{swap}{stress} So a score near 0.99 says nothing about morphology: look at what "
+        "is left of it beside."
     )
 
 
@@ -520,7 +521,8 @@ def page() -> None:
             chart(figures.worth(marked(known(rows)), palette(), narrow=width == "narrow"), f"worth {width}")
     st.caption(
         "Accuracy, but elsewhere the mean of sensitivity and specificity, where calling everything one thing gets 0.5. "
-        "Ordered by the lowest of grouped, worst stress and stain swap. One fold does not compare with five."
+        "Ordered by the lowest of grouped, worst stress and stain swap. One fold does not compare with five. "
+        + results.elsewhere_unearned(rows)
     )
     st.markdown("### All figures")
     table(rows)

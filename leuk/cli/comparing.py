@@ -213,7 +213,7 @@ to 0.26. Two branches and DenseNet-201 for B-ALL were trained in that way only.
 
 def _as_markdown(rows: list[dict[str, Any]]) -> str:
     """Return the comparison as a page of documentation."""
-    from leuk.training.results import partly_stressed, unsettled
+    from leuk.training.results import elsewhere_unearned, partly_stressed, unsettled
 
     columns = {
         "claimed": "claim",
@@ -232,7 +232,8 @@ def _as_markdown(rows: list[dict[str, Any]]) -> str:
             if row[key] is not None and row[f"{key}_low"] is not None:
                 cells[place] += f" ({row[f'{key}_low']:.3f} to {row[f'{key}_high']:.3f})"
         lines.append("| " + " | ".join([row["short"], *cells, row["folds"], row["training"]]) + " |")
-    notes = [textwrap.fill(told, 118) for told in (partly_stressed(rows), unsettled(rows)) if told]
+    told_of = (elsewhere_unearned, partly_stressed, unsettled)
+    notes = [textwrap.fill(told, 118) for told in (tell(rows) for tell in told_of) if told]
     return _PAGE + "\n".join(lines) + "\n" + "".join(f"\n{told}\n" for told in notes)
 
 

@@ -138,6 +138,16 @@ def test_the_headline_holds_a_control_against_the_claims():
     assert "not been measured" in models.headline(ROWS[:1])
 
 
+def test_what_sees_no_cell_is_held_against_systems_elsewhere_too():
+    rows = [row(short="Reader", elsewhere=0.61), row(short="Corner", kind="control", elsewhere=0.63)]
+    told = results.elsewhere_unearned(rows)
+    assert "Corner" in told
+    assert "0.630" in told
+    assert "Reader" in told
+    assert results.elsewhere_unearned([rows[0] | {"elsewhere": 0.9}, rows[1]]) == ""
+    assert results.elsewhere_unearned([rows[0], row()]) == ""
+
+
 def test_rows_are_ordered_by_what_is_left_where_least_is_left():
     rows = [
         row(name="proud", grouped=0.99, worst_stress=0.2, stain_swap=0.9),
