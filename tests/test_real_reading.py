@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from leuk.analysis import analyze
@@ -43,6 +44,30 @@ def test_fields_at_another_magnification_are_read_by_their_cells(factor: float, 
     assert sum(right) / len(right) > 0.84
 
 
+@pytest.mark.parametrize("ink", [(0, 0, 0), (255, 0, 0)])
+def test_a_scale_bar_changes_no_reading(ink: tuple[int, int, int], data_dir: Path) -> None:
+    for folder, expected in FOLDERS.items():
+        path = find_images([data_dir / "taleqani" / "Original" / folder])[40]
+        pixels = read_image(path).pixels.copy()
+        cv2.line(pixels, (8, 212), (46, 212), ink, 2)
+        cv2.putText(pixels, "50 um", (8, 206), cv2.FONT_HERSHEY_SIMPLEX, 0.38, ink, 1, cv2.LINE_AA)
+        found = analyze(SmearImage.from_array(pixels, path.name), device="cpu").prediction
+        assert found.suggestion == expected
+        assert not found.outside
+        assert any("scale bar" in reason for reason in found.reasons)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_turned_field_is_known_too(turns: int, data_dir: Path) -> None:
+    """Its scale bar then stands where no field of training has one."""
+    paths = find_images([data_dir / "taleqani" / "Original" / "Early"])[240:600:60]
+    for path in paths:
+        turned = SmearImage.from_array(np.ascontiguousarray(np.rot90(read_image(path).pixels, turns)), path.name)
+        found = analyze(turned, device="cpu").prediction
+        assert not found.outside
+        assert found.suggestion == FOLDERS["Early"]
+
+
 @pytest.mark.parametrize("folder", ["photo", "xray"])
 def test_pictures_that_are_no_smears(folder: str, data_dir: Path) -> None:
     paths = find_images([data_dir / "ood" / folder])
@@ -53,8 +78,6 @@ def test_pictures_that_are_no_smears(folder: str, data_dir: Path) -> None:
 def test_heat_maps_of_a_real_field_under_threads(data_dir: Path) -> None:
     """Two hundred maps asked for by four threads on the bundled reader, each equal to its single-threaded twin."""
     from concurrent.futures import ThreadPoolExecutor
-
-    import numpy as np
 
     from leuk.classification import prepare
     from leuk.explanation import raw_maps
