@@ -120,13 +120,13 @@ def _drawn(strokes: np.ndarray, thick: int) -> np.ndarray:
     size = max(LEAST_LETTER, tall)
     small = (high < size) & (widest <= FULL * size)
     middle = stats[:, cv2.CC_STAT_TOP] + high / 2
+    group[0] = 0
     for one in np.unique(group[bar | letter]):
         here = group == one
-        if MARGIN * height < np.median(middle[here]) < (1 - MARGIN) * height:
+        if MARGIN * height < np.median(middle[here & (bar | letter)]) < (1 - MARGIN) * height:
             continue
         if (bar & here).any() or _in_a_line(stats[letter & here]):
             kept |= here & (bar | letter | small)
-    kept[0] = False
     return kept[labels].astype(np.uint8)
 
 
