@@ -157,7 +157,10 @@ def _forest(rows: np.ndarray, labels: np.ndarray, seed: int = 0) -> Any:
 
 
 def read_controls_elsewhere(
-    features: Mapping[str, np.ndarray], labels: np.ndarray, places: Sequence[Path], tell: Callable[[str], None]
+    features: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    known: Mapping[str, Sequence[tuple[Path, bool]]],
+    tell: Callable[[str], None],
 ) -> dict[str, dict[str, Any]]:
     """Count how often "malignant" is right on pictures of other laboratories, for forests trained on all fields.
 
@@ -167,22 +170,16 @@ def read_controls_elsewhere(
         By control, (N, D): of the fields as photographed.
     labels : numpy.ndarray
         int, (N,).
-    places : sequence of pathlib.Path
-        As `leuk.training.evaluate.read_elsewhere` takes them.
+    known : mapping
+        By place, pictures as `leuk.training.evaluate.known_elsewhere` returns them.
     tell : callable
 
     Returns
     -------
     dict
         By control and place, as `leuk.training.evaluate.count_elsewhere`.
-
-    Raises
-    ------
-    DataError
-        If a folder holds no picture whose name says what it shows.
     """
     found: dict[str, dict[str, Any]] = {name: {} for name in features}
-    known = {place_of(place): known_elsewhere(place) for place in places}
     forests = {name: _forest(rows, labels) for name, rows in features.items()} if known else {}
     for place, pictures in known.items():
         seen: dict[str, list[np.ndarray]] = {name: [] for name in features}
@@ -229,15 +226,14 @@ def measure_controls(
         If a folder of pictures holds none whose name says what it shows.
     """
     tell = tell or log.info
-    for place in places:  # before minutes of work
-        known_elsewhere(place)
+    known = {place_of(place): known_elsewhere(place) for place in places}
     path = (folder or weights_folder()) / "controls.json"
     before = _elsewhere_in(path)
     features = describe(fields, tell)
     partitions = {"random": random_folds(fields.labels), "grouped": fields.folds}
     told, groups = [], groups_of(fields.files)
     elsewhere = read_controls_elsewhere(
-        {name: conditions[PLAIN] for name, conditions in features.items()}, fields.labels, places, tell
+        {name: conditions[PLAIN] for name, conditions in features.items()}, fields.labels, known, tell
     )
     for name, control in CONTROLS.items():
         measured: dict[str, dict[str, Any]] = {}
