@@ -363,12 +363,19 @@ def model_names() -> list[str]:
     return list(readers()) or [Settings.model]
 
 
-def progress_and_strip() -> None:
-    """Show how far the batch is, and every file; runs by itself while files are being read."""
+def files_and_viewer(*, polled: bool) -> None:
+    """Show how far the batch is, every file and the chosen one; runs by itself, again and again if `polled`.
+
+    The strip and the viewer belong together. Were the viewer outside, a click in the strip would need a second run, of
+    the whole page, whose messages Streamlit drops if a third begins just then: the strip would show one file as chosen
+    and the viewer another one's reading.
+    """
     spare_the_collector()
     files = worklist()
-    before = st.session_state.get("seen")
-    if files.busy:
+    items = files.items()
+    if not items or files.busy != polled:
+        st.rerun()
+    if polled:
         stage = files.stage()
         at = min(stage.done + 1, stage.total)
         bar, button = st.columns([6, 1], vertical_alignment="center")
@@ -379,9 +386,11 @@ def progress_and_strip() -> None:
             ),
         )
         button.button("Stop", key="stop", on_click=files.stop, width="stretch", help="Keeps what has been read")
-    items = files.items()
-    if any(item.state == "stopped" for item in items) and not files.busy:
+    elif any(item.state == "stopped" for item in items):
         st.button("Read the rest", key="resume", on_click=files.resume)
+    ids = [item.id for item in items]
+    if st.session_state.chosen not in ids:
+        look_at(ids[0])
     _components.strip(
         data=strip_data(items),
         key="strip",
@@ -389,13 +398,13 @@ def progress_and_strip() -> None:
         on_remove_change=on_remove,
         on_all_change=on_all,
     )
-    # The viewer stands outside this part of the page: if what it shows has changed, the whole page must run.
-    chosen = files.get(st.session_state.chosen)
-    now = (st.session_state.chosen, chosen.version if chosen else 0, len(items), files.busy)
-    if before is not None and before != now and st.session_state.polling:
-        st.session_state.seen = now
-        st.rerun()
-    st.session_state.seen = now
+    index = ids.index(st.session_state.chosen)
+    _components.viewer(
+        data=viewer_data(items[index], index, len(items)),
+        key="viewer",
+        on_go_change=on_go,
+        on_reviews_change=on_reviews,
+    )
 
 
 def page() -> None:
@@ -424,20 +433,8 @@ def page() -> None:
                 sample_buttons()
             with st.popover("Settings", icon=":material/tune:"):
                 settings_form()
-    st.session_state.polling = False
-    st.fragment(progress_and_strip, run_every=POLL_SECONDS if files.busy else None)()
-    st.session_state.polling = True
-    items = files.items()
-    ids = [item.id for item in items]
-    if st.session_state.chosen not in ids:
-        look_at(ids[0])
-    index = ids.index(st.session_state.chosen)
-    _components.viewer(
-        data=viewer_data(items[index], index, len(items)),
-        key="viewer",
-        on_go_change=on_go,
-        on_reviews_change=on_reviews,
-    )
+    busy = files.busy
+    st.fragment(files_and_viewer, run_every=POLL_SECONDS if busy else None)(polled=busy)
 
 
 page()
