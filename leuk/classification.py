@@ -128,14 +128,16 @@ class View:
     tiles : numpy.ndarray
         uint8, (T, S, S, 3), T ≥ 1; for a network that is shown cells alone (T, S, S, 4), a cell each.
     places : tuple of tuple
-        x, y of each tile's top left corner at the training scale; negative where the image is smaller than a tile and
-        was continued by its mirror image.
+        x, y of each tile's top left corner at the training scale; before the field's where this is smaller than a tile
+        and was continued by its mirror image.
     weights : numpy.ndarray
         float, (T,), sum 1: each tile's share of the white-cell area; of single cells all alike.
     remarks : tuple of str
         What of the photograph was changed for reading, one sentence each.
     cells : tuple
         (T,) label of the cell that each tile shows, None for tiles of the field.
+    field : tuple of int
+        x0, y0, x1, y1 of the field at the training scale, half-open: what lies around it is in no tile.
     """
 
     scale: float
@@ -146,6 +148,7 @@ class View:
     weights: np.ndarray
     remarks: tuple[str, ...]
     cells: tuple[int | None, ...]
+    field: tuple[int, int, int, int]
 
 
 def _starts(length: int, tile: int) -> list[int]:
@@ -174,24 +177,30 @@ def prepare(image: SmearImage, segmentation: Segmentation, card: Card, field: Fi
     View
     """
     tile = card.tile
+    field = field or find_field(image.pixels)
+    # A frame is no part of the field, and the network has seen none.
+    box = field.box
+    pixels = field.pixels[box]
     measured = segmentation.cell_diameter
     if measured is None:
         # Without a cell there is no measure: one look at the whole.
-        scale = min(card.photo_scale, 2 * tile / max(image.height, image.width))
+        scale = min(card.photo_scale, 2 * tile / max(pixels.shape[:2]))
     else:
         scale = card.cell_diameter / measured
-        alike = image.height == image.width == PHOTO_SIDE
+        alike = pixels.shape[0] == pixels.shape[1] == PHOTO_SIDE
         if alike and 1 / SCALE_TOLERANCE < scale / card.photo_scale < SCALE_TOLERANCE:
             scale = card.photo_scale
     # Enlarging invents no detail, and a speck must not blow a picture up without bound.
     scale = min(scale, 4.0)
-    height, width = max(1, round(image.height * scale)), max(1, round(image.width * scale))
-    field = field or find_field(image.pixels)
-    pixels: np.ndarray = hide_corner(field.pixels)
+    whole_height, whole_width = max(1, round(image.height * scale)), max(1, round(image.width * scale))
     if card.preprocessing == CELLS:
-        return _single_cells(pixels, segmentation.instances, scale, (height, width), field.remarks)
-    cells: np.ndarray = segmentation.cell.astype(np.uint8)
-    if (height, width) != (image.height, image.width):
+        shape = (whole_height, whole_width)
+        return _single_cells(hide_corner(field.pixels), segmentation.instances, scale, shape, field.remarks)
+    left, top = round(box[1].start * scale), round(box[0].start * scale)
+    height, width = max(1, round(pixels.shape[0] * scale)), max(1, round(pixels.shape[1] * scale))
+    cells: np.ndarray = segmentation.cell[box].astype(np.uint8)
+    pixels = hide_corner(pixels)
+    if (height, width) != pixels.shape[:2]:
         shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=shrink), dtype=np.uint8)
         cells = cv2.resize(cells, (width, height), interpolation=cv2.INTER_NEAREST)
@@ -213,9 +222,18 @@ def prepare(image: SmearImage, segmentation: Segmentation, card: Card, field: Fi
         kept = list(range(min(len(places), MOST_TILES)))
     tiles = np.stack([pixels[y : y + tile, x : x + tile] for x, y in (inside[i] for i in kept)])
     weights = weights[kept]
-    kept_places = tuple(places[i] for i in kept)
-    whole = (None,) * len(kept)
-    return View(scale, height, width, tiles, kept_places, weights / weights.sum(), field.remarks, whole)
+    kept_places = tuple((places[i][0] + left, places[i][1] + top) for i in kept)
+    return View(
+        scale=scale,
+        height=whole_height,
+        width=whole_width,
+        tiles=tiles,
+        places=kept_places,
+        weights=weights / weights.sum(),
+        remarks=field.remarks,
+        cells=(None,) * len(kept),
+        field=(left, top, min(left + width, whole_width), min(top + height, whole_height)),
+    )
 
 
 def _single_cells(
@@ -227,6 +245,7 @@ def _single_cells(
         how = cv2.INTER_AREA if width < pixels.shape[1] else cv2.INTER_LINEAR
         pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=how), dtype=np.uint8)
         instances = nearest(instances, (width, height))
+    height, width = round(height * ZOOM), round(width * ZOOM)
     density, found = field_density(pixels), spots(instances)
     if len(found) > MOST_CELLS:
         found = [found[i] for i in np.linspace(0, len(found) - 1, MOST_CELLS).astype(int)]
@@ -234,13 +253,14 @@ def _single_cells(
     places = tuple((round((x + 0.5) * ZOOM - SIDE / 2), round((y + 0.5) * ZOOM - SIDE / 2)) for _, x, y in found)
     return View(
         scale=scale * ZOOM,
-        height=round(height * ZOOM),
-        width=round(width * ZOOM),
+        height=height,
+        width=width,
         tiles=np.stack(tiles or [no_cell()]),
         places=places or ((0, 0),),
         weights=np.full(max(1, len(found)), 1 / max(1, len(found))),
         remarks=remarks,
         cells=tuple(label for label, _, _ in found) or (None,),
+        field=(0, 0, width, height),
     )
 
 
@@ -431,6 +451,7 @@ def classify(model: Model, image: SmearImage, segmentation: Segmentation, view: 
 def _to_image(place: tuple[int, int], tile: int, view: View, image: SmearImage) -> tuple[int, int, int, int]:
     """Return a tile's box in the image's own pixels."""
     (x, y), ratio_x, ratio_y = place, image.width / view.width, image.height / view.height
-    x0, y0 = round(max(0, x) * ratio_x), round(max(0, y) * ratio_y)
-    x1, y1 = round(min(view.width, x + tile) * ratio_x), round(min(view.height, y + tile) * ratio_y)
+    left, top, right, bottom = view.field
+    x0, y0 = round(max(left, x) * ratio_x), round(max(top, y) * ratio_y)
+    x1, y1 = round(min(right, x + tile) * ratio_x), round(min(bottom, y + tile) * ratio_y)
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)

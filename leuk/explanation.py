@@ -217,6 +217,10 @@ def _assemble(method: str, target: str, maps: np.ndarray, view: View, segmentati
     height, width = -(-view.height // fine), -(-view.width // fine)
     total, count = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
     side = -(-tile // fine)
+    (first_x, first_y), (last_x, last_y) = (
+        (at // fine for at in view.field[:2]),
+        (-(-at // fine) for at in view.field[2:]),
+    )
     for (x, y), coarse, shown in zip(view.places, maps, view.tiles, strict=True):
         enlarged = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
         # On what a tile leaves out around its cell no score can depend.
@@ -224,7 +228,8 @@ def _assemble(method: str, target: str, maps: np.ndarray, view: View, segmentati
         if alone:
             seen = cv2.resize(shown[..., 3].astype(np.float32) / 255, (side, side), interpolation=cv2.INTER_AREA)
         left, top = round(x / fine), round(y / fine)
-        x0, y0, x1, y1 = max(0, left), max(0, top), min(width, left + side), min(height, top + side)
+        x0, y0 = max(first_x, left), max(first_y, top)
+        x1, y1 = min(last_x, left + side), min(last_y, top + side)
         inner = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
         total[y0:y1, x0:x1] += (enlarged * seen)[inner]
         count[y0:y1, x0:x1] += seen[inner]

@@ -10,6 +10,7 @@ import pytest
 
 from leuk.classification import CANNOT_TELL, Prediction, Tile, classify, distance, forward, prepare
 from leuk.data.synthetic import generate
+from leuk.explanation import explain
 from leuk.image import SmearImage
 from leuk.models.preprocessing import hide_corner
 from leuk.models.store import Model
@@ -102,6 +103,25 @@ def test_uneven_light_changes_the_reading_little_and_is_said(field: SmearImage, 
     assert found.suggestion == reading.suggestion
     assert [reason for reason in found.reasons if "light falls off" in reason]
     assert not [reason for reason in reading.reasons if "light falls off" in reason]
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_frame_is_no_part_of_the_field(field: SmearImage, small_model: Model, level: int) -> None:
+    border = {"top": 30, "bottom": 50, "left": 40, "right": 60}
+    framed = cv2.copyMakeBorder(field.pixels, *border.values(), cv2.BORDER_CONSTANT, value=(level,) * 3)
+    image = SmearImage.from_array(framed, "framed")
+    segmentation = segment(image)
+    view = prepare(image, segmentation, small_model.card)
+    reading, found = classify(small_model, field, segment(field)), classify(small_model, image, segmentation, view)
+    assert found.probabilities == pytest.approx(reading.probabilities, abs=0.1)
+    for x0, y0, x1, y1 in (tile.box for tile in found.tiles):
+        assert x0 >= 39
+        assert y0 >= 29
+        assert x1 <= 40 + 224 + 1
+        assert y1 <= 30 + 224 + 1
+    heat = cv2.resize(explain(small_model, view, segmentation)[found.classes[0]].heat, (324, 304))
+    assert heat[:20].max() == heat[-40:].max() == heat[:, :30].max() == heat[:, -50:].max() == 0
+    assert heat[30:254, 40:264].max() > 0
 
 
 def test_unfamiliar_picture_gets_no_suggestion(field: SmearImage, small_model: Model) -> None:

@@ -57,6 +57,24 @@ def test_a_scale_bar_changes_no_reading(ink: tuple[int, int, int], data_dir: Pat
         assert any("scale bar" in reason for reason in found.reasons)
 
 
+@pytest.mark.parametrize("drawn", ["black arrow", "red arrow", "red ring", "black frame"])
+def test_marks_and_frames_change_no_reading(drawn: str, data_dir: Path) -> None:
+    for folder, expected in FOLDERS.items():
+        path = find_images([data_dir / "taleqani" / "Original" / folder])[40]
+        pixels = read_image(path).pixels.copy()
+        ink = (255, 0, 0) if "red" in drawn else (0, 0, 0)
+        if "arrow" in drawn:
+            cv2.arrowedLine(pixels, (150, 60), (118, 105), ink, 4, tipLength=0.4)
+        elif "ring" in drawn:
+            cv2.circle(pixels, (112, 112), 30, ink, 2, cv2.LINE_AA)
+        else:
+            pixels = cv2.copyMakeBorder(pixels, 40, 40, 40, 40, cv2.BORDER_CONSTANT, value=ink)
+        found = analyze(SmearImage.from_array(pixels, path.name), device="cpu").prediction
+        assert found.suggestion == expected
+        assert not found.outside
+        assert any("was covered" in reason or "lies around the field" in reason for reason in found.reasons)
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_turned_field_is_known_too(turns: int, data_dir: Path) -> None:
     """Its scale bar then stands where no field of training has one."""

@@ -19,7 +19,7 @@ class Field:
     ----------
     pixels : numpy.ndarray
         RGB, uint8, (H, W, 3): evenly lit, the field's own background where its surround was, and the colours around
-        where a scale bar or lettering was; the photograph itself where there is nothing to change.
+        where a scale bar, lettering or a mark was; the photograph itself where there is nothing to change.
     surround : numpy.ndarray or None
         bool, (H, W), see `leuk.segmentation.surround.find_surround`.
     darkest : float
@@ -34,6 +34,15 @@ class Field:
     lettering: np.ndarray | None = None
 
     @property
+    def box(self) -> tuple[slice, slice]:
+        """Rows and columns of the smallest box that holds the field; all where there is no surround."""
+        height, width = self.pixels.shape[:2]
+        if self.surround is None:
+            return slice(0, height), slice(0, width)
+        rows, columns = (np.flatnonzero(~self.surround.all(axis=axis)) for axis in (1, 0))
+        return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """What was changed, one sentence each."""
         found = []
@@ -43,7 +52,7 @@ class Field:
         if self.darkest < 1:
             found.append(f"The light falls off to {100 * self.darkest:.0f} %; the field was read as if lit evenly.")
         if self.lettering is not None:
-            found.append("A scale bar or lettering in the picture was covered before it was read.")
+            found.append("A scale bar, lettering or a mark drawn in the picture was covered before it was read.")
         return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""Scale bars and lettering that cameras burn into a photograph.
+"""Scale bars and lettering that cameras burn into a photograph, and arrows and rings that its users draw there.
 
 Drawn in black or a pure colour, they are denser and more vivid than anything that stains: to whatever learns an image's
 colours from that image a black bar is the darkest dye in it, and a network that never saw one calls the field foreign.
@@ -19,6 +19,10 @@ DARK, NEUTRAL = 0.25, 0.16
 darkest nuclei have 0.36."""
 LOW, HIGH = 60, 195
 """Levels between which no channel of a pure colour lies: red, green, yellow, cyan, magenta. Blue are nuclei, too."""
+MARK, SOLID = 0.06, 0.12
+"""Length of the shortest mark and width that no part of one reaches, relative to the image's shorter side. Marks may be
+anywhere, so they have to be in red, green, yellow or cyan, or a stroke of black: strongly stained nuclei come close to
+blue and magenta, and dirt is black, too."""
 THICK = 0.03
 """Width relative to the image's shorter side that no stroke reaches, while dirt, pigment and dark surrounds do."""
 BAR, SLENDER = 0.04, 2.5
@@ -37,7 +41,7 @@ the ground's to the ink's, relative to that line."""
 
 
 def find_lettering(pixels: np.ndarray) -> np.ndarray | None:
-    """Find scale bars and lettering.
+    """Find scale bars, lettering and marks.
 
     Parameters
     ----------
@@ -47,8 +51,8 @@ def find_lettering(pixels: np.ndarray) -> np.ndarray | None:
     Returns
     -------
     numpy.ndarray or None
-        bool, (H, W): strokes of bars, and of letters beside one or at least `LETTERS` in a line, with their blurred
-        edges; None if there are none.
+        bool, (H, W): strokes of bars, of letters beside one or at least `LETTERS` in a line, and of marks, with their
+        blurred edges; None if there are none.
     """
     height, width = pixels.shape[:2]
     factor = min(1.0, LONGEST / max(height, width))
@@ -56,22 +60,25 @@ def find_lettering(pixels: np.ndarray) -> np.ndarray | None:
     if factor < 1:
         look = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     thick = max(4, round(THICK * min(look.shape[:2])))
-    strokes = _thin(_ink(look), thick)
-    if not strokes.any():
+    black, coloured, colours = _inks(look)
+    if not (black.any() or coloured.any()):
         return None
+    strokes = _thin(black | coloured, thick)
     # A camera can be mounted sideways, and a picture turned.
-    kept = _drawn(strokes, thick) | _drawn(strokes.T, thick).T
-    if not kept.any():
+    drawn = [_drawn(strokes, thick) | _drawn(strokes.T, thick).T, _marks(black, FULL)]
+    drawn += [_marks(colour) for colour in colours]
+    drawn = [_with_faint_strokes(one, look) for one in drawn if one.any()]
+    if not drawn:
         return None
-    kept = _with_faint_strokes(kept, look)
+    kept = np.bitwise_or.reduce(drawn)
     # Blur and compression spread ink by a part of its width, and by a pixel or two at least.
     reach = 2 * max(2, round(0.3 * _width(kept))) + 1
     kept = cv2.dilate(kept, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     return cv2.resize(kept, (width, height), interpolation=cv2.INTER_NEAREST) > 0
 
 
-def _ink(pixels: np.ndarray) -> np.ndarray:
-    """Mark black and pure colours: uint8, (h, w), 0 or 1."""
+def _inks(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Mark black, pure colours, and of these red, green, yellow and cyan each by itself: uint8, (h, w), 0 or 1."""
     # OpenCV's extremes, not NumPy's over the last axis: these would take half a second of five megapixels.
     channels = cv2.split(pixels)
     most = cv2.max(cv2.max(channels[0], channels[1]), channels[2])
@@ -79,10 +86,34 @@ def _ink(pixels: np.ndarray) -> np.ndarray:
     light = float(np.percentile(most[:: max(1, len(most) // 500)], 95))
     black = (most < DARK * light) & (cv2.subtract(most, least) < NEUTRAL * light)
     pure = (least < LOW) & (most > HIGH) & (cv2.max(channels[0], channels[1]) >= LOW)
-    if pure.any():
-        for channel in channels:
-            pure &= (channel < LOW) | (channel > HIGH)
-    return (black | pure).astype(np.uint8)
+    if not pure.any():
+        return black.astype(np.uint8), pure.astype(np.uint8), []
+    for channel in channels:
+        pure &= (channel < LOW) | (channel > HIGH)
+    red, green, blue = (channel > HIGH for channel in channels)
+    colours = (red & ~green & ~blue, green & ~red & ~blue, red & green & ~blue, green & blue & ~red)
+    return black.astype(np.uint8), pure.astype(np.uint8), [(pure & colour).astype(np.uint8) for colour in colours]
+
+
+def _marks(ink: np.ndarray, full: float | None = None) -> np.ndarray:
+    """Keep the parts of a mask that are long and slim enough for a mark, and no wider than `full` times their length.
+
+    The mask and what is returned are uint8, (h, w).
+    """
+    if not ink.any():
+        return ink
+    short, bridge = min(ink.shape), 5  # compression breaks thin lines
+    spread = cv2.dilate(ink, np.ones((bridge, bridge), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(spread, connectivity=8)
+    long = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) - (bridge - 1)
+    width = max(3, round(SOLID * short))
+    kept = long >= MARK * short
+    kept[labels[cv2.erode(ink, np.ones((width, width), np.uint8)) > 0]] = False
+    labels *= ink
+    if full is not None:
+        kept &= 2 * greatest(cv2.distanceTransform(ink, cv2.DIST_L2, 3), labels, count - 1) <= full * long
+    kept[0] = False
+    return kept[labels].astype(np.uint8)
 
 
 def _thin(ink: np.ndarray, thick: int) -> np.ndarray:

@@ -90,7 +90,9 @@ def test_a_map_of_even_heat_covers_the_whole_tile() -> None:
     from leuk.segmentation import segment
 
     field = generate(5, 224, 224, style="pre", cells=8).image
-    view = View(1.0, 224, 224, np.zeros((1, 224, 224, 3), np.uint8), ((0, 0),), np.ones(1), (), (None,))
+    view = View(
+        1.0, 224, 224, np.zeros((1, 224, 224, 3), np.uint8), ((0, 0),), np.ones(1), (), (None,), (0, 0, 224, 224)
+    )
     for side in (1, 4, 6, 7, 14, 54):
         heat = _assemble("gradcam", "benign", np.ones((1, side, side), np.float32), view, segment(field)).heat
         assert heat.min() == 1, side

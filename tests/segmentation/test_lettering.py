@@ -1,4 +1,4 @@
-"""Scale bars and lettering burnt into a photograph."""
+"""Scale bars, lettering and marks in a photograph."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from leuk.segmentation import segment
 from leuk.segmentation.field import find_field
 from leuk.segmentation.lettering import find_lettering, without
 
-BLACK, RED, GREEN, YELLOW = (0, 0, 0), (255, 0, 0), (0, 255, 0), (255, 255, 0)
+BLACK, RED, GREEN, YELLOW, CYAN = (0, 0, 0), (255, 0, 0), (0, 255, 0), (255, 255, 0), (0, 255, 255)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,36 @@ def test_a_bar_and_its_letters_are_covered_wherever_they_stand(
     darkest = int(smear.image.pixels.max(axis=2).min())
     assert int(clean[drawn].max(axis=1).min()) >= 0.8 * darkest
     assert find_lettering(clean) is None
+
+
+def _marked(pixels: np.ndarray, ink: tuple[int, int, int], mark: str) -> tuple[np.ndarray, np.ndarray]:
+    """Draw an arrow, a ring or a box in the middle, and compress: the picture, and where ink was put."""
+    drawn = np.zeros(pixels.shape, np.uint8)
+    if mark == "arrow":
+        cv2.line(drawn, (400, 150), (345, 215), (255, 255, 255), 5, cv2.LINE_AA)
+        cv2.fillPoly(drawn, [np.array([[328, 236], [338, 204], [358, 222]])], (255, 255, 255), cv2.LINE_AA)
+    elif mark == "ring":
+        cv2.ellipse(drawn, (320, 240), (48, 36), 20, 0, 360, (255, 255, 255), 3, cv2.LINE_AA)
+    else:
+        cv2.rectangle(drawn, (280, 200), (370, 280), (255, 255, 255), 3)
+    share = drawn[..., :1] / 255
+    burnt = (pixels * (1 - share) + np.array(ink) * share).astype(np.uint8)
+    done, data = cv2.imencode(".jpg", burnt[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    assert done
+    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]), drawn[..., 0] > 250
+
+
+@pytest.mark.parametrize("mark", ["arrow", "ring", "box"])
+@pytest.mark.parametrize("ink", [BLACK, RED, GREEN, YELLOW, CYAN])
+def test_marks_in_the_middle_are_covered(smear: SyntheticSmear, ink: tuple[int, int, int], mark: str) -> None:
+    pixels, drawn = _marked(smear.image.pixels, ink, mark)
+    found = find_lettering(pixels)
+    assert found is not None
+    assert found[drawn].mean() > 0.97
+    assert found.mean() < 0.03
+    before, after = segment(smear.image), segment(SmearImage.from_array(pixels, "field"))
+    assert abs(len(after.cells) - len(before.cells)) <= 1
+    assert (after.cell & before.cell).sum() / max((after.cell | before.cell).sum(), 1) > 0.93
 
 
 def test_cells_are_found_as_without_it(smear: SyntheticSmear) -> None:
@@ -128,4 +158,4 @@ def test_an_even_picture_of_any_shape_has_none(shape: tuple[int, int], level: in
 def test_the_reading_says_so(smear: SyntheticSmear) -> None:
     assert find_field(smear.image.pixels).remarks == ()
     field = find_field(_written(smear.image.pixels, BLACK)[0])
-    assert field.remarks == ("A scale bar or lettering in the picture was covered before it was read.",)
+    assert field.remarks == ("A scale bar, lettering or a mark drawn in the picture was covered before it was read.",)
