@@ -10,12 +10,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
 from leuk.names import class_name
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b87e00", "#3a8fc7", "#6b6b6b")
 """Colours where nobody names others: Okabe and Ito's, for a white ground."""
+STRESS_RANGE = (0.25, 1.0)
+"""Accuracies between which the colours for stress run: from chance among four classes."""
+
 _MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
 
 
@@ -337,6 +341,15 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> go.Fig
     return figure
 
 
+def shade(accuracy: float) -> str:
+    """Return the CSS colours of an accuracy, 0 … 1, as `stress` draws it; none for NaN."""
+    if accuracy != accuracy:
+        return ""
+    share = min(max((accuracy - STRESS_RANGE[0]) / (STRESS_RANGE[1] - STRESS_RANGE[0]), 0.0), 1.0)
+    (ground,) = sample_colorscale("Cividis", [share])
+    return f"background-color: {ground}; color: {'black' if share > 0.5 else 'white'}"
+
+
 def stress(rows: Sequence[Mapping[str, Any]], conditions: Sequence[str]) -> go.Figure:
     """Draw accuracy under each condition, a column of the map for each system.
 
@@ -356,8 +369,8 @@ def stress(rows: Sequence[Mapping[str, Any]], conditions: Sequence[str]) -> go.F
             z=values,
             x=[row["title"] for row in rows],
             y=list(conditions),
-            zmin=0.25,
-            zmax=1,
+            zmin=STRESS_RANGE[0],
+            zmax=STRESS_RANGE[1],
             text=[["" if v is None else f"{v:.2f}" for v in line] for line in values],
             texttemplate="%{text}",
             colorscale="Cividis",

@@ -21,11 +21,11 @@ STYLE = """
 <style>
 [data-testid="stHeader"] { height: 3.25rem; min-height: 3.25rem; padding-left: 7.5rem; }
 .stMainBlockContainer { padding: 4rem 1.5rem 3.2rem; max-width: 1400px; }
-.st-key-worth-narrow { display: none; }
+.st-key-worth-narrow, .st-key-stress-narrow { display: none; }
 @media (max-width: 760px) {
   .stMainBlockContainer { padding: 3.8rem .75rem 3.2rem; }
-  .st-key-worth-narrow { display: flex; }
-  .st-key-worth-wide { display: none; }
+  .st-key-worth-narrow, .st-key-stress-narrow { display: flex; }
+  .st-key-worth-wide, .st-key-stress-wide { display: none; }
 }
 </style>
 """
@@ -341,6 +341,18 @@ def confusion_tab(choices: Mapping[str, tuple[Row, str]]) -> None:
                 chart(figures.confusion(found["confusion"], found["classes"]), f"confusion-{name}")
 
 
+def stress_table(rows: Sequence[Mapping[str, Any]], conditions: Sequence[str]) -> None:
+    """Show the figures of the map, a system in a line, on screens on which the map would be too small to read."""
+    lines = [{"System": row["title"], **row["accuracy"]} for row in rows]
+    frame = pd.DataFrame(lines, columns=["System", *conditions])
+    frame[list(conditions)] = frame[list(conditions)].astype(float)
+    styled = frame.style.map(figures.shade, subset=list(conditions)).format(
+        "{:.2f}", subset=list(conditions), na_rep=""
+    )
+    columns = {"System": st.column_config.TextColumn(pinned=True, width=130)}
+    st.dataframe(styled, column_config=columns, hide_index=True, height=38 + 35 * len(frame), key="stress-table")
+
+
 def stress_tab(systems: Sequence[Row]) -> None:
     """Show accuracy under each stress."""
     rows, conditions = [], {}
@@ -360,7 +372,10 @@ def stress_tab(systems: Sequence[Row]) -> None:
     if not rows:
         st.info("Stress has not been measured yet: `python -m leuk evaluate SYSTEM --data DIR --run DIR`.")
         return
-    chart(figures.stress(rows, list(conditions)), "stress")
+    with st.container(key="stress-wide"):
+        chart(figures.stress(rows, list(conditions)), "stress")
+    with st.container(key="stress-narrow"):
+        stress_table(rows, list(conditions))
     st.caption(
         "Every change but the last leaves the cells' shape and chromatin as they are: a reader of cells should hardly "
         "mind. With cells erased it should fall to what always calling one class gets: 0.30, "

@@ -33,4 +33,9 @@ def test_models_page_fits_a_phone(visit):
     # Names stand on the lines, so that these have the width of the page, all panels together.
     lines = [line.bounding_box() for line in narrow.locator(".ygrid, .y2grid, .y3grid").all()]
     assert max(line["x"] + line["width"] for line in lines) - min(line["x"] for line in lines) > 300
+    # A map of all systems would have numbers too small to read.
+    page.get_by_role("tab", name="Stress").click()
+    table = page.locator(".st-key-stress-narrow").get_by_test_id("stDataFrame")
+    table.wait_for()
+    expect(page.locator(".st-key-stress-wide .js-plotly-plot")).to_be_hidden()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

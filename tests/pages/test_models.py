@@ -202,3 +202,6 @@ def test_figures_of_plain_data():
     assert len(set(beside)) == 3, "numbers of points side by side must not lie over each other"
     shown = figures.stress([{"title": "A", "accuracy": {"grey": 0.5}}], ["grey", "blur"]).data[0].text
     assert [list(line) for line in shown] == [["0.50"], [""]]
+    assert "color: white" in figures.shade(0.3) != figures.shade(0.6)
+    assert "color: black" in figures.shade(0.98)
+    assert figures.shade(float("nan")) == ""
