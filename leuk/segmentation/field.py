@@ -48,7 +48,7 @@ class Field:
         found = []
         if self.surround is not None:
             share = float(self.surround.mean())
-            found.append(f"{100 * share:.0f} % of the picture lies around the field and was read as empty background.")
+            found.append(f"{100 * share:.0f} % of the picture lies around the field and was left out.")
         if self.darkest < 1:
             found.append(f"The light falls off to {100 * self.darkest:.0f} %; the field was read as if lit evenly.")
         if self.lettering is not None:
