@@ -23,6 +23,11 @@ MARK, SOLID = 0.06, 0.12
 """Length of the shortest mark and width that no part of one reaches, relative to the image's shorter side. Marks may be
 anywhere, so they have to be in red, green, yellow or cyan, or a stroke of black: strongly stained nuclei come close to
 blue and magenta, and dirt is black, too."""
+STROKE = 0.3
+"""Width of the widest part of a black mark relative to its length, at most."""
+NEARLY, SOFTER, REST = 0.3, 40, 0.1
+"""In underexposed or oversaturated pictures stain is black or pure, too, but then much else nearly is: as dark relative
+to the field's brightness, or with channels so much nearer to each other. Beside a mark it may take this share of it."""
 THICK = 0.03
 """Width relative to the image's shorter side that no stroke reaches, while dirt, pigment and dark surrounds do."""
 BAR, SLENDER = 0.04, 2.5
@@ -60,13 +65,15 @@ def find_lettering(pixels: np.ndarray) -> np.ndarray | None:
     if factor < 1:
         look = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     thick = max(4, round(THICK * min(look.shape[:2])))
-    black, coloured, colours = _inks(look)
-    if not (black.any() or coloured.any()):
+    ink, (black, *colours) = _inks(look)
+    if not ink.any():
         return None
-    strokes = _thin(black | coloured, thick)
+    strokes = _thin(ink, thick)
     # A camera can be mounted sideways, and a picture turned.
-    drawn = [_drawn(strokes, thick) | _drawn(strokes.T, thick).T, _marks(black, FULL)]
-    drawn += [_marks(colour) for colour in colours]
+    written = _drawn(strokes, thick) | _drawn(strokes.T, thick).T
+    # The black around a field is none of it.
+    drawn = [written, _alone(_marks(black[0], STROKE), _off_the_edge(black[1]), written)]
+    drawn += [_alone(_marks(pure), nearly, written) for pure, nearly in colours]
     drawn = [_with_faint_strokes(one, look) for one in drawn if one.any()]
     if not drawn:
         return None
@@ -77,22 +84,31 @@ def find_lettering(pixels: np.ndarray) -> np.ndarray | None:
     return cv2.resize(kept, (width, height), interpolation=cv2.INTER_NEAREST) > 0
 
 
-def _inks(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Mark black, pure colours, and of these red, green, yellow and cyan each by itself: uint8, (h, w), 0 or 1."""
+def _inks(pixels: np.ndarray) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+    """Mark all ink, and of each kind what is ink and what nearly is: black, then red, green, yellow, cyan if there.
+
+    Masks are uint8, (h, w), 0 or 1.
+    """
     # OpenCV's extremes, not NumPy's over the last axis: these would take half a second of five megapixels.
     channels = cv2.split(pixels)
     most = cv2.max(cv2.max(channels[0], channels[1]), channels[2])
     least = cv2.min(cv2.min(channels[0], channels[1]), channels[2])
     light = float(np.percentile(most[:: max(1, len(most) // 500)], 95))
     black = (most < DARK * light) & (cv2.subtract(most, least) < NEUTRAL * light)
+    kinds = [(black.astype(np.uint8), (most < NEARLY * light).astype(np.uint8))]
     pure = (least < LOW) & (most > HIGH) & (cv2.max(channels[0], channels[1]) >= LOW)
     if not pure.any():
-        return black.astype(np.uint8), pure.astype(np.uint8), []
+        return kinds[0][0], kinds
     for channel in channels:
         pure &= (channel < LOW) | (channel > HIGH)
-    red, green, blue = (channel > HIGH for channel in channels)
-    colours = (red & ~green & ~blue, green & ~red & ~blue, red & green & ~blue, green & blue & ~red)
-    return black.astype(np.uint8), pure.astype(np.uint8), [(pure & colour).astype(np.uint8) for colour in colours]
+    for parts in ((1, 0, 0), (0, 1, 0), (1, 1, 0), (0, 1, 1)):
+        colour, nearly = pure.copy(), np.ones_like(pure)
+        for channel, high in zip(channels, parts, strict=True):
+            colour &= channel > HIGH if high else channel < LOW
+            nearly &= channel > HIGH - SOFTER if high else channel < LOW + SOFTER
+        if colour.any():
+            kinds.append((colour.astype(np.uint8), nearly.astype(np.uint8)))
+    return (black | pure).astype(np.uint8), kinds
 
 
 def _marks(ink: np.ndarray, full: float | None = None) -> np.ndarray:
@@ -114,6 +130,21 @@ def _marks(ink: np.ndarray, full: float | None = None) -> np.ndarray:
         kept &= 2 * greatest(cv2.distanceTransform(ink, cv2.DIST_L2, 3), labels, count - 1) <= full * long
     kept[0] = False
     return kept[labels].astype(np.uint8)
+
+
+def _alone(marks: np.ndarray, nearly: np.ndarray, written: np.ndarray) -> np.ndarray:
+    """Return marks, or none if beside them and lettering much is nearly of their kind."""
+    if not marks.any():
+        return marks
+    beside = (nearly > 0) & (cv2.dilate(marks | written, np.ones((9, 9), np.uint8)) == 0)
+    return marks if np.count_nonzero(beside) <= REST * np.count_nonzero(marks) else np.zeros_like(marks)
+
+
+def _off_the_edge(mask: np.ndarray) -> np.ndarray:
+    """Leave out the connected parts of a mask that touch the picture's edge."""
+    labels = cv2.connectedComponents(mask, connectivity=8)[1]
+    edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    return mask & ~np.isin(labels, edge[edge > 0]).astype(np.uint8)
 
 
 def _thin(ink: np.ndarray, thick: int) -> np.ndarray:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
 from leuk.data.stains import STYLES
 from leuk.data.synthetic import SyntheticSmear, generate
-from leuk.image import SmearImage
+from leuk.image import SmearImage, find_images, read_image
 from leuk.segmentation import segment
 from leuk.segmentation.field import find_field
 from leuk.segmentation.lettering import find_lettering, without
@@ -137,6 +139,20 @@ def test_there_is_none_where_nothing_is_written(style: str) -> None:
     pixels = generate(3, 320, 240, style=style).image.pixels
     for light in (1.0, 0.5, 0.3):
         assert find_lettering(cv2.convertScaleAbs(pixels, alpha=light)) is None
+    for gamma in (1.4, 1.7):
+        assert find_lettering((255 * (pixels / 255) ** gamma).astype(np.uint8)) is None
+
+
+@pytest.mark.parametrize("source", ["pbc", "zheng"])
+@pytest.mark.parametrize("change", ["dark", "hard"])
+def test_black_and_vivid_stain_is_hardly_ever_taken_for_a_mark(source: str, change: str, data_dir: Path) -> None:
+    paths = [path for path in find_images([data_dir / source]) if "mask" not in str(path).lower()]
+    found = 0
+    for path in paths[:: len(paths) // 60][:60]:
+        pixels = read_image(path).pixels / 255
+        seen = pixels**2 if change == "dark" else (pixels - 0.5) * 1.6 + 0.5
+        found += find_lettering((255 * seen.clip(0, 1)).astype(np.uint8)) is not None
+    assert found <= 4
 
 
 def test_dirt_pigment_and_a_dark_surround_are_no_lettering(smear: SyntheticSmear) -> None:
