@@ -27,6 +27,7 @@ from leuk.overlay import Pack
 from leuk.report import Review
 from leuk.segmentation import DEFAULT_METHOD, METHODS
 from pages import _components
+from pages._front_door import by_the_front_door
 from pages._worklist import TURNS, Item, Progress, Settings, Source, Worklist
 
 LABELS = {key: {"title": one.title, "short": one.short, "note": one.note} for key, one in CLASS_NAMES.items()}
@@ -437,4 +438,6 @@ def page() -> None:
     st.fragment(files_and_viewer, run_every=POLL_SECONDS if busy else None)(polled=busy)
 
 
-page()
+# The first page's address is that of Leuk itself, not the file's.
+if by_the_front_door("./"):
+    page()

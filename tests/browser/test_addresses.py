@@ -1,0 +1,18 @@
+"""Whichever address the first visit to a new server begins at, it is Leuk that is seen."""
+
+import pytest
+
+from tests.browser.conftest import expect, served
+
+
+@pytest.mark.parametrize("name", ["review", "explorer", "models"])
+def test_the_first_visit_may_begin_at_any_page(browser, tmp_path, name):
+    with served(tmp_path) as address:
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        page = context.new_page()
+        page.goto(f"{address}/{name}")
+        for title in ("Review", "Explorer", "Models"):
+            page.get_by_role("link", name=title, exact=True).wait_for()
+        expect(page.get_by_text("Research use only, not a medical device")).to_be_visible()
+        assert page.get_by_role("link", name="worklist").count() == 0
+        context.close()
