@@ -196,8 +196,8 @@ def prepare(image: SmearImage, segmentation: Segmentation, card: Card, field: Fi
     if card.preprocessing == CELLS:
         shape = (whole_height, whole_width)
         return _single_cells(hide_corner(field.pixels), segmentation.instances, scale, shape, field.remarks)
-    left, top = round(box[1].start * scale), round(box[0].start * scale)
     height, width = max(1, round(pixels.shape[0] * scale)), max(1, round(pixels.shape[1] * scale))
+    left, top = min(round(box[1].start * scale), whole_width - 1), min(round(box[0].start * scale), whole_height - 1)
     cells: np.ndarray = segmentation.cell[box].astype(np.uint8)
     pixels = hide_corner(pixels)
     if (height, width) != pixels.shape[:2]:

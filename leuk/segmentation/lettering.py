@@ -144,7 +144,7 @@ def _off_the_edge(mask: np.ndarray) -> np.ndarray:
     """Leave out the connected parts of a mask that touch the picture's edge."""
     labels = cv2.connectedComponents(mask, connectivity=8)[1]
     edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    return mask & ~np.isin(labels, edge[edge > 0]).astype(np.uint8)
+    return np.where(np.isin(labels, edge[edge > 0]), np.uint8(0), mask)
 
 
 def _thin(ink: np.ndarray, thick: int) -> np.ndarray:
