@@ -37,7 +37,7 @@ class Explanation:
     heat_on_cells : float or None
         Share of all heat that lies on white cells, 0 … 1; None where there is no heat.
     cells_share : float
-        Share of the image that white cells cover, 0 … 1: what heat_on_cells would be if heat fell anywhere.
+        Share of the field that white cells cover, 0 … 1: what heat_on_cells would be if heat fell anywhere in it.
     """
 
     method: str
@@ -237,4 +237,6 @@ def _assemble(method: str, target: str, maps: np.ndarray, view: View, segmentati
     cells = cv2.resize(segmentation.cell.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     whole = float(heat.sum(dtype=np.float64))
     on_cells = float((heat * cells).sum(dtype=np.float64)) / whole if whole > 0 else None
-    return Explanation(method, target, heat, on_cells, float(segmentation.cell.mean()))
+    left, top, right, bottom = view.field
+    share = float(segmentation.cell.mean()) * view.height * view.width / ((bottom - top) * (right - left))
+    return Explanation(method, target, heat, on_cells, min(share, 1.0))

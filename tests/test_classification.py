@@ -119,7 +119,10 @@ def test_a_frame_is_no_part_of_the_field(field: SmearImage, small_model: Model, 
         assert y0 >= 29
         assert x1 <= 40 + 224 + 1
         assert y1 <= 30 + 224 + 1
-    heat = cv2.resize(explain(small_model, view, segmentation)[found.classes[0]].heat, (324, 304))
+    shown = explain(small_model, view, segmentation)[found.classes[0]]
+    # What heat on cells is held against does not shrink as the frame grows.
+    assert shown.cells_share == pytest.approx(segmentation.cell[30:254, 40:264].mean(), rel=0.03)
+    heat = cv2.resize(shown.heat, (324, 304))
     assert heat[:20].max() == heat[-40:].max() == heat[:, :30].max() == heat[:, -50:].max() == 0
     assert heat[30:254, 40:264].max() > 0
 
