@@ -52,6 +52,11 @@ def add(commands: Any) -> None:
     train.add_argument("--epochs", type=int, metavar="N", help="instead of the preset's")
     train.add_argument("--size", type=int, metavar="N", help="side of the input in pixels, instead of the preset's")
     train.add_argument("--reduced", action="store_true", help="the shorter preset, for a few processor cores")
+    train.add_argument(
+        "--recount",
+        action="store_true",
+        help="count the statistics of batch normalization anew over the training fields at the end",
+    )
     train.add_argument("--pretrained", action="store_true", help="begin with ImageNet weights, downloaded once")
     train.add_argument("--pca", action="store_true", help="DeepLeukemiaNet: keep 99 %% of the images' variance")
     train.add_argument(
@@ -64,7 +69,7 @@ def add(commands: Any) -> None:
     train.set_defaults(run=_train)
 
 
-_FOR_SYSTEMS = ("epochs", "size", "reduced", "pretrained", "pca", "select", "skip_broken", "seed")
+_FOR_SYSTEMS = ("epochs", "size", "reduced", "recount", "pretrained", "pca", "select", "skip_broken", "seed")
 """Options that Leuk's own networks, each with its one recipe, don't take."""
 
 
@@ -168,11 +173,11 @@ def _train_reader(options: argparse.Namespace) -> int:
 
 def _train_system(options: argparse.Namespace) -> int:
     from leuk.models.store import choose_device
-    from leuk.models.systems import find_system
+    from leuk.models.systems import build_network, find_system
     from leuk.training.fields import gather
     from leuk.training.finish import finish
     from leuk.training.presets import PRESETS, REDUCED
-    from leuk.training.systems import fit
+    from leuk.training.systems import fit, normalizes
 
     system = find_system(options.system)
     _at_least(0, options.seed, "--seed")
@@ -186,6 +191,11 @@ def _train_system(options: argparse.Namespace) -> int:
     if options.size not in (None, preset.size or system.size):
         otherwise.append(f"{options.size} pixels instead of {preset.size or system.size}")
         preset = replace(preset, size=_at_least(32, options.size, "--size"))
+    if options.recount and not preset.recount:
+        if not normalizes(build_network(system, preset.size or system.size)):
+            raise OptionError(f"{options.system} has no batch normalization to count anew; leave --recount out.")
+        otherwise.append("statistics of batch normalization counted anew at the end")
+        preset = replace(preset, recount=True)
     if otherwise:
         preset = replace(preset, source=f"{preset.source}, but {' and '.join(otherwise)}")
     preset = replace(preset, pca=0.99 if options.pca else 0.0, select=options.select)

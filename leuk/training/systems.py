@@ -404,6 +404,11 @@ def held_accuracy(network: nn.Module, samples: np.ndarray, labels: np.ndarray) -
     return float((logits.argmax(1) == labels).mean())
 
 
+def normalizes(network: nn.Module) -> bool:
+    """Tell whether a network keeps statistics of batch normalization, which `recount` counts anew."""
+    return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.modules())
+
+
 def recount(network: nn.Module, samples: np.ndarray, batch: int = 32, most: int = 1024) -> None:
     """Count the statistics of batch normalization anew, as a mean over training samples as they are."""
     layers = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]

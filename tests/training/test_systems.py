@@ -328,6 +328,11 @@ def test_a_card_says_what_of_the_recipe_was_changed(
         "the paper's recipe, but 64 pixels instead of 224",
     ]
     assert kept[3].source.endswith("but 8 epochs instead of 4")
+    main([*shown[:1], "mobilenet_v3_small", *shown[2:], "--recount"])
+    assert kept[4].recount
+    assert kept[4].source.endswith("but statistics of batch normalization counted anew at the end")
+    assert main([*shown, "--recount"]) == MISUSED  # the simple CNN keeps none
+    assert len(kept) == 5
 
 
 def test_without_sessions_nothing_can_be_grouped(tmp_path: Path) -> None:
