@@ -16,3 +16,16 @@ def test_the_first_visit_may_begin_at_any_page(browser, tmp_path, name):
         expect(page.get_by_text("Research use only, not a medical device")).to_be_visible()
         assert page.get_by_role("link", name="worklist").count() == 0
         context.close()
+
+
+def test_reviews_own_address_leads_to_review(browser, tmp_path):
+    with served(tmp_path) as address:
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        for path in ("", "review"):
+            page = context.new_page()
+            page.goto(f"{address}/{path}")
+            expect(page.get_by_text("Research use only, not a medical device")).to_be_visible()
+            expect(page).to_have_url(f"{address}/")
+            expect(page.get_by_role("link", name="Review", exact=True)).to_have_count(1)
+            assert page.get_by_text("Page not found").count() == 0
+        context.close()
