@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from leuk.cells.values import TITLES, TYPES, differential
+from leuk.cells.values import TITLES, TYPES, differential, expected_blasts
 
 if TYPE_CHECKING:  # at run time they would bring the networks along, which nothing here needs
     from leuk.analysis import Analysis
@@ -102,8 +102,9 @@ def record(analysis: Analysis, file: str) -> dict[str, Any]:
         is nothing to measure). ``scale`` is None or holds ``um_per_px``, ``source`` ("estimated" from red cells, or
         "entered") and ``red_cells``. If types were told, each cell also has ``type``, ``suggested_type``,
         ``type_source`` ("suggested" or "corrected") and ``type_probabilities`` by type, and the record its
-        ``differential`` (see `count_types`). If the analysis holds heat maps, also ``heat_on_cells`` (None where there
-        is no heat) and ``cells_share`` of the map of `main_class`. Plain Python values only.
+        ``differential``: see `count_types`, and ``expected_blasts``, see `leuk.cells.expected_blasts`. If the analysis
+        holds heat maps, also ``heat_on_cells`` (None where there is no heat) and ``cells_share`` of the map of
+        `main_class`. Plain Python values only.
     """
     prediction = analysis.prediction
     types = analysis.cell_types or (None,) * len(analysis.segmentation.cells)
@@ -126,7 +127,7 @@ def record(analysis: Analysis, file: str) -> dict[str, Any]:
         "cells": [_cell(cell, kind) for cell, kind in zip(analysis.segmentation.cells, types, strict=True)],
     }
     if analysis.cell_types:
-        out["differential"] = count_types([kind.type for kind in analysis.cell_types])
+        out["differential"] = _differential(out["cells"])
     explanation = analysis.explanations.get(main_class(analysis))
     if explanation is not None:
         on_cells = explanation.heat_on_cells
@@ -202,10 +203,21 @@ def corrected(record: Mapping[str, Any], review: Review) -> dict[str, Any]:
             cell.update(type=key, suggested_type=cell.get("suggested_type"), type_source="corrected")
     if review.micrometres is not None:
         out["scale"] = {"um_per_px": review.micrometres, "source": "entered", "red_cells": 0}
-    types = [cell["type"] for cell in out["cells"] if "type" in cell]
-    if types:
-        out["differential"] = count_types(types)
+    if any("type" in cell for cell in out["cells"]):
+        out["differential"] = _differential(out["cells"])
     return out
+
+
+def _differential(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the count of a record's cells, and how many blasts to expect; a type that a person told is certain."""
+    typed = [cell for cell in cells if "type" in cell]
+    blasts = [
+        float(cell["type"] == "blast") if cell["type_source"] == "corrected" else cell["type_probabilities"]["blast"]
+        for cell in typed
+    ]
+    types = [cell["type"] for cell in typed]
+    share = expected_blasts(types, blasts)
+    return count_types(types) | {"expected_blasts": None if share is None else round(share, _SHARE_DIGITS)}
 
 
 def main_class(analysis: Analysis) -> str:

@@ -539,6 +539,8 @@ def page() -> None:
         "Ordered by the lowest of grouped, worst stress and stain swap. Of two classes, always "
         "calling the commoner one gets 0.84. One fold does not compare with five. " + results.elsewhere_unearned(rows)
     )
+    if by_cells := results.elsewhere_by_cells():
+        st.caption(by_cells)
     st.markdown("### All figures")
     table(rows)
     choices = with_curves(systems, controls)

@@ -87,6 +87,7 @@ def test_types_and_scale_are_told_and_counted():
     count = record["differential"]
     assert count["total"] == len(record["cells"])
     assert count["types"]["blast"]["share"] == 1
+    assert count["expected_blasts"] == 0.7
     assert json.loads(json.dumps(record, allow_nan=False)) == record
 
 
@@ -100,6 +101,9 @@ def test_a_correction_changes_the_copy_and_its_count_only():
     assert changed["cells"][0]["suggested_type"] == "blast"
     assert changed["differential"]["types"]["monocyte"]["count"] == 1
     assert changed["differential"]["beside"] == {"platelet": 1}
+    # What a person says of a cell is certain; the platelet is no white cell.
+    left = len(record["cells"]) - 1
+    assert changed["differential"]["expected_blasts"] == pytest.approx(0.7 * (left - 1) / left, abs=1e-4)
     row = dict(zip(report.CSV_COLUMNS, report.record_rows(changed)[0], strict=True))
     assert (row["type"], row["type_source"], row["suggested_type"], row["p_blast"]) == (
         "monocyte", "corrected", "blast", 0.7,

@@ -9,6 +9,7 @@ from leuk.cells.values import (
     Differential,
     Share,
     differential,
+    expected_blasts,
     interval,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "Differential",
     "Share",
     "differential",
+    "expected_blasts",
     "interval",
 ]

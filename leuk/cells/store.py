@@ -178,11 +178,22 @@ def has_cells() -> bool:
     return all((weights_folder() / f"{NAME}.{suffix}").is_file() for suffix in ("json", "safetensors"))
 
 
-def _load(folder: Path) -> CellModel:
+def read_cell_card(folder: Path) -> CellCard:
+    """Read the classifier's card.
+
+    Raises
+    ------
+    ModelError
+        If it is missing or damaged.
+    """
     try:
-        card = read_as(CellCard, folder / f"{NAME}.json", ("types", "limits"))
+        return read_as(CellCard, folder / f"{NAME}.json", ("types", "limits"))
     except FileNotFoundError:
         raise ModelError("The weights that tell cell types are not here; restore weights/cells.*.") from None
+
+
+def _load(folder: Path) -> CellModel:
+    card = read_cell_card(folder)
     what = "the classifier of cells"
     tensors = read_weights(folder, NAME, card.sha256, what=what)
     networks = {}

@@ -163,6 +163,28 @@ def interval(count: int, total: int, level: float = 0.95) -> tuple[float, float]
     return low, high
 
 
+def expected_blasts(types: Iterable[str], suspicions: Iterable[float]) -> float | None:
+    """Return the share of blasts to expect among the white cells of a differential.
+
+    In a stain or camera that the classifier has never seen, many blasts stay below the confidence at which a type is
+    told, and a count of those told falls short. Their probabilities still add up.
+
+    Parameters
+    ----------
+    types : iterable of str
+        One key of `TITLES` for each cell; those of `NOT_COUNTED` are left out.
+    suspicions : iterable of float
+        Probability of a blast of each, 0 … 1; where a person has told the type, 1 or 0.
+
+    Returns
+    -------
+    float or None
+        0 … 1; None where there is no white cell.
+    """
+    known = [blast for key, blast in zip(types, suspicions, strict=True) if key not in NOT_COUNTED]
+    return sum(known) / len(known) if known else None
+
+
 def differential(types: Iterable[str]) -> Differential:
     """Count cells by type.
 

@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
     evaluate = commands.add_parser(
         "evaluate", help="measure a trained run out of fold, under stress and on other laboratories' pictures"
     )
-    evaluate.add_argument("system", metavar="SYSTEM", help="a system's name, or: controls")
+    evaluate.add_argument("system", metavar="SYSTEM", help="a system's name, or: controls, cells")
     evaluate.add_argument("--data", type=Path, metavar="DIR", help="what the run was trained on")
     evaluate.add_argument(
         "--run",
@@ -99,6 +99,13 @@ def _value(row: Row, partition: str) -> str:
 
 def _evaluate(options: argparse.Namespace) -> int:
     tell = functools.partial(print, flush=True)
+    if options.system == "cells":
+        from leuk.training import cells
+
+        if not options.elsewhere or options.data or options.folder or options.out:
+            raise OptionError("Types of single cells are measured when trained; here name --elsewhere alone.")
+        cells.add_elsewhere(options.elsewhere, tell)
+        return READ
     if options.elsewhere and options.folder is None and options.system != "controls":
         from leuk.training.evaluate import add_elsewhere
 
@@ -201,26 +208,27 @@ Controls are random forests that see no cell: what they get right is no morpholo
 How likely Leuk's reader takes benign to be before it sees a field, 0.4, was chosen in view of its grouped predictions.
 Chosen for each fold on the other folds alone, it gets 0.975 there, with a benign recall of 0.980.
 
-Recipes are the papers', whatever comes of them; that of the backbones, which no paper gives, is the one of DenseNet-201
-for B-ALL. A shorter training whose rate falls to zero (`--reduced`) brought some networks further in earlier runs,
-random and grouped: MobileNetV3-Small 0.988 and 0.979 (five folds, 8 epochs at 96 pixels), DenseNet-201 0.990 and 0.990
-(fold 0, 8 epochs at 128), DenseNet-201 for B-ALL 0.992 and 0.984 (the same), two branches 0.980 and 0.990 (fold 0, 4 and
-8 epochs at 128), DeepLeukemiaNet with four classes 0.988 and 0.971 (five folds, 6 epochs at 100), EfficientNet-B0 0.981
-and 0.958 (five folds, 8 epochs at 64). Their worst stress was 0.24 to 0.44, their swap 0.16 to 0.28.
+Recipes are the papers', whatever comes of them; that of the backbones, which no paper gives, is the one of
+DenseNet-201 for B-ALL. A shorter training whose rate falls to zero (`--reduced`) brought some networks further in
+earlier runs, random and grouped: MobileNetV3-Small 0.988 and 0.979 (five folds, 8 epochs at 96 pixels), DenseNet-201
+0.990 and 0.990 (fold 0, 8 epochs at 128), DenseNet-201 for B-ALL 0.992 and 0.984 (the same), two branches 0.980 and
+0.990 (fold 0, 4 and 8 epochs at 128), DeepLeukemiaNet with four classes 0.988 and 0.971 (five folds, 6 epochs at
+100), EfficientNet-B0 0.981 and 0.958 (five folds, 8 epochs at 64). Their worst stress was 0.24 to 0.44, their swap
+0.16 to 0.28.
 
-What the papers' recipes leave behind is often not the weights but the running averages of batch normalization. Trained
-without fold 0, DenseNet-201 for B-ALL ends with averages by which it reads 0.80 of the fields that it was trained on;
-counted anew over these (`--recount`) it reads 1.00 of them, and 0.986 of fold 0 instead of 0.757. So it is, by less, with
-two branches (0.992 for 0.982), EfficientNet-B0 (0.984 for 0.970), ResNet-50 (0.968 for 0.960) and MobileNetV3-Small (0.992
-for 0.990); DeepLeukemiaNet with four classes stays at 0.966. The table has what the recipes leave; of the weights that come
-along, only those of DenseNet-201 for B-ALL were counted anew.
+What the papers' recipes leave behind is often not the weights but the running averages of batch normalization.
+Trained without fold 0, DenseNet-201 for B-ALL ends with averages by which it reads 0.80 of the fields that it was
+trained on; counted anew over these (`--recount`) it reads 1.00 of them, and 0.986 of fold 0 instead of 0.757. So it
+is, by less, with two branches (0.992 for 0.982), EfficientNet-B0 (0.984 for 0.970), ResNet-50 (0.968 for 0.960) and
+MobileNetV3-Small (0.992 for 0.990); DeepLeukemiaNet with four classes stays at 0.966. The table has what the recipes
+leave; of the weights that come along, only those of DenseNet-201 for B-ALL were counted anew.
 
 """
 
 
 def _as_markdown(rows: list[dict[str, Any]]) -> str:
     """Return the comparison as a page of documentation."""
-    from leuk.training.results import elsewhere_unearned, partly_stressed, unsettled
+    from leuk.training.results import elsewhere_by_cells, elsewhere_unearned, partly_stressed, unsettled
 
     columns = {
         "claimed": "claim",
@@ -240,8 +248,10 @@ def _as_markdown(rows: list[dict[str, Any]]) -> str:
                 cells[place] += f" ({row[f'{key}_low']:.3f} to {row[f'{key}_high']:.3f})"
         lines.append("| " + " | ".join([row["short"], *cells, row["folds"], row["training"]]) + " |")
     told_of = (elsewhere_unearned, partly_stressed, unsettled)
-    notes = [textwrap.fill(told, 118) for told in (tell(rows) for tell in told_of) if told]
-    return _PAGE + "\n".join(lines) + "\n" + "".join(f"\n{told}\n" for told in notes)
+    told = [tell(rows) for tell in told_of]
+    told.insert(1, elsewhere_by_cells())
+    notes = [textwrap.fill(text, 118) for text in told if text]
+    return _PAGE + "\n".join(lines) + "\n" + "".join(f"\n{text}\n" for text in notes)
 
 
 def _put(path: Path, text: str) -> None:

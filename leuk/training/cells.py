@@ -29,10 +29,22 @@ from torch import Tensor
 from leuk import __version__
 from leuk.cells import crops as cutting
 from leuk.cells.network import CellNetwork
-from leuk.cells.store import BLASTS, KINDS, CellCard, CellModel, combine, run, save_cells, views
-from leuk.cells.values import TYPES
+from leuk.cells.store import (
+    BLASTS,
+    KINDS,
+    CellCard,
+    CellModel,
+    classify_cells,
+    combine,
+    read_cell_card,
+    run,
+    save_cells,
+    views,
+)
+from leuk.cells.values import TYPES, expected_blasts
 from leuk.errors import DataError
 from leuk.image import SmearImage, find_images, read_image
+from leuk.models.cards import weights_folder, write_card
 from leuk.segmentation import Cell, Segmentation, segment
 from leuk.training import metrics
 from leuk.training.augment import jpeg
@@ -610,6 +622,78 @@ LIMITS = (
 def _some(cells: Cells, index: np.ndarray) -> cutting.Crops:
     """Return some of the cells as `run` takes them."""
     return cutting.Crops(cells.pixels[index], cells.masks[index], cells.white[index], cells.sizes[index])
+
+
+ACUTE = 0.2
+"""Share of blasts at which acute leukaemia begins as a rule (WHO)."""
+
+
+def read_elsewhere(folder: Path, tell: Tell | None = None, most: int = 400) -> dict[str, Any]:
+    """Count how often "malignant" is right by single cells, on pictures that their types were never trained on.
+
+    A picture counts as called malignant where the share of blasts to expect (`leuk.cells.expected_blasts`) is `ACUTE`
+    or more.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Of pictures whose names say what they show, see `leuk.training.evaluate.truth_of`; of PBC's the fifth that was
+        held out.
+    tell : callable, optional
+    most : int
+        Of more pictures than this, evenly spread ones are read.
+
+    Returns
+    -------
+    dict
+        ``place``, and as `leuk.training.evaluate.count_elsewhere`; "can't tell" means that no white cell was found.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no such picture.
+    """
+    from leuk.training.evaluate import count_elsewhere, known_elsewhere, place_of
+
+    def unseen(path: Path) -> bool:
+        return path.parent.name not in KINDS or fold_of(f"{path.parent.name}/{path.name}") == HELD_OUT
+
+    pictures = known_elsewhere(folder, most, unseen)
+    called, silent = [], 0
+    for path, _ in pictures:
+        image = read_image(path)
+        found = classify_cells(image, segment(image))
+        share = expected_blasts([cell.type for cell in found], [cell.suspicion for cell in found])
+        called.append(share is not None and share >= ACUTE)
+        silent += share is None
+    told = count_elsewhere(np.array([malignant for _, malignant in pictures]), np.array(called), silent)
+    if tell is not None:
+        value = told["accuracy"]["value"]
+        tell(f"{place_of(folder)}: {told['images']} pictures, malignant is right on {value:.3f}")
+    return {"place": place_of(folder), **told}
+
+
+def add_elsewhere(places: Sequence[Path], tell: Tell | None = None) -> dict[str, Any]:
+    """Read pictures of other laboratories by single cells, and add that to the card; places read before stay.
+
+    Parameters
+    ----------
+    places : sequence of pathlib.Path
+        See `read_elsewhere`.
+    tell : callable, optional
+        Given a line of progress.
+
+    Returns
+    -------
+    dict
+        By place, as `read_elsewhere`.
+    """
+    found = {one.pop("place"): one for one in [read_elsewhere(path, tell) for path in places]}
+    path = weights_folder() / "cells.json"
+    card = read_cell_card(path.parent)
+    known = dict(card.metrics.get("elsewhere") or {}) | found
+    write_card(dataclasses.replace(card, metrics=dict(card.metrics) | {"elsewhere": known}), path)
+    return found
 
 
 def auroc(positive: np.ndarray, scores: np.ndarray) -> float:

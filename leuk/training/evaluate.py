@@ -397,8 +397,12 @@ def truth_of(path: Path) -> bool | None:
     return ending == "1" if ending in ("0", "1") and "_" in path.stem else None
 
 
-def known_elsewhere(folder: Path, most: int = 400) -> list[tuple[Path, bool]]:
+def known_elsewhere(
+    folder: Path, most: int = 400, unseen: Callable[[Path], bool] = lambda path: True
+) -> list[tuple[Path, bool]]:
     """Return pictures whose names say what they show, and whether it is leukaemia; of many, `most` evenly spread ones.
+
+    Pictures that are not ``unseen`` are passed over.
 
     Raises
     ------
@@ -406,7 +410,7 @@ def known_elsewhere(folder: Path, most: int = 400) -> list[tuple[Path, bool]]:
         If the folder holds no such picture.
     """
     found = find_images([folder]) if folder.is_dir() else []
-    known = [(path, truth) for path in found if (truth := truth_of(path)) is not None]
+    known = [(path, truth) for path in found if (truth := truth_of(path)) is not None and unseen(path)]
     if not known:
         raise DataError(
             f"The folder {folder.name} holds no picture whose name says what it shows; use ALL-IDB's names (…_1, "

@@ -85,6 +85,13 @@ function countTypes(types) {
   return out;
 }
 
+// The share of blasts to expect; as leuk.cells.expected_blasts.
+function expectedBlasts(cells) {
+  const known = cells.filter((cell) => cell.type && !NOT_COUNTED.includes(cell.type));
+  const sum = known.reduce((all, cell) => all + (cell.type_source === "corrected" ? Number(cell.type === "blast") : cell.type_probabilities.blast), 0);
+  return known.length ? Math.round((sum / known.length) * 1e4) / 1e4 : null;
+}
+
 const quoted = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
 
 // A strip of where all cells lie in a measure, and where this one does.

@@ -727,7 +727,15 @@ class Viewer {
     box.replaceChildren(element("header", {}, element("h3", {}, "Differential count"), element("span", {}, changed ? `${changed} changed by you` : "suggested, for you to check")),
       rows.length ? table : "",
       element("p", { class: "quiet" }, `Rests on ${cells}${count.total < 200 ? "; 200 are usual" : ""}. Ranges are exact 95 % binomial intervals.${beside ? ` Not counted: ${beside}.` : ""}`),
-      this.header.outside ? element("p", { class: "warn" }, "The picture is outside what Leuk knows: do not rely on these types.") : this.atOdds(count));
+      this.header.outside ? this.beyond() : this.atOdds(count));
+  }
+
+  // Where the field can't be read, its cells still tell: blast or not carries over to other laboratories, the field's look does not.
+  beyond() {
+    const { types } = this.review;
+    const share = expectedBlasts(this.cells.map((cell) => (types[cell.label] ? { ...cell, type_source: "corrected" } : cell)));
+    const expect = share === null ? "" : ` Adding up what each cell may be, expect ${Math.round(share * 100)} % blasts; acute leukaemia begins at 20 %.`;
+    return element("p", { class: "warn" }, `The picture is outside what Leuk knows: check these types.${expect}`);
   }
 
   // The field and its cells are read by two networks, which may disagree; a fifth of blasts is where acute leukaemia begins.
@@ -880,7 +888,7 @@ class Viewer {
     }
     if (um) out.scale = { um_per_px: um, source: "entered", red_cells: 0 };
     const told = out.cells.map((cell) => cell.type).filter(Boolean);
-    if (told.length) out.differential = countTypes(told);
+    if (told.length) out.differential = { ...countTypes(told), expected_blasts: expectedBlasts(out.cells) };
     return out;
   }
 

@@ -1,6 +1,6 @@
 import pytest
 
-from leuk.cells import TITLES, TYPES, UNIDENTIFIED, CellType, differential, interval
+from leuk.cells import TITLES, TYPES, UNIDENTIFIED, CellType, differential, expected_blasts, interval
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,13 @@ def test_the_differential_rests_on_white_cells_and_counts_what_it_cannot_tell():
     assert (blast.low, blast.high) == pytest.approx((0.147, 0.262), abs=5e-4)
     assert dict(found.beside) == {"erythroblast": 7}
     assert sum(share.share for share in found.shares) == pytest.approx(1)
+
+
+def test_cells_that_only_may_be_blasts_add_up():
+    types = [UNIDENTIFIED, "lymphocyte", "blast", "platelet", "erythroblast"]
+    assert expected_blasts(types, [0.4, 0.3, 0.8, 1.0, 1.0]) == pytest.approx(0.5)
+    assert expected_blasts(["platelet"], [0.9]) is None
+    assert expected_blasts([], []) is None
 
 
 def test_no_cell_is_no_differential():

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 
 from leuk.cells import TYPES
-from leuk.cells.store import KINDS, load_cells
+from leuk.cells.store import KINDS, load_cells, read_cell_card
+from leuk.cli import MISUSED, READ, main
 from leuk.data.synthetic import generate
 from leuk.errors import DataError
 from leuk.training import cells as training
+from leuk.training.results import elsewhere_by_cells
 
 TINY = {
     which: tuple(replace(recipe, epochs=1, steps=1, batch=8, widths=(8, 8, 16, 16)) for recipe in cycles)
@@ -49,6 +51,20 @@ def test_from_pictures_to_weights_and_a_card_with_figures(data, tmp_path, monkey
     assert np.sum(card.metrics["pbc"]["confusion"]) <= card.metrics["pbc"]["cells"]
     monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path / "weights"))
     assert load_cells().card.sha256 == card.sha256
+    # Pictures elsewhere: which were read, and that the card keeps those of both calls.
+    with pytest.raises(DataError, match="holds no picture"):
+        training.add_elsewhere([data / "ood"])
+    command = ["evaluate", "cells", "--elsewhere"]
+    assert main([*command, str(data / "all_idb2" / "img")]) == READ
+    # Of PBC's pictures those that the types were trained on are left out.
+    held = [n for kind in KINDS for n in (data / "pbc" / kind).iterdir() if not training.fold_of(f"{kind}/{n.name}")]
+    assert held
+    assert main([*command, str(data / "pbc")]) == READ
+    places = read_cell_card(tmp_path / "weights").metrics["elsewhere"]
+    assert {name: place["images"] for name, place in places.items()} == {"all_idb2": 4, "pbc": len(held)}
+    assert places["pbc"]["sensitivity"] is None
+    assert f"of {len(held)} normal cells of PBC" in elsewhere_by_cells()
+    assert main([*command, str(data / "pbc"), "--data", str(data)]) == MISUSED
     # A finished run is not trained again.
     lines = len(told)
     training.fit(data, tmp_path / "run", told.append, TINY)

@@ -57,6 +57,20 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_how_far_cells_get_elsewhere_is_the_mean_over_places(measured: Path) -> None:
+    assert results.elsewhere_by_cells() == ""  # no card of cells is here
+
+    def share(value: float) -> dict[str, float]:
+        return {"value": value}
+
+    places = {
+        "clinic": {"images": 8, "accuracy": share(0.75), "sensitivity": share(0.5), "specificity": share(1.0)},
+        "donors": {"images": 10, "accuracy": share(0.9), "sensitivity": None, "specificity": share(0.9)},
+    }
+    (measured / "cells.json").write_text(json.dumps({"metrics": {"elsewhere": places}}), encoding="utf-8")
+    assert "6 of 8 clinic, 9 of 10 donors: 0.725 by the measure" in results.elsewhere_by_cells()
+
+
 def test_what_was_measured_is_told(measured: Path) -> None:
     row = next(row for row in results.systems() if row.name == "simple_cnn")
     assert row.figure("accuracy")["value"] == 1.0
