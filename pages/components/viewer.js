@@ -251,6 +251,7 @@ class Viewer {
     } else {
       const stop = element("div", { class: "stop" }, element("p", { class: "over" }, "No suggestion"), element("p", { class: "lead" }, lead));
       if (list) stop.append(list);
+      if (header.outside) stop.append(element("p", { class: "expect" }));
       const numbers = element("details", {}, element("summary", {}, "Show the model’s numbers all the same"),
         element("p", { class: "quiet" }, "These do not support a suggestion here."), bars, any, immuno);
       this.votes(numbers);
@@ -727,15 +728,18 @@ class Viewer {
     box.replaceChildren(element("header", {}, element("h3", {}, "Differential count"), element("span", {}, changed ? `${changed} changed by you` : "suggested, for you to check")),
       rows.length ? table : "",
       element("p", { class: "quiet" }, `Rests on ${cells}${count.total < 200 ? "; 200 are usual" : ""}. Ranges are exact 95 % binomial intervals.${beside ? ` Not counted: ${beside}.` : ""}`),
-      this.header.outside ? this.beyond() : this.atOdds(count));
+      this.header.outside ? element("p", { class: "warn" }, "The picture is outside what Leuk knows: check these types.") : this.atOdds(count));
+    this.expect();
   }
 
   // Where the field can't be read, its cells still tell: blast or not carries over to other laboratories, the field's look does not.
-  beyond() {
+  expect() {
+    const place = this.root.querySelector(".expect");
+    if (!place) return;
     const { types } = this.review;
     const share = expectedBlasts(this.cells.map((cell) => (types[cell.label] ? { ...cell, type_source: "corrected" } : cell)));
-    const expect = share === null ? "" : ` Adding up what each cell may be, expect ${Math.round(share * 100)} % blasts; acute leukaemia begins at 20 %.`;
-    return element("p", { class: "warn" }, `The picture is outside what Leuk knows: check these types.${expect}`);
+    if (share === null) place.replaceChildren();
+    else place.replaceChildren("Of its single cells, expect ", element("b", {}, `${Math.round(share * 100)} %`), " to be blasts; acute leukaemia begins at 20 %.");
   }
 
   // The field and its cells are read by two networks, which may disagree; a fifth of blasts is where acute leukaemia begins.

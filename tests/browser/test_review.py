@@ -357,14 +357,14 @@ def test_outside_what_is_known_the_cells_still_say_how_many_blasts_to_expect(vis
     Image.fromarray(cv2.cvtColor(foreign, cv2.COLOR_HSV2RGB)).save(path)
     page = visit()
     read(page, path)
-    warned = page.locator(".differential .warn")
+    told = page.locator(".reading .expect")
     record = json.loads(saved(page, "json"))[0]
     assert record["suggestion"] == "cannot_tell"
-    expect(warned).to_contain_text(f"expect {round(record['differential']['expected_blasts'] * 100)} % blasts")
+    expect(told).to_contain_text(f"expect {round(record['differential']['expected_blasts'] * 100)} % to be blasts")
     for number in range(page.locator(".cell").count()):
         page.locator(".cell").nth(number).click()
         page.locator('[data-set="lymphocyte"]').click()
-    expect(warned).to_contain_text("expect 0 % blasts")
+    expect(told).to_contain_text("expect 0 % to be blasts")
     assert json.loads(saved(page, "json"))[0]["differential"]["expected_blasts"] == 0
 
 
