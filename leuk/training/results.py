@@ -558,8 +558,8 @@ def elsewhere_by_cells() -> str:
         for name, place in places.items()
     ]
     return (
-        "Where the reader can't tell, Review adds up what single cells may be. Malignant where a fifth of the white "
-        "cells or more are to be expected as blasts, the share at which acute leukaemia begins, is right on "
+        "Where the reader can't tell, Review says of a field with red cells how many blasts to expect by what each "
+        "cell may be. Malignant from a fifth of blasts on, the share at which acute leukaemia begins, is right on "
         f"{', '.join(right)}: {mean:.3f} by the measure of that column. Normal types were learnt from PBC, of which a "
         "fifth was kept apart for this; how long blasts were trained was decided on ALL-IDB2."
     )

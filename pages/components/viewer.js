@@ -738,8 +738,9 @@ class Viewer {
     if (!place) return;
     const { types } = this.review;
     const share = expectedBlasts(this.cells.map((cell) => (types[cell.label] ? { ...cell, type_source: "corrected" } : cell)));
-    if (share === null) place.replaceChildren();
-    else place.replaceChildren("Of its single cells, expect ", element("b", {}, `${Math.round(share * 100)} %`), " to be blasts; acute leukaemia begins at 20 %.");
+    // Red cells, by which its scale is known, make it a smear; in other pictures what passes for cells means nothing.
+    if (share === null || this.record.scale?.source !== "estimated") place.replaceChildren();
+    else place.replaceChildren("Of its single cells, expect ", element("b", {}, `${Math.round(share * 100)} %`), " to be blasts; acute leukaemia begins at 20 % as a rule.");
   }
 
   // The field and its cells are read by two networks, which may disagree; a fifth of blasts is where acute leukaemia begins.

@@ -5,6 +5,7 @@ import json
 import re
 
 import cv2
+import numpy as np
 import pytest
 from PIL import Image
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -366,6 +367,15 @@ def test_outside_what_is_known_the_cells_still_say_how_many_blasts_to_expect(vis
         page.locator('[data-set="lymphocyte"]').click()
     expect(told).to_contain_text("expect 0 % to be blasts")
     assert json.loads(saved(page, "json"))[0]["differential"]["expected_blasts"] == 0
+    # Without red cells around it, what passes for a cell may be none.
+    lone = np.full((224, 224, 3), (240, 235, 240), np.uint8)
+    cv2.circle(lone, (112, 112), 34, (110, 50, 150), -1)
+    Image.fromarray(lone).save(tmp_path / "lone.png")
+    upload(page, tmp_path / "lone.png")
+    choose(page, "lone.png")
+    record = json.loads(saved(page, "json"))[0]
+    assert (record["suggestion"], len(record["cells"]), record["scale"]) == ("cannot_tell", 1, None)
+    assert told.text_content() == ""
 
 
 def test_changes_outlive_a_change_of_file(visit, smears):
