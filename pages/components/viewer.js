@@ -728,9 +728,12 @@ class Viewer {
     box.replaceChildren(element("header", {}, element("h3", {}, "Differential count"), element("span", {}, changed ? `${changed} changed by you` : "suggested, for you to check")),
       rows.length ? table : "",
       element("p", { class: "quiet" }, `Rests on ${cells}${count.total < 200 ? "; 200 are usual" : ""}. Ranges are exact 95 % binomial intervals.${beside ? ` Not counted: ${beside}.` : ""}`),
-      this.header.outside ? element("p", { class: "warn" }, "The picture is outside what Leuk knows: check these types.") : this.atOdds(count));
+      this.header.outside ? element("p", { class: "warn" }, `The picture is outside what Leuk knows: ${this.smear() ? "check" : "do not rely on"} these types.`) : this.atOdds(count));
     this.expect();
   }
+
+  // Red cells, by which its scale is known, make a picture a smear; in others what passes for cells means nothing.
+  smear() { return this.record.scale?.source === "estimated"; }
 
   // Where the field can't be read, its cells still tell: blast or not carries over to other laboratories, the field's look does not.
   expect() {
@@ -738,8 +741,7 @@ class Viewer {
     if (!place) return;
     const { types } = this.review;
     const share = expectedBlasts(this.cells.map((cell) => (types[cell.label] ? { ...cell, type_source: "corrected" } : cell)));
-    // Red cells, by which its scale is known, make it a smear; in other pictures what passes for cells means nothing.
-    if (share === null || this.record.scale?.source !== "estimated") place.replaceChildren();
+    if (share === null || !this.smear()) place.replaceChildren();
     else place.replaceChildren("Of its single cells, expect ", element("b", {}, `${Math.round(share * 100)} %`), " to be blasts; acute leukaemia begins at 20 % as a rule.");
   }
 

@@ -366,6 +366,7 @@ def test_outside_what_is_known_the_cells_still_say_how_many_blasts_to_expect(vis
         page.locator(".cell").nth(number).click()
         page.locator('[data-set="lymphocyte"]').click()
     expect(told).to_contain_text("expect 0 % to be blasts")
+    expect(page.locator(".differential .warn")).to_contain_text("check these types")
     assert json.loads(saved(page, "json"))[0]["differential"]["expected_blasts"] == 0
     # Without red cells around it, what passes for a cell may be none.
     lone = np.full((224, 224, 3), (240, 235, 240), np.uint8)
@@ -376,6 +377,7 @@ def test_outside_what_is_known_the_cells_still_say_how_many_blasts_to_expect(vis
     record = json.loads(saved(page, "json"))[0]
     assert (record["suggestion"], len(record["cells"]), record["scale"]) == ("cannot_tell", 1, None)
     assert told.text_content() == ""
+    expect(page.locator(".differential .warn")).to_contain_text("do not rely on these types")
 
 
 def test_changes_outlive_a_change_of_file(visit, smears):
