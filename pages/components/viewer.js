@@ -245,13 +245,14 @@ class Viewer {
       box.append(element("p", { class: "over" }, "Suggestion, to be confirmed by immunophenotyping"),
         element("p", { class: "lead" }, this.label(record.suggestion).title),
         element("p", { class: "confirm" }, `Probability ${percent(record.probabilities[record.suggestion])}${note ? " · " + note : ""}`));
+      box.append(element("p", { class: "from-cells" }));
       if (list) box.append(list);
       box.append(bars, any, immuno);
       this.votes(box);
     } else {
       const stop = element("div", { class: "stop" }, element("p", { class: "over" }, "No suggestion"), element("p", { class: "lead" }, lead));
       if (list) stop.append(list);
-      if (header.outside) stop.append(element("p", { class: "expect" }));
+      stop.append(element("p", { class: "from-cells" }));
       const numbers = element("details", {}, element("summary", {}, "Show the model’s numbers all the same"),
         element("p", { class: "quiet" }, "These do not support a suggestion here."), bars, any, immuno);
       this.votes(numbers);
@@ -728,17 +729,19 @@ class Viewer {
     box.replaceChildren(element("header", {}, element("h3", {}, "Differential count"), element("span", {}, changed ? `${changed} changed by you` : "suggested, for you to check")),
       rows.length ? table : "",
       element("p", { class: "quiet" }, `Rests on ${cells}${count.total < 200 ? "; 200 are usual" : ""}. Ranges are exact 95 % binomial intervals.${beside ? ` Not counted: ${beside}.` : ""}`),
-      this.header.outside ? element("p", { class: "warn" }, `The picture is outside what Leuk knows: ${this.smear() ? "check" : "do not rely on"} these types.`) : this.atOdds(count));
-    this.expect();
+      this.header.outside ? element("p", { class: "warn" }, `The picture is outside what Leuk knows: ${this.smear() ? "check" : "do not rely on"} these types.`) : "");
+    this.fromCells(count);
   }
 
   // Red cells, by which its scale is known, make a picture a smear; in others what passes for cells means nothing.
   smear() { return this.record.scale?.source === "estimated"; }
 
-  // Where the field can't be read, its cells still tell: blast or not carries over to other laboratories, the field's look does not.
-  expect() {
-    const place = this.root.querySelector(".expect");
+  // What the cells add to the field's reading stands beneath it, where it is seen. Where the field can't be read, its cells
+  // still tell: blast or not carries over to other laboratories, the field's look does not.
+  fromCells(count) {
+    const place = this.root.querySelector(".from-cells");
     if (!place) return;
+    if (!this.header.outside) return place.replaceChildren(this.atOdds(count));
     const { types } = this.review;
     const share = expectedBlasts(this.cells.map((cell) => (types[cell.label] ? { ...cell, type_source: "corrected" } : cell)));
     if (share === null || !this.smear()) place.replaceChildren();
@@ -752,9 +755,9 @@ class Viewer {
     const many = blasts >= 0.2 * count.total;
     if (!this.verdict().certain || count.total < 5 || many === (suggestion !== "benign")) return "";
     const shown = `${blasts || "none"} of ${count.total} cells ${blasts > 1 ? "look like blasts" : "looks like a blast"}`;
-    return element("p", { class: "warn" }, many
+    return many
       ? `The field is read as benign, and yet ${shown}: so do hematogones. Looks alone do not tell them from lymphoblasts; immunophenotyping does.`
-      : `The field is read as leukaemic, and yet ${shown}: check the cells before you rely on either.`);
+      : `The field is read as leukaemic, and yet ${shown}: check the cells before you rely on either.`;
   }
 
   crop(canvas, cell) {
