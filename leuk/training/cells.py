@@ -653,24 +653,17 @@ def read_elsewhere(folder: Path, tell: Tell | None = None, most: int = 400) -> d
     DataError
         If the folder holds no such picture.
     """
-    from leuk.training.evaluate import count_elsewhere, known_elsewhere, place_of
+    from leuk.training.evaluate import call_elsewhere, known_elsewhere
 
     def unseen(path: Path) -> bool:
         return path.parent.name not in KINDS or fold_of(f"{path.parent.name}/{path.name}") == HELD_OUT
 
-    pictures = known_elsewhere(folder, most, unseen)
-    called, silent = [], 0
-    for path, _ in pictures:
-        image = read_image(path)
+    def call(image: SmearImage) -> tuple[bool, bool]:
         found = classify_cells(image, segment(image))
         share = expected_blasts([cell.type for cell in found], [cell.suspicion for cell in found])
-        called.append(share is not None and share >= ACUTE)
-        silent += share is None
-    told = count_elsewhere(np.array([malignant for _, malignant in pictures]), np.array(called), silent)
-    if tell is not None:
-        value = told["accuracy"]["value"]
-        tell(f"{place_of(folder)}: {told['images']} pictures, malignant is right on {value:.3f}")
-    return {"place": place_of(folder), **told}
+        return share is not None and share >= ACUTE, share is None
+
+    return call_elsewhere(folder, known_elsewhere(folder, most, unseen), call, tell)
 
 
 def add_elsewhere(places: Sequence[Path], tell: Tell | None = None) -> dict[str, Any]:

@@ -451,13 +451,39 @@ def read_elsewhere(name: str, folder: Path, tell: Tell | None = None, most: int 
 
     pictures = known_elsewhere(folder, most)
     model = load_model(name, "cpu")
-    called, silent = [], 0
-    for path, _ in pictures:
-        image = read_image(path)
+
+    def call(image: SmearImage) -> tuple[bool, bool]:
         found = classify(model, image, segment(image))
-        called.append(found.malignant_probability > 0.5)
-        silent += found.suggestion == CANNOT_TELL
-    told = count_elsewhere(np.array([malignant for _, malignant in pictures]), np.array(called), silent)
+        return found.malignant_probability > 0.5, found.suggestion == CANNOT_TELL
+
+    return call_elsewhere(folder, pictures, call, tell)
+
+
+def call_elsewhere(
+    folder: Path,
+    pictures: Sequence[tuple[Path, bool]],
+    call: Callable[[SmearImage], tuple[bool, bool]],
+    tell: Tell | None = None,
+) -> dict[str, Any]:
+    """Call pictures malignant or not, and count how often that was right.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The place.
+    pictures : sequence of tuple
+        As `known_elsewhere` returns them.
+    call : callable
+        Of a picture, whether it is called malignant, and whether nothing can be told of it.
+    tell : callable, optional
+
+    Returns
+    -------
+    dict
+        ``place``, and as `count_elsewhere`.
+    """
+    called, silent = np.array([call(read_image(path)) for path, _ in pictures], bool).T
+    told = count_elsewhere(np.array([malignant for _, malignant in pictures]), called, int(silent.sum()))
     if tell is not None:
         tell(f"{place_of(folder)}: {told['images']} pictures, malignant is right on {told['accuracy']['value']:.3f}")
     return {"place": place_of(folder), **told}
