@@ -83,6 +83,8 @@ class Prediction:
         Pixels of the training scale per pixel of this image (below 1: the image was reduced).
     read_by : str
         What the tiles are: "tiles" of the field, or its "cells", one each.
+    cut_out : bool
+        Whether the picture shows cells that were cut out of their field.
     """
 
     model: str
@@ -94,6 +96,7 @@ class Prediction:
     tiles: tuple[Tile, ...]
     scale: float
     read_by: str = "tiles"
+    cut_out: bool = False
 
     def __post_init__(self) -> None:
         if len(self.probabilities) != len(self.classes):
@@ -138,6 +141,8 @@ class View:
         (T,) label of the cell that each tile shows, None for tiles of the field.
     field : tuple of int
         x0, y0, x1, y1 of the field at the training scale, half-open: what lies around it is in no tile.
+    cut_out : bool
+        Whether the image shows cells that were cut out of their field.
     """
 
     scale: float
@@ -149,6 +154,7 @@ class View:
     remarks: tuple[str, ...]
     cells: tuple[int | None, ...]
     field: tuple[int, int, int, int]
+    cut_out: bool = False
 
 
 def _starts(length: int, tile: int) -> list[int]:
@@ -195,7 +201,7 @@ def prepare(image: SmearImage, segmentation: Segmentation, card: Card, field: Fi
     whole_height, whole_width = max(1, round(image.height * scale)), max(1, round(image.width * scale))
     if card.preprocessing == CELLS:
         shape = (whole_height, whole_width)
-        return _single_cells(hide_corner(field.pixels), segmentation.instances, scale, shape, field.remarks)
+        return _single_cells(field, segmentation.instances, scale, shape)
     height, width = max(1, round(pixels.shape[0] * scale)), max(1, round(pixels.shape[1] * scale))
     left, top = min(round(box[1].start * scale), whole_width - 1), min(round(box[0].start * scale), whole_height - 1)
     cells: np.ndarray = segmentation.cell[box].astype(np.uint8)
@@ -233,14 +239,13 @@ def prepare(image: SmearImage, segmentation: Segmentation, card: Card, field: Fi
         remarks=field.remarks,
         cells=(None,) * len(kept),
         field=(left, top, min(left + width, whole_width), min(top + height, whole_height)),
+        cut_out=field.cutouts is not None,
     )
 
 
-def _single_cells(
-    pixels: np.ndarray, instances: np.ndarray, scale: float, shape: tuple[int, int], remarks: tuple[str, ...]
-) -> View:
+def _single_cells(seen: Field, instances: np.ndarray, scale: float, shape: tuple[int, int]) -> View:
     """Cut a field's white cells out, after bringing it by a factor to the training fields' scale, (H, W)."""
-    height, width = shape
+    pixels, (height, width) = hide_corner(seen.pixels), shape
     if shape != instances.shape:
         how = cv2.INTER_AREA if width < pixels.shape[1] else cv2.INTER_LINEAR
         pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=how), dtype=np.uint8)
@@ -258,9 +263,10 @@ def _single_cells(
         tiles=np.stack(tiles or [no_cell()]),
         places=places or ((0, 0),),
         weights=np.full(max(1, len(found)), 1 / max(1, len(found))),
-        remarks=remarks,
+        remarks=seen.remarks,
         cells=tuple(label for label, _, _ in found) or (None,),
         field=(0, 0, width, height),
+        cut_out=seen.cutouts is not None,
     )
 
 
@@ -418,8 +424,15 @@ def classify(model: Model, image: SmearImage, segmentation: Segmentation, view: 
     else:
         far, limit = foreignness(model, view, embeddings)
     reasons = []
-    outside = far > limit
-    if outside:
+    # Of cells without their field only a model that is shown single cells has learnt anything.
+    fieldless = view.cut_out and bool(segmentation.cells) and card.preprocessing != CELLS
+    outside = fieldless or far > limit
+    if fieldless:
+        reasons.append(
+            "The picture shows cells cut out of their field, and the model reads whole fields: go by the cells, or "
+            "give it the field that they come from."
+        )
+    elif outside:
         reasons.append(
             f"This picture lies outside what the model has learnt from (distance {far:.2f}, known up to "
             f"{limit:.2f}): it may be no smear, or come from a stain or camera it has never seen."
@@ -445,6 +458,7 @@ def classify(model: Model, image: SmearImage, segmentation: Segmentation, view: 
         tiles=tiles,
         scale=view.scale,
         read_by="cells" if card.preprocessing == CELLS else "tiles",
+        cut_out=view.cut_out,
     )
 
 

@@ -95,6 +95,7 @@ def pack(analysis: Analysis, file: str) -> Pack:
         "notes": list(analysis.image.notes),
         "reasons": list(prediction.reasons),
         "outside": bool(prediction.outside),
+        "cut_out": bool(prediction.cut_out),
         "scale": float(prediction.scale),
         "method": segmentation.method,
         "classes": list(prediction.classes),

@@ -257,6 +257,9 @@ def in_words(item: Item) -> str:
         cells = len(head["record"]["cells"])
         key = head["record"]["suggestion"]
         verdict = "outside its experience" if head["outside"] else class_name(key).plain
+        if head["outside"] and head["cut_out"]:
+            types = {TITLES[cell["type"]].lower() for cell in head["record"]["cells"] if "type" in cell}
+            verdict = f"cut out: {types.pop()}" if len(types) == 1 else "cut out"
         mark = "synthetic · " if item.synthetic else ""
         return f"{mark}{verdict} · {cells} {'cell' if cells == 1 else 'cells'}"
     return {

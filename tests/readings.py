@@ -21,6 +21,7 @@ def make(
     suggestion: str = "pre_b",
     probabilities: tuple[float, ...] = (0.1, 0.2, 0.6, 0.1),
     outside: bool = False,
+    cut_out: bool = False,
     heat: float | None = 0.8,
 ) -> Analysis:
     """Make an analysis; `heat` is the strength of the maps' upper left quarter, None for no maps."""
@@ -34,7 +35,9 @@ def make(
     )
     tile = Tile((0, 0, *size), probabilities, 1.0)
     reasons = ("The picture is unlike the fields that the model learnt from.",) if outside else ()
-    prediction = Prediction("reader", CLASSES, probabilities, suggestion, reasons, outside, (tile,), 1.0)
+    prediction = Prediction(
+        "reader", CLASSES, probabilities, suggestion, reasons, outside, (tile,), 1.0, cut_out=cut_out
+    )
     maps = {}
     if heat is not None:
         values = np.zeros((6, 8), np.float32)

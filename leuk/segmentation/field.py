@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leuk.segmentation.cutouts import find_cutouts, on_background
 from leuk.segmentation.illumination import evened, find_illumination
 from leuk.segmentation.lettering import find_lettering, without
 from leuk.segmentation.surround import covered, find_surround
@@ -26,12 +27,15 @@ class Field:
         Light at the darkest place relative to the brightest, 0 … 1; 1 where it is even.
     lettering : numpy.ndarray or None
         bool, (H, W), see `leuk.segmentation.lettering.find_lettering`.
+    cutouts : numpy.ndarray or None
+        int32, (H, W), see `leuk.segmentation.cutouts.find_cutouts`.
     """
 
     pixels: np.ndarray
     surround: np.ndarray | None
     darkest: float
     lettering: np.ndarray | None = None
+    cutouts: np.ndarray | None = None
 
     @property
     def box(self) -> tuple[slice, slice]:
@@ -46,6 +50,11 @@ class Field:
     def remarks(self) -> tuple[str, ...]:
         """What was changed, one sentence each."""
         found = []
+        if self.cutouts is not None:
+            found.append(
+                "Outlines are those that the cells were cut out by; for want of an empty background, colours were "
+                "measured against the clearest in the cells."
+            )
         if self.surround is not None:
             share = float(self.surround.mean())
             found.append(f"{100 * share:.0f} % of the picture lies around the field and was left out.")
@@ -64,6 +73,9 @@ def find_field(pixels: np.ndarray) -> Field:
     pixels : numpy.ndarray
         RGB, uint8, (H, W, 3).
     """
+    cutouts = find_cutouts(pixels)
+    if cutouts is not None:
+        return Field(on_background(pixels, cutouts), None, 1.0, cutouts=cutouts)
     lettering = find_lettering(pixels)
     if lettering is not None:
         pixels = without(pixels, lettering)

@@ -12,6 +12,7 @@ from scipy import ndimage
 from leuk.errors import OptionError
 from leuk.image import SmearImage
 from leuk.segmentation import default, pipeline, recipes
+from leuk.segmentation.cutouts import with_nuclei
 from leuk.segmentation.field import Field, find_field
 from leuk.segmentation.grey import tint
 from leuk.segmentation.morphometry import measure
@@ -71,6 +72,8 @@ class Method:
         field = field or find_field(pixels)
         colored = tint(field.pixels)
         nucleus, labels = self.find(field.pixels if colored is None else colored)
+        if field.cutouts is not None:
+            return with_nuclei(nucleus, field.cutouts)
         if field.surround is None:
             return nucleus, labels
         return nucleus & ~field.surround, np.where(field.surround, 0, labels).astype(np.int32)

@@ -216,7 +216,7 @@ class Viewer {
     const { record, outside, reasons } = this.header;
     const certain = record.suggestion !== "cannot_tell" && !outside;
     if (certain) return { certain, reasons, lead: `Suggests ${this.label(record.suggestion).title}` };
-    return { certain, reasons, lead: outside ? "Outside what the model knows" : "Cannot tell" };
+    return { certain, reasons, lead: this.header.cut_out && !this.byCell ? "Cells without their field" : outside ? "Outside what the model knows" : "Cannot tell" };
   }
 
   reading() {
@@ -733,8 +733,9 @@ class Viewer {
     this.fromCells(count);
   }
 
-  // Red cells, by which its scale is known, make a picture a smear; in others what passes for cells means nothing.
-  smear() { return this.record.scale?.source === "estimated"; }
+  // Red cells, by which its scale is known, make a picture a smear, and so does cutting cells out of one; in others what
+  // passes for cells means nothing.
+  smear() { return this.header.cut_out || this.record.scale?.source === "estimated"; }
 
   // What the cells add to the field's reading stands beneath it, where it is seen. Where the field can't be read, its cells
   // still tell: blast or not carries over to other laboratories, the field's look does not.
@@ -744,8 +745,14 @@ class Viewer {
     if (!this.header.outside) return place.replaceChildren(this.atOdds(count));
     const { types } = this.review;
     const share = expectedBlasts(this.cells.map((cell) => (types[cell.label] ? { ...cell, type_source: "corrected" } : cell)));
-    if (share === null || !this.smear()) place.replaceChildren();
-    else place.replaceChildren("Of its single cells, expect ", element("b", {}, `${Math.round(share * 100)} %`), " to be blasts; acute leukaemia begins at 20 % as a rule.");
+    if (share === null || !this.smear()) return place.replaceChildren();
+    const expected = element("b", {}, `${Math.round(share * 100)} %`);
+    if (!this.header.cut_out) return place.replaceChildren("Of its single cells, expect ", expected, " to be blasts; acute leukaemia begins at 20 % as a rule.");
+    // Nobody knows how cells were chosen for cutting out: their share says nothing of the smear's.
+    if (this.cells.length > 1) return place.replaceChildren("Of the cells cut out, expect ", expected, " to be blasts.");
+    const mine = types[this.cells[0].label];
+    if (mine) place.replaceChildren(`Changed by you to ${TYPE[mine].title.toLowerCase()}.`);
+    else place.replaceChildren("By its look alone, the cell is a blast with a probability of ", expected, ".");
   }
 
   // The field and its cells are read by two networks, which may disagree; a fifth of blasts is where acute leukaemia begins.

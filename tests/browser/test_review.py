@@ -380,6 +380,25 @@ def test_outside_what_is_known_the_cells_still_say_how_many_blasts_to_expect(vis
     expect(page.locator(".differential .warn")).to_contain_text("do not rely on these types")
 
 
+def test_of_a_cell_cut_out_of_its_field_the_cell_alone_is_told_of(visit, tmp_path):
+    smear = generate(5, 640, 480, style="pre", cells=6)
+    shown = np.where((smear.instances == 3)[..., None], smear.image.pixels, 0).astype(np.uint8)
+    x, y, width, height = cv2.boundingRect((smear.instances == 3).astype(np.uint8))
+    shown = np.pad(shown[y : y + height, x : x + width], ((30, 30), (30, 30), (0, 0)))
+    Image.fromarray(shown).save(tmp_path / "cut.bmp")
+    page = visit()
+    read(page, tmp_path / "cut.bmp")
+    record = json.loads(saved(page, "json"))[0]
+    assert (record["suggestion"], len(record["cells"])) == ("cannot_tell", 1)
+    expect(page.locator(".reading .lead").first).to_have_text("Cells without their field")
+    told = page.locator(".reading .from-cells")
+    expect(told).to_contain_text(f"a probability of {round(record['differential']['expected_blasts'] * 100)} %")
+    expect(page.locator(".file").first).to_contain_text("cut out: ")
+    page.locator(".cell").first.click()
+    page.locator('[data-set="lymphocyte"]').click()
+    expect(told).to_have_text("Changed by you to lymphocyte.")
+
+
 def test_changes_outlive_a_change_of_file(visit, smears):
     page = visit()
     read(page, *smears[:2])
