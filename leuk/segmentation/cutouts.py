@@ -103,9 +103,11 @@ def _is_cell(look: np.ndarray, value: np.ndarray, region: np.ndarray) -> bool:
     green = density[:, :, 1]
     dark = (inside & (green > otsu(green[inside], 0.0, 2.0))).astype(np.uint8)
     parts = cv2.connectedComponentsWithStats(cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))[2]
-    red, green, blue = np.median(density[dark > 0], axis=0) if dark.any() else np.zeros(3)
+    if not dark.any():
+        return False
+    taken = np.median(density[dark > 0], axis=0)
     # Stains take green; what glows on black, in fluorescence, takes nothing, and is grey or of one colour.
-    stained = 2 * green - red - blue >= LEAST_DYE
+    stained = 2 * taken[1] - taken[0] - taken[2] >= LEAST_DYE
     return bool(stained and parts[1:, cv2.CC_STAT_AREA].max(initial=0) >= LEAST_DARK * area)
 
 
