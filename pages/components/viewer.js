@@ -216,7 +216,7 @@ class Viewer {
     const { record, outside, reasons } = this.header;
     const certain = record.suggestion !== "cannot_tell" && !outside;
     if (certain) return { certain, reasons, lead: `Suggests ${this.label(record.suggestion).title}` };
-    return { certain, reasons, lead: this.header.cut_out && !this.byCell ? "Cells without their field" : outside ? "Outside what the model knows" : "Cannot tell" };
+    return { certain, reasons, lead: this.header.cut_out && !this.byCell && this.cells.length ? "Cells without their field" : outside ? "Outside what the model knows" : "Cannot tell" };
   }
 
   reading() {
