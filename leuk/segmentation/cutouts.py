@@ -65,7 +65,8 @@ def find_cutouts(pixels: np.ndarray) -> np.ndarray | None:
         return None
     regions, count = _regions(~black, SPECK)
     areas = np.bincount(regions.ravel(), minlength=count + 1)
-    like = [area if _is_cell(look, value, regions == region) else 0 for region, area in enumerate(areas[1:], 1)]
+    boxes = ndimage.find_objects(regions)
+    like = [areas[i] if _is_cell(look, value, regions == i, boxes[i - 1]) else 0 for i in range(1, count + 1)]
     if not count or sum(like) < LEAST_LIKE * areas[1:].sum():
         return None
     # A cell keeps its edge, which the look may have mixed with the black.
@@ -85,13 +86,18 @@ def _regions(mask: np.ndarray, speck: float) -> tuple[np.ndarray, int]:
     return number[labels], int(kept.sum())
 
 
-def _is_cell(look: np.ndarray, value: np.ndarray, region: np.ndarray) -> bool:
-    """Tell whether a region, bool (h, w), is a stained cell with an edge of its own, and no field."""
-    area = int(region.sum())
-    disk = _disk(region)
-    if (region & disk).sum() > ROUNDEST * (region | disk).sum():
+def _is_cell(look: np.ndarray, value: np.ndarray, region: np.ndarray, box: tuple[slice, ...]) -> bool:
+    """Tell whether a region, bool (h, w), in its box, is a stained cell with an edge of its own, and no field."""
+    rows, columns = box
+    area = int(region[rows, columns].sum())
+    # The disk is looked for where the region is and around, since there may be hundreds of regions.
+    reach = max(rows.stop - rows.start, columns.stop - columns.start) // 2
+    around = region[
+        max(0, rows.start - reach) : rows.stop + reach, max(0, columns.start - reach) : columns.stop + reach
+    ]
+    disk = _disk(around)
+    if (around & disk).sum() > ROUNDEST * (around | disk).sum():
         return False
-    rows, columns = ndimage.find_objects(region.astype(np.uint8))[0]
     if area > FULLEST * region[rows, columns].size:
         return False
     cell, shown, bright = (np.pad(a[rows, columns], [(1, 1), (1, 1), (0, 0)][: a.ndim]) for a in (region, look, value))
