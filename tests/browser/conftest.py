@@ -107,6 +107,11 @@ def visit(browser: sync_api.Browser, server: str) -> Iterator[Callable[..., sync
     assert faults == []
 
 
+def footer(page: sync_api.Page) -> sync_api.Locator:
+    """The sentence under every page; a card may say the same in its text."""
+    return page.get_by_role("note").filter(has_text="Research use only, not a medical device")
+
+
 def _judge(url: str, faults: list[str]) -> None:
     parts = urlsplit(url)
     if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname not in ("localhost", "127.0.0.1"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.conftest import expect, served
+from tests.browser.conftest import expect, footer, served
 
 
 @pytest.mark.parametrize("name", ["review", "explorer", "models"])
@@ -13,7 +13,7 @@ def test_the_first_visit_may_begin_at_any_page(browser, tmp_path, name):
         page.goto(f"{address}/{name}")
         for title in ("Review", "Explorer", "Models"):
             page.get_by_role("link", name=title, exact=True).wait_for()
-        expect(page.get_by_text("Research use only, not a medical device")).to_be_visible()
+        expect(footer(page)).to_be_visible()
         assert page.get_by_role("link", name="worklist").count() == 0
         context.close()
 
@@ -24,7 +24,7 @@ def test_reviews_own_address_leads_to_review(browser, tmp_path):
         for path in ("", "review"):
             page = context.new_page()
             page.goto(f"{address}/{path}")
-            expect(page.get_by_text("Research use only, not a medical device")).to_be_visible()
+            expect(footer(page)).to_be_visible()
             expect(page).to_have_url(f"{address}/")
             expect(page.get_by_role("link", name="Review", exact=True)).to_have_count(1)
             assert page.get_by_text("Page not found").count() == 0

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.browser.conftest import expect
+from tests.browser.conftest import expect, footer
 
 SLOW = 240_000
 
@@ -50,7 +50,7 @@ def step(page, key):
 
 def test_from_a_confusion_cell_to_decisions_that_outlive_the_visit(explorer):
     page = explorer()
-    expect(page.get_by_text("Research use only, not a medical device")).to_be_visible()
+    expect(footer(page)).to_be_visible()
     page.get_by_placeholder("your initials").fill("AB")
     page.keyboard.press("Enter")
     cell = page.locator('.matrix button[data-cell="0,1"]')

@@ -12,7 +12,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from leuk import report
 from leuk.data.synthetic import generate
-from tests.browser.conftest import expect
+from tests.browser.conftest import expect, footer
 
 SUBTYPES = ("Early Pre-B", "Pre-B", "Pro-B")
 
@@ -45,7 +45,7 @@ def choose(page, name):
 
 def test_from_upload_to_reading(visit, smears):
     page = visit()
-    expect(page.get_by_text("Research use only, not a medical device")).to_be_visible()
+    expect(footer(page)).to_be_visible()
     read(page, smears[0])
     bars = page.locator(".bar")
     expect(bars).to_have_count(4)
@@ -58,7 +58,7 @@ def test_from_upload_to_reading(visit, smears):
     label = page.locator("canvas.view").get_attribute("aria-label")
     assert "first.png" in label
     assert f"{page.locator('.cell').count()} white cells" in label
-    expect(page.get_by_text("Research use only, not a medical device")).to_be_visible()
+    expect(footer(page)).to_be_visible()
 
 
 def test_layers_act_in_the_browser_alone(visit, smears):
@@ -252,7 +252,7 @@ def test_a_phone_needs_no_sideways_scrolling_and_no_small_fingers(visit, smears)
             .map(([name, b]) => [name, b.width, b.height])"""
     )
     assert small == []
-    expect(page.get_by_text("Research use only, not a medical device")).to_be_visible()
+    expect(footer(page)).to_be_visible()
 
 
 def test_a_sample_is_one_click_and_says_that_it_is_synthetic(visit):
