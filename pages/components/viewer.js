@@ -171,6 +171,7 @@ class Viewer {
 
   // A reading by tiles of the field, or by its cells alone.
   get byCell() { return this.header?.read_by === "cells"; }
+  get fieldless() { return this.header.cut_out && !this.byCell && this.cells.length > 0; }
   get votesName() { return this.byCell ? "Cell votes" : "Tile votes"; }
 
   title() {
@@ -216,7 +217,7 @@ class Viewer {
     const { record, outside, reasons } = this.header;
     const certain = record.suggestion !== "cannot_tell" && !outside;
     if (certain) return { certain, reasons, lead: `Suggests ${this.label(record.suggestion).title}` };
-    return { certain, reasons, lead: this.header.cut_out && !this.byCell && this.cells.length ? "Cells without their field" : outside ? "Outside what the model knows" : "Cannot tell" };
+    return { certain, reasons, lead: this.fieldless ? "Cells without their field" : outside ? "Outside what the model knows" : "Cannot tell" };
   }
 
   reading() {
@@ -312,7 +313,8 @@ class Viewer {
     if (heat.heat_on_cells === null) text.append(`${method}: no heat for this class anywhere in the image.`);
     else {
       text.append(`${method}: `, element("b", {}, percent(heat.heat_on_cells)), " of the heat lies on cells, which cover ", element("b", {}, percent(heat.cells_share)), " of the field.");
-      if (heat.cells_share > 0 && heat.heat_on_cells < heat.cells_share) text.append(" That is less than chance: this score depends on what lies around the cells, so be wary of it.");
+      if (this.fieldless) text.append(" What lies around the cells was put there by Leuk, so this map is of no real field.");
+      else if (heat.cells_share > 0 && heat.heat_on_cells < heat.cells_share) text.append(" That is less than chance: this score depends on what lies around the cells, so be wary of it.");
       if (heat.peak < 0.2) text.append(" The map is nearly flat: this score hangs on no place in particular.");
     }
   }

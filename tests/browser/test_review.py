@@ -394,6 +394,7 @@ def test_of_a_cell_cut_out_of_its_field_the_cell_alone_is_told_of(visit, tmp_pat
     told = page.locator(".reading .from-cells")
     expect(told).to_contain_text(f"a probability of {round(record['differential']['expected_blasts'] * 100)} %")
     expect(page.locator(".file").first).to_contain_text("cut out: ")
+    expect(page.locator(".heat-text")).to_contain_text("this map is of no real field")
     page.locator(".cell").first.click()
     page.locator('[data-set="lymphocyte"]').click()
     expect(told).to_have_text("Changed by you to lymphocyte.")
