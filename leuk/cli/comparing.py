@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
         "evaluate", help="measure a trained run out of fold, under stress and on other laboratories' pictures"
     )
     evaluate.add_argument("system", metavar="SYSTEM", help="a system's name, or: controls, cells")
-    evaluate.add_argument("--data", type=Path, metavar="DIR", help="what the run was trained on")
+    evaluate.add_argument("--data", type=Path, metavar="DIR", help="what the run, or the cells' types, were trained on")
     evaluate.add_argument(
         "--run",
         type=Path,
@@ -102,9 +102,15 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.system == "cells":
         from leuk.training import cells
 
-        if not options.elsewhere or options.data or options.folder or options.out:
-            raise OptionError("Types of single cells are measured when trained; here name --elsewhere alone.")
-        cells.add_elsewhere(options.elsewhere, tell)
+        if options.folder or options.out or not (options.data or options.elsewhere):
+            raise OptionError(
+                "Types of single cells are measured with the weights that are here: name --data, --elsewhere or both, "
+                "and nothing else."
+            )
+        if options.data:
+            cells.evaluate(options.data, tell)
+        if options.elsewhere:
+            cells.add_elsewhere(options.elsewhere, tell)
         return READ
     if options.elsewhere and options.folder is None and options.system != "controls":
         from leuk.training.evaluate import add_elsewhere

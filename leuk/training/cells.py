@@ -15,7 +15,7 @@ import json
 import logging
 import math
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from leuk.cells.store import (
     CellModel,
     classify_cells,
     combine,
+    load_cells,
     read_cell_card,
     run,
     save_cells,
@@ -142,8 +143,8 @@ def central_cell(segmentation: Segmentation) -> Cell | None:
     return min(segmentation.cells, key=away)
 
 
-def gather(data: Path, tell: Tell) -> Cells:
-    """Find and cut out the cells of all sources under a folder laid out as the shared data is.
+def gather(data: Path, tell: Tell, folds: Collection[int] = range(FOLDS)) -> Cells:
+    """Find and cut out the cells of all sources under a folder that holds them each in a folder of its own.
 
     Parameters
     ----------
@@ -152,12 +153,22 @@ def gather(data: Path, tell: Tell) -> Cells:
         ``ood/*``.
     tell : callable
         Given a line for each source.
+    folds : collection of int
+        Pictures of other folds are not looked at.
+
+    Returns
+    -------
+    Cells
 
     Raises
     ------
     DataError
         If there are no PBC or Taleqani pictures.
     """
+
+    def chosen(paths: Iterable[Path], of: str = "") -> list[Path]:
+        return [path for path in sorted(paths) if fold_of(of + path.name) in folds]
+
     parts: dict[str, list[Any]] = {f.name: [] for f in dataclasses.fields(Cells)}
 
     def add(crops: cutting.Crops, cells: Sequence[Cell], source: str, kind: int, file: str, fold: int) -> None:
@@ -181,11 +192,11 @@ def gather(data: Path, tell: Tell) -> Cells:
         add(cutting.cut(image.pixels, found, (cell,)), (cell,), source, kind, file, fold_of(file))
 
     for kind, name in enumerate(KINDS):
-        for path in sorted((data / "pbc" / name).glob("*")):
+        for path in chosen((data / "pbc" / name).glob("*"), f"{name}/"):
             single(path, "pbc", kind, f"{name}/{path.name}")
         tell(f"pbc {name}: {len(parts['source'])}")
     for name in ("Benign", "Early", "Pre", "Pro"):
-        for path in sorted((data / "taleqani" / "Original" / name).glob("*")):
+        for path in chosen((data / "taleqani" / "Original" / name).glob("*")):
             image = read_image(path)
             found = segment(image, "default")
             rng = np.random.default_rng(fold_of(path.name) + len(found.cells))
@@ -200,16 +211,16 @@ def gather(data: Path, tell: Tell) -> Cells:
                 source = "taleqani malignant" if malignant else "taleqani benign"
                 add(cutting.cut(image.pixels, found, keep), keep, source, -1, path.name, fold_of(path.name))
         tell(f"taleqani {name}: {len(parts['source'])}")
-    for path in sorted((data / "bccd" / "images").glob("*")):
+    for path in chosen((data / "bccd" / "images").glob("*")):
         image = read_image(path)
         found = segment(image, "default")
         keep = tuple(c for c in found.cells if not c.touches_border and c.solidity > 0.85 and c.diameter > 70)
         if keep:
             add(cutting.cut(image.pixels, found, keep), keep, "bccd", -1, path.name, fold_of(path.name))
-    for path in sorted((data / "zheng").glob("*/*")):
+    for path in chosen((data / "zheng").glob("*/*")):
         if path.suffix.lower() in (".bmp", ".jpg", ".jpeg"):
             single(path, "zheng", -1, path.name)
-    for path in find_images([str(data / "ood")]) if (data / "ood").is_dir() else []:
+    for path in chosen(find_images([str(data / "ood")])) if (data / "ood").is_dir() else []:
         for number in range(3):
             made = _nothing(read_image(path).pixels, np.random.default_rng([number, fold_of(path.name), 3]))
             add(made, (), "nothing", -1, path.name, fold_of(path.name))
@@ -579,11 +590,7 @@ def finish(data: Path, folder: Path, weights: Path, tell: Tell | None = None, re
         sha256="",
         confident=CONFIDENT,
     )
-    model = CellModel(card, networks)
-    figures = measure(cells, model, held)
-    if (data / "all_idb2" / "img").is_dir():
-        figures["all_idb2"] = measure_all_idb2(data / "all_idb2" / "img", model)
-    tell(json.dumps(figures))
+    figures = _figures(cells, CellModel(card, networks), data, tell)
     card = dataclasses.replace(
         card,
         training={
@@ -603,6 +610,51 @@ def finish(data: Path, folder: Path, weights: Path, tell: Tell | None = None, re
         limits=LIMITS,
     )
     return save_cells(weights, card, networks)
+
+
+def _figures(cells: Cells, model: CellModel, data: Path, tell: Tell) -> dict[str, Any]:
+    """Measure a classifier on the held-out cells, and on ALL-IDB2 if that is under the folder."""
+    figures = measure(cells, model, cells.fold == HELD_OUT)
+    if (data / "all_idb2" / "img").is_dir():
+        figures["all_idb2"] = measure_all_idb2(data / "all_idb2" / "img", model)
+    tell(json.dumps(figures))
+    return figures
+
+
+def evaluate(data: Path, tell: Tell | None = None) -> dict[str, Any]:
+    """Measure the weights that are here on the held-out fifth, as cells are found and cut out today, for the card.
+
+    Parameters
+    ----------
+    data : pathlib.Path
+        As for `gather`; ``all_idb2/img`` is measured if it is there.
+    tell : callable, optional
+        Given a line of progress.
+
+    Returns
+    -------
+    dict
+        What `measure` returns, and ``all_idb2``; the card's other figures stay.
+
+    Raises
+    ------
+    DataError
+        See `gather`.
+    ModelError
+        If the weights are not here.
+    """
+    tell = tell or log.info
+    model = load_cells()
+    figures = _figures(gather(data, tell, (HELD_OUT,)), model, data, tell)
+    _into_card(figures)
+    return figures
+
+
+def _into_card(figures: Mapping[str, Any]) -> None:
+    """Write figures into the card of the weights that are here, beside its others."""
+    path = weights_folder() / "cells.json"
+    card = read_cell_card(path.parent)
+    write_card(replace(card, metrics={**card.metrics, **figures}), path)
 
 
 CONFIDENT = 0.5
@@ -682,10 +734,8 @@ def add_elsewhere(places: Sequence[Path], tell: Tell | None = None) -> dict[str,
         By place, as `read_elsewhere`.
     """
     found = {one.pop("place"): one for one in [read_elsewhere(path, tell) for path in places]}
-    path = weights_folder() / "cells.json"
-    card = read_cell_card(path.parent)
-    known = dict(card.metrics.get("elsewhere") or {}) | found
-    write_card(dataclasses.replace(card, metrics=dict(card.metrics) | {"elsewhere": known}), path)
+    known = dict(read_cell_card(weights_folder()).metrics.get("elsewhere") or {})
+    _into_card({"elsewhere": {**known, **found}})
     return found
 
 
