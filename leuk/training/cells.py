@@ -772,7 +772,7 @@ def measure(cells: Cells, model: CellModel, held: np.ndarray) -> dict[str, Any]:
         ``pbc``: macro-F1 over the eight types (what is taken for a blast counts as wrong, and so does a picture in
         which no cell was found), the same where no cell may be taken for a blast, accuracy, recalls, confusion, and
         how it goes with "unidentified"; ``blasts``: areas under the ROC curve by weak labels, and the share of normal
-        blood taken for blasts.
+        blood taken for blasts; ``unidentified``: by source, how many of its cells are left without a suggestion.
     """
     blast = TYPES.index("blast")
     out: dict[str, Any] = {}
@@ -822,18 +822,17 @@ def measure(cells: Cells, model: CellModel, held: np.ndarray) -> dict[str, Any]:
         "accuracy_of_identified": round(float((called == truth)[sure].mean()), 4),
         "no_cell_found": len(missed),
     }
-    malignant = np.flatnonzero(held & cells.of("taleqani malignant"))
-    scores = {"malignant": probabilities(malignant)[:, blast]}
-    lymphocytes = index[cells.kind[index] == KINDS.index("lymphocyte")]
+    told = {"malignant": probabilities(np.flatnonzero(held & cells.of("taleqani malignant")))}
     for name, others in (
         ("taleqani benign", np.flatnonzero(held & cells.of("taleqani benign"))),
         ("pbc", index),
-        ("pbc lymphocytes", lymphocytes),
+        ("pbc lymphocytes", index[cells.kind[index] == KINDS.index("lymphocyte")]),
         ("bccd", np.flatnonzero(held & cells.of("bccd"))),
         ("zheng", np.flatnonzero(held & cells.of("zheng"))),
     ):
         if len(others):
-            scores[name] = probabilities(others)[:, blast]
+            told[name] = probabilities(others)
+    scores = {name: p[:, blast] for name, p in told.items()}
     m = scores["malignant"]
     out["blasts"] = {
         "labels": "weak: every cell of a malignant field counts as a blast",
@@ -843,6 +842,11 @@ def measure(cells: Cells, model: CellModel, held: np.ndarray) -> dict[str, Any]:
             for name, s in scores.items()
             if name != "malignant"
         },
+    }
+    out["unidentified"] = {
+        name: {"cells": len(p), "share": round(float((p.max(1) < model.card.confident).mean()), 4)}
+        for name, p in told.items()
+        if name != "pbc lymphocytes"
     }
     return out
 
