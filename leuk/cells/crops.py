@@ -17,6 +17,8 @@ DIAMETER = 60
 """Diameter in pixels, of a disk of its area, to which each cell is brought in its crop."""
 FEWEST_RED_CELLS = 2
 """Red cells from which a cell's size is told; fewer than for a scale in micrometres, since a rough size will do."""
+LARGEST = 5.0
+"""Diameter in red cells' beyond which it is specks that were measured for red cells; PBC's monocytes end at some 3."""
 MARGIN = 0.06
 """How far beyond its outline a cell is shown, as a share of its diameter."""
 
@@ -34,7 +36,8 @@ class Crops:
     white : numpy.ndarray
         float32, (3,): colour of the empty background.
     sizes : numpy.ndarray
-        float32, (N,): diameter of each cell over that of the red cells around; NaN where there are too few.
+        float32, (N,): diameter of each cell over that of the red cells around; NaN where there are too few, or where
+        these would be too small for red cells.
     """
 
     pixels: np.ndarray
@@ -76,7 +79,8 @@ def cut(
     sizes = np.full(len(chosen), np.nan, np.float32)
     for i, cell in enumerate(chosen):
         images[i], masks[i] = _one(pixels, segmentation.instances, cell, white)
-        sizes[i] = cell.diameter / red_cell
+        size = cell.diameter / red_cell
+        sizes[i] = size if size <= LARGEST else np.nan
     return Crops(images, masks, white, sizes)
 
 

@@ -123,6 +123,17 @@ def test_a_crop_shows_the_cell_at_one_size_and_nothing_around_it(scale):
     assert np.abs(density[:, :, :8]).max() == 0
 
 
+@pytest.mark.parametrize(("red", "size"), [([20.0, 20.0], 2.0), ([20.0], None), ([4.0, 4.0], None)])
+def test_a_cell_is_sized_by_its_red_cells_but_neither_by_one_nor_by_specks(red, size):
+    y, x = np.mgrid[:100, :100] - 50
+    cell = x**2 + y**2 < 20**2
+    pixels = np.where(cell[..., None], (120, 60, 150), 240).astype(np.uint8)
+    labels = cell.astype(np.int32)
+    found = Segmentation(cell, cell, labels, measure(pixels, cell, labels), "default")
+    (told,) = crops.cut(pixels, found, red=np.array(red)).sizes
+    assert np.isnan(told) if size is None else told == pytest.approx(size, rel=0.02)
+
+
 def test_a_cell_cut_by_the_edge_and_a_single_pixel_have_crops():
     pixels = np.full((40, 50, 3), 200, np.uint8)
     labels = np.zeros((40, 50), np.int32)
