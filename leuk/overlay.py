@@ -46,7 +46,7 @@ class Pack:
     ----------
     header : mapping
         JSON-ready: ``record`` (see `leuk.report.record`), ``columns`` and ``rows`` (table of cells), ``notes``,
-        ``reasons``, ``outside``, ``scale``, ``method`` (segmentation), ``classes``, ``tiles`` (box, probabilities,
+        ``reasons``, ``scale``, ``method`` (segmentation), ``classes``, ``tiles`` (box, probabilities,
         weight), ``outlines`` (per cell ``cell`` and ``nucleus``: polygons as flat x, y lists in tenths of a pixel),
         ``heat`` by class key (method, heat_on_cells, cells_share) and ``main_class``.
     blobs : mapping of str to (str, bytes)
@@ -94,8 +94,6 @@ def pack(analysis: Analysis, file: str) -> Pack:
         "rows": [list(row) for row in report.record_rows(record)],
         "notes": list(analysis.image.notes),
         "reasons": list(prediction.reasons),
-        "outside": bool(prediction.outside),
-        "cut_out": bool(prediction.cut_out),
         "scale": float(prediction.scale),
         "method": segmentation.method,
         "classes": list(prediction.classes),

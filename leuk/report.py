@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from leuk.cells.values import TITLES, TYPES, differential, expected_blasts
+from leuk.cells.values import ACUTE, TITLES, TYPES, differential, expected_blasts
 
 if TYPE_CHECKING:  # at run time they would bring the networks along, which nothing here needs
     from leuk.analysis import Analysis
@@ -62,6 +62,9 @@ CSV_COLUMNS = (
 
 Row = tuple[str | int | float, ...]
 
+LEAST_COUNT = 5
+"""White cells from which a field read as benign can have too many blasts for that: one of fewer is soon a fifth."""
+
 _SHARE_DIGITS = 4
 _PROBABILITY_DIGITS = 6
 
@@ -96,13 +99,16 @@ def record(analysis: Analysis, file: str) -> dict[str, Any]:
     dict
         ``file``, ``status`` ("read"), ``error`` (None), ``sha256``, ``width``, ``height`` (pixels), ``model``,
         ``probabilities`` by class key, ``malignant_probability``, ``suggestion`` (class key or "cannot_tell"),
-        ``remarks`` (sentences on what of the file was changed for reading, and why nothing is suggested) and
+        ``outside`` (whether the picture lies outside what the model has learnt from), ``cut_out`` (whether it shows
+        cells cut out of their field), ``remarks`` (sentences on what of the file was changed for reading, and why
+        nothing is suggested) and
         ``cells``, a list with ``box`` (x0, y0, x1, y1, half-open), ``area``, ``nucleus_area`` (pixels), ``nc_ratio``,
         ``eccentricity``, ``circularity``, ``solidity`` (0 … 1), ``touches_border``, and `MEASURES` (None where there
         is nothing to measure). ``scale`` is None or holds ``um_per_px``, ``source`` ("estimated" from red cells, or
         "entered") and ``red_cells``. If types were told, each cell also has ``type``, ``suggested_type``,
         ``type_source`` ("suggested" or "corrected") and ``type_probabilities`` by type, and the record its
-        ``differential``: see `count_types`, and ``expected_blasts``, see `leuk.cells.expected_blasts`. If the analysis
+        ``differential``: see `count_types`, and ``expected_blasts``, see `leuk.cells.expected_blasts`; and
+        ``from_cells``, see `from_cells`. If the analysis
         holds heat maps, also ``heat_on_cells`` (None where there is no heat) and ``cells_share`` of the map of
         `main_class`. Plain Python values only.
     """
@@ -122,12 +128,15 @@ def record(analysis: Analysis, file: str) -> dict[str, Any]:
         },
         "malignant_probability": round(float(prediction.malignant_probability), _PROBABILITY_DIGITS),
         "suggestion": prediction.suggestion,
+        "outside": bool(prediction.outside),
+        "cut_out": bool(prediction.cut_out),
         "remarks": [*analysis.image.notes, *prediction.reasons],
         "scale": _scale(analysis.scale),
         "cells": [_cell(cell, kind) for cell, kind in zip(analysis.segmentation.cells, types, strict=True)],
     }
     if analysis.cell_types:
         out["differential"] = _differential(out["cells"])
+        out["from_cells"] = from_cells(out)
     explanation = analysis.explanations.get(main_class(analysis))
     if explanation is not None:
         on_cells = explanation.heat_on_cells
@@ -157,6 +166,8 @@ def refused(file: str, error: str) -> dict[str, Any]:
         "probabilities": None,
         "malignant_probability": None,
         "suggestion": None,
+        "outside": None,
+        "cut_out": None,
         "remarks": [],
         "scale": None,
         "cells": [],
@@ -201,11 +212,66 @@ def corrected(record: Mapping[str, Any], review: Review) -> dict[str, Any]:
         if 1 <= label <= len(out["cells"]) and key in TITLES:
             cell = out["cells"][label - 1]
             cell.update(type=key, suggested_type=cell.get("suggested_type"), type_source="corrected")
-    if review.micrometres is not None:
-        out["scale"] = {"um_per_px": review.micrometres, "source": "entered", "red_cells": 0}
     if any("type" in cell for cell in out["cells"]):
         out["differential"] = _differential(out["cells"])
+        # Before the scale, since its red cells say whether this is a smear.
+        out["from_cells"] = from_cells(out)
+    if review.micrometres is not None:
+        out["scale"] = {"um_per_px": review.micrometres, "source": "entered", "red_cells": 0}
     return out
+
+
+def from_cells(record: Mapping[str, Any]) -> str | None:
+    """Say in a sentence what its cells add to a field's reading.
+
+    Field and cells are read by two networks. Where these are at odds, nothing but the sentence tells. Where the field
+    can't be read, its cells still say something: whether they are blasts carries over to other laboratories, a field's
+    look does not.
+
+    Parameters
+    ----------
+    record : mapping
+        As `record` gives it, with a ``differential`` and the scale that was estimated.
+
+    Returns
+    -------
+    str or None
+        None where field and cells agree, or nothing is known of either.
+    """
+    count, cells = record["differential"], record["cells"]
+    if not record["outside"]:
+        return _at_odds(record["suggestion"], count) if record["suggestion"] in record["probabilities"] else None
+    # Red cells make a picture a smear, and so does cutting cells out of one; in others, what passes for cells is none.
+    smear = record["cut_out"] or (record["scale"] or {}).get("source") == "estimated"
+    if count["expected_blasts"] is None or not smear:
+        return None
+    share = f"{int(100 * count['expected_blasts'] + 0.5)} %"
+    if not record["cut_out"]:
+        return f"Of its single cells, expect {share} to be blasts; acute leukaemia begins at 20 % as a rule."
+    # Nobody knows how cells were chosen for cutting out: their share says nothing of the smear's.
+    if len(cells) > 1:
+        return f"Of the cells cut out, expect {share} to be blasts."
+    if cells[0].get("type_source") == "corrected":
+        return f"Changed by you to {TITLES[cells[0]['type']].lower()}."
+    return f"By its look alone, the cell is a blast with a probability of {share}."
+
+
+def _at_odds(suggestion: str, count: Mapping[str, Any]) -> str | None:
+    """Return the sentence for a field that is read as its count of cells is not."""
+    total, blasts = count["total"], count["types"].get("blast", {"count": 0})["count"]
+    many = blasts >= ACUTE * total
+    if not total or many == (suggestion != "benign") or (many and total < LEAST_COUNT):
+        return None
+    if total == 1:
+        shown = "its one white cell does not look like a blast"
+    else:
+        shown = f"{blasts or 'none'} of {total} cells {'look like blasts' if blasts > 1 else 'looks like a blast'}"
+    if many:
+        return (
+            f"The field is read as benign, and yet {shown}: so do hematogones. Looks alone do not tell them from "
+            "lymphoblasts; immunophenotyping does."
+        )
+    return f"The field is read as leukaemic, and yet {shown}: check the cells before you rely on either."
 
 
 def _differential(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -170,7 +170,7 @@ def _panes(
         record = reading.pack.header["record"]
         count = len(record["cells"])
         photo["foot"] = [{"text": f"{count} white {'cell' if count == 1 else 'cells'} found"}]
-        if reading.pack.header["outside"]:
+        if record["outside"]:
             photo["foot"].append({"text": "Outside what the bundled model has learnt from.", "low": True})
     wanted = list(dict.fromkeys([called, label] if called >= 0 else [label]))
     panes = [photo]

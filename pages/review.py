@@ -253,12 +253,11 @@ def export(items: list[Item], what: str) -> dict[str, str]:
 def in_words(item: Item) -> str:
     """Say in a few words how a file stands."""
     if item.state == "read" and item.pack is not None:
-        head = item.pack.header
-        cells = len(head["record"]["cells"])
-        key = head["record"]["suggestion"]
-        verdict = "outside its experience" if head["outside"] else class_name(key).plain
-        if head["outside"] and head["cut_out"]:
-            types = {TITLES[cell["type"]].lower() for cell in head["record"]["cells"] if "type" in cell}
+        record = item.pack.header["record"]
+        cells = len(record["cells"])
+        verdict = "outside its experience" if record["outside"] else class_name(record["suggestion"]).plain
+        if record["outside"] and record["cut_out"]:
+            types = {TITLES[cell["type"]].lower() for cell in record["cells"] if "type" in cell}
             verdict = f"cut out: {types.pop()}" if len(types) == 1 else "cut out"
         mark = "synthetic · " if item.synthetic else ""
         return f"{mark}{verdict} · {cells} {'cell' if cells == 1 else 'cells'}"

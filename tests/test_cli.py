@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 
 from leuk.cli import MISUSED, READ, REFUSED, main
+from leuk.data.synthetic import generate
 from leuk.image import SmearImage
 from leuk.report import MEASURES
 
 ROOT = Path(__file__).resolve().parent.parent
 KEYS = {
     "file", "status", "error", "sha256", "width", "height", "model", "probabilities", "malignant_probability",
-    "suggestion", "cells", "scale", "remarks",
+    "suggestion", "outside", "cut_out", "cells", "scale", "remarks",
 }  # fmt: skip
 CELL_KEYS = {
     "box", "area", "nucleus_area", "nc_ratio", "eccentricity", "circularity", "solidity", "touches_border",
@@ -85,6 +86,20 @@ def test_what_cannot_be_told_stands_without_a_probability(
     assert blank.endswith("0 cells")
     assert "cannot_tell" not in told
     assert "%" in told
+
+
+def test_of_a_field_that_cannot_be_read_the_cells_are_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("LEUK_WEIGHTS")
+    foreign = cv2.cvtColor(generate(3, 224, 224, style="pre", cells=7).image.pixels, cv2.COLOR_RGB2HSV)
+    foreign[..., 0] = (foreign[..., 0].astype(int) + 20) % 180
+    cv2.imwrite(str(tmp_path / "foreign.png"), cv2.cvtColor(foreign, cv2.COLOR_HSV2BGR))
+    assert main(["analyze", str(tmp_path), "--json", str(tmp_path / "out.json")]) == READ
+    (row,) = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    assert (row["suggestion"], row["outside"], row["cut_out"]) == ("cannot_tell", True, False)
+    assert f"expect {100 * row['differential']['expected_blasts']:.0f} % to be blasts" in row["from_cells"]
+    assert row["from_cells"] in capsys.readouterr().out
 
 
 def test_explain_adds_shares_and_out_writes_overlays(folder: Path) -> None:

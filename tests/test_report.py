@@ -12,7 +12,7 @@ from tests.readings import CLASSES, make
 
 KEYS = {
     "file", "status", "error", "sha256", "width", "height", "model", "probabilities", "malignant_probability",
-    "suggestion", "cells", "scale", "remarks",
+    "suggestion", "outside", "cut_out", "cells", "scale", "remarks",
 }  # fmt: skip
 CELL_KEYS = {
     "box", "area", "nucleus_area", "nc_ratio", "eccentricity", "circularity", "solidity", "touches_border",
@@ -80,7 +80,7 @@ def typed():
 
 def test_types_and_scale_are_told_and_counted():
     record = report.record(typed(), "x.png")
-    assert set(record) == KEYS | {"differential"}
+    assert set(record) == KEYS | {"differential", "from_cells"}
     more = {"type", "suggested_type", "type_source", "type_probabilities"}
     assert all(set(cell) == CELL_KEYS | more for cell in record["cells"])
     assert record["scale"] == {"um_per_px": 0.1235, "source": "estimated", "red_cells": 9}
@@ -109,6 +109,64 @@ def test_a_correction_changes_the_copy_and_its_count_only():
         "monocyte", "corrected", "blast", 0.7,
     )  # fmt: skip
     assert row["diameter_um"] == pytest.approx(row["diameter"] * 0.2, abs=0.01)
+
+
+def said(kinds, *, scale="estimated", review=None, **prediction):
+    """What is said of a picture whose cells, as many as there are kinds, are blasts or else lymphocytes."""
+    analysis = make(cells=len(kinds), size=(320, 240), heat=None, **prediction)
+    assert len(analysis.segmentation.cells) == len(kinds)
+    types = []
+    for label, kind in enumerate(kinds, 1):
+        p = [0.0] * len(TYPES)
+        p[TYPES.index("blast")] = 0.75 if kind == "blast" else 0.0
+        p[TYPES.index("platelet" if kind == "platelet" else "lymphocyte")] = 1 - sum(p)
+        types.append(CellType(label, kind, tuple(p)))
+    analysis = replace(analysis, cell_types=tuple(types), scale=scale and Scale(0.1, scale, 9))
+    return report.corrected(report.record(analysis, "x.png"), review or report.Review())["from_cells"]
+
+
+LYMPHOCYTES = ("lymphocyte",) * 4
+
+
+@pytest.mark.parametrize(
+    ("kinds", "suggestion", "words"),
+    [
+        ((*LYMPHOCYTES, "lymphocyte"), "pre_b", "read as leukaemic, and yet none of 5 cells looks like a blast"),
+        (LYMPHOCYTES[:2], "pre_b", "read as leukaemic, and yet none of 2 cells looks like a blast"),
+        (LYMPHOCYTES[:1], "pre_b", "read as leukaemic, and yet its one white cell does not look like a blast"),
+        ((*LYMPHOCYTES, "lymphocyte", "blast"), "pre_b", "and yet 1 of 6 cells looks like a blast"),
+        ((*LYMPHOCYTES, "blast"), "pre_b", None),
+        (
+            (*LYMPHOCYTES, "blast"),
+            "benign",
+            "read as benign, and yet 1 of 5 cells looks like a blast: so do hematogones",
+        ),
+        ((*LYMPHOCYTES[:3], "blast", "blast"), "benign", "and yet 2 of 5 cells look like blasts"),
+        (("lymphocyte", "blast"), "benign", None),
+        (("platelet",), "pre_b", None),
+        (("blast",), "cannot_tell", None),
+    ],
+)
+def test_a_field_and_cells_at_odds_are_told_of(kinds, suggestion, words):
+    found = said(kinds, suggestion=suggestion)
+    assert (found is None) == (words is None)
+    assert words is None or words in found
+
+
+def test_of_a_field_that_cannot_be_read_its_cells_are_told_of():
+    outside = {"suggestion": "cannot_tell", "outside": True}
+    pair = ("blast", "lymphocyte")
+    assert "expect 38 % to be blasts; acute leukaemia begins at 20 %" in said(pair, **outside)
+    # No red cells: no smear, for all that is known, whatever width of a pixel was entered.
+    assert said(pair, **outside, scale=None) is None
+    assert said(pair, **outside, scale=None, review=report.Review({}, 0.2)) is None
+    assert "expect 38 %" in said(pair, **outside, review=report.Review({}, 0.2))
+    assert "expect 50 %" in said(pair, **outside, review=report.Review({1: "blast"}))
+    assert said(("platelet",), **outside) is None
+    cut = outside | {"cut_out": True, "scale": None}
+    assert said(pair, **cut) == "Of the cells cut out, expect 38 % to be blasts."
+    assert said(("blast",), **cut) == "By its look alone, the cell is a blast with a probability of 75 %."
+    assert said(("blast",), **cut, review=report.Review({1: "monocyte"})) == "Changed by you to monocyte."
 
 
 @pytest.mark.parametrize("name", ["=1+1.png", "+x.png", "-x.png", "@x.png"])

@@ -1,6 +1,7 @@
 """Single white cells: what type each may be, and how many there are of each."""
 
 from leuk.cells.values import (
+    ACUTE,
     NOT_COUNTED,
     TITLES,
     TYPES,
@@ -14,6 +15,7 @@ from leuk.cells.values import (
 )
 
 __all__ = [
+    "ACUTE",
     "NOT_COUNTED",
     "TITLES",
     "TYPES",

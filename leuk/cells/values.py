@@ -39,6 +39,8 @@ TITLES: Mapping[str, str] = MappingProxyType(
     }
 )
 """What a user reads, by key, in the order in which a differential lists them."""
+ACUTE = 0.2
+"""Share of blasts at which acute leukaemia begins as a rule (WHO)."""
 
 
 @dataclass(frozen=True)

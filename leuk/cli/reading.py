@@ -72,8 +72,9 @@ def _analyze(options: argparse.Namespace) -> int:
         return _status(records)
     table([(row["file"], _told(row)) for row in records])
     for row in records:
-        for remark in row.get("remarks", ()):
-            print(f"{row['file']}: {remark}")
+        for remark in (*row["remarks"], row.get("from_cells")):
+            if remark:
+                print(f"{row['file']}: {remark}")
     print("Suggestions, to be confirmed by immunophenotyping. Research use only, not a medical device.")
     return _status(records)
 

@@ -42,7 +42,7 @@ from leuk.cells.store import (
     save_cells,
     views,
 )
-from leuk.cells.values import TYPES, expected_blasts
+from leuk.cells.values import ACUTE, TYPES, expected_blasts
 from leuk.errors import DataError
 from leuk.image import SmearImage, find_images, read_image
 from leuk.models.cards import weights_folder, write_card
@@ -685,15 +685,11 @@ def _some(cells: Cells, index: np.ndarray) -> cutting.Crops:
     return cutting.Crops(cells.pixels[index], cells.masks[index], cells.white[index], cells.sizes[index])
 
 
-ACUTE = 0.2
-"""Share of blasts at which acute leukaemia begins as a rule (WHO)."""
-
-
 def read_elsewhere(folder: Path, tell: Tell | None = None, most: int = 400) -> dict[str, Any]:
     """Count how often "malignant" is right by single cells, on pictures that their types were never trained on.
 
-    A picture counts as called malignant where the share of blasts to expect (`leuk.cells.expected_blasts`) is `ACUTE`
-    or more.
+    A picture counts as called malignant where the share of blasts to expect (`leuk.cells.expected_blasts`) is
+    `leuk.cells.ACUTE` or more.
 
     Parameters
     ----------

@@ -92,6 +92,33 @@ function expectedBlasts(cells) {
   return known.length ? Math.round((sum / known.length) * 1e4) / 1e4 : null;
 }
 
+// Red cells, by which its scale is known, make a picture a smear, and so does cutting cells out of one.
+const isSmear = (record) => record.cut_out || record.scale?.source === "estimated";
+
+// What its cells add to a field's reading, or null; as leuk.report.from_cells.
+function fromCells(record) {
+  const { suggestion, cells, differential: count } = record;
+  if (!record.outside) return suggestion in record.probabilities ? atOdds(suggestion, count) : null;
+  if (count.expected_blasts === null || !isSmear(record)) return null;
+  const share = `${Math.round(count.expected_blasts * 100)} %`;
+  if (!record.cut_out) return `Of its single cells, expect ${share} to be blasts; acute leukaemia begins at 20 % as a rule.`;
+  if (cells.length > 1) return `Of the cells cut out, expect ${share} to be blasts.`;
+  if (cells[0].type_source === "corrected") return `Changed by you to ${TYPE[cells[0].type].title.toLowerCase()}.`;
+  return `By its look alone, the cell is a blast with a probability of ${share}.`;
+}
+
+function atOdds(suggestion, { total, types }) {
+  const blasts = types.blast?.count ?? 0;
+  const many = blasts >= 0.2 * total;
+  if (!total || many === (suggestion !== "benign") || (many && total < 5)) return null;
+  const shown = total === 1
+    ? "its one white cell does not look like a blast"
+    : `${blasts || "none"} of ${total} cells ${blasts > 1 ? "look like blasts" : "looks like a blast"}`;
+  return many
+    ? `The field is read as benign, and yet ${shown}: so do hematogones. Looks alone do not tell them from lymphoblasts; immunophenotyping does.`
+    : `The field is read as leukaemic, and yet ${shown}: check the cells before you rely on either.`;
+}
+
 const quoted = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
 
 // A strip of where all cells lie in a measure, and where this one does.

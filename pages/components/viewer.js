@@ -138,7 +138,7 @@ class Viewer {
     for (const [label, type] of Object.entries(this.review.types)) if (this.cells[label - 1]) this.cells[label - 1].type = type;
     this.sift();
     this.target = header.main_class;
-    chosen.layers.heat.on = header.outside ? false : chosen.heatWanted ?? true;
+    chosen.layers.heat.on = header.record.outside ? false : chosen.heatWanted ?? true;
     this.title();
     this.reading();
     const levels = await pyramid(blob("image"));
@@ -171,7 +171,7 @@ class Viewer {
 
   // A reading by tiles of the field, or by its cells alone.
   get byCell() { return this.header?.read_by === "cells"; }
-  get fieldless() { return this.header.cut_out && !this.byCell && this.cells.length > 0; }
+  get fieldless() { return this.record.cut_out && !this.byCell && this.cells.length > 0; }
   get votesName() { return this.byCell ? "Cell votes" : "Tile votes"; }
 
   title() {
@@ -214,7 +214,8 @@ class Viewer {
   label(key) { return this.header.labels[key] ?? { title: key, short: key, note: "" }; }
 
   verdict() {
-    const { record, outside, reasons } = this.header;
+    const { record, reasons } = this.header;
+    const { outside } = record;
     const certain = record.suggestion !== "cannot_tell" && !outside;
     if (certain) return { certain, reasons, lead: `Suggests ${this.label(record.suggestion).title}` };
     return { certain, reasons, lead: this.fieldless ? "Cells without their field" : outside ? "Outside what the model knows" : "Cannot tell" };
@@ -731,42 +732,20 @@ class Viewer {
     box.replaceChildren(element("header", {}, element("h3", {}, "Differential count"), element("span", {}, changed ? `${changed} changed by you` : "suggested, for you to check")),
       rows.length ? table : "",
       element("p", { class: "quiet" }, `Rests on ${cells}${count.total < 200 ? "; 200 are usual" : ""}. Ranges are exact 95 % binomial intervals.${beside ? ` Not counted: ${beside}.` : ""}`),
-      this.header.outside ? element("p", { class: "warn" }, `The picture is outside what Leuk knows: ${this.smear() ? "check" : "do not rely on"} these types.`) : "");
+      this.record.outside ? element("p", { class: "warn" }, `The picture is outside what Leuk knows: ${isSmear(this.record) ? "check" : "do not rely on"} these types.`) : "");
     this.fromCells(count);
   }
 
-  // Red cells, by which its scale is known, make a picture a smear, and so does cutting cells out of one; in others what
-  // passes for cells means nothing.
-  smear() { return this.header.cut_out || this.record.scale?.source === "estimated"; }
-
-  // What the cells add to the field's reading stands beneath it, where it is seen. Where the field can't be read, its cells
-  // still tell: blast or not carries over to other laboratories, the field's look does not.
+  // What the cells add to the field's reading stands beneath it, where it is seen.
   fromCells(count) {
     const place = this.root.querySelector(".from-cells");
     if (!place) return;
-    if (!this.header.outside) return place.replaceChildren(this.atOdds(count));
     const { types } = this.review;
-    const share = expectedBlasts(this.cells.map((cell) => (types[cell.label] ? { ...cell, type_source: "corrected" } : cell)));
-    if (share === null || !this.smear()) return place.replaceChildren();
-    const expected = element("b", {}, `${Math.round(share * 100)} %`);
-    if (!this.header.cut_out) return place.replaceChildren("Of its single cells, expect ", expected, " to be blasts; acute leukaemia begins at 20 % as a rule.");
-    // Nobody knows how cells were chosen for cutting out: their share says nothing of the smear's.
-    if (this.cells.length > 1) return place.replaceChildren("Of the cells cut out, expect ", expected, " to be blasts.");
-    const mine = types[this.cells[0].label];
-    if (mine) place.replaceChildren(`Changed by you to ${TYPE[mine].title.toLowerCase()}.`);
-    else place.replaceChildren("By its look alone, the cell is a blast with a probability of ", expected, ".");
-  }
-
-  // The field and its cells are read by two networks, which may disagree; a fifth of blasts is where acute leukaemia begins.
-  atOdds(count) {
-    const { suggestion } = this.header.record;
-    const blasts = count.types.blast?.count ?? 0;
-    const many = blasts >= 0.2 * count.total;
-    if (!this.verdict().certain || count.total < 5 || many === (suggestion !== "benign")) return "";
-    const shown = `${blasts || "none"} of ${count.total} cells ${blasts > 1 ? "look like blasts" : "looks like a blast"}`;
-    return many
-      ? `The field is read as benign, and yet ${shown}: so do hematogones. Looks alone do not tell them from lymphoblasts; immunophenotyping does.`
-      : `The field is read as leukaemic, and yet ${shown}: check the cells before you rely on either.`;
+    const cells = this.record.cells.map((cell, i) => (types[i + 1] ? { ...cell, type: types[i + 1], type_source: "corrected" } : cell));
+    const said = fromCells({ ...this.record, cells, differential: { ...count, expected_blasts: expectedBlasts(cells) } });
+    // Of two percentages the first is the field's own.
+    const [before, share, after] = said?.match(/^(.*?)(\d+ %)(.*)$/)?.slice(1) ?? [said ?? ""];
+    place.replaceChildren(before, ...(share ? [element("b", {}, share), after] : []));
   }
 
   crop(canvas, cell) {
@@ -905,9 +884,12 @@ class Viewer {
       const cell = out.cells[label - 1];
       Object.assign(cell, { type, suggested_type: cell.suggested_type ?? null, type_source: "corrected" });
     }
-    if (um) out.scale = { um_per_px: um, source: "entered", red_cells: 0 };
     const told = out.cells.map((cell) => cell.type).filter(Boolean);
-    if (told.length) out.differential = { ...countTypes(told), expected_blasts: expectedBlasts(out.cells) };
+    if (told.length) {
+      out.differential = { ...countTypes(told), expected_blasts: expectedBlasts(out.cells) };
+      out.from_cells = fromCells(out);
+    }
+    if (um) out.scale = { um_per_px: um, source: "entered", red_cells: 0 };
     return out;
   }
 

@@ -343,12 +343,15 @@ def test_where_field_and_cells_disagree_the_count_says_so(visit, smears, tmp_pat
                 page.locator(".cell").nth(number).click()
                 page.locator(f'[data-set="{kind}"]').click()
             page.locator(f'.shares [data-type="{kind}"]', has_text="100 %").wait_for()
+            shown = odds.text_content()
+            # The page's own sentence is that of the record, which Python writes first.
+            mine = json.loads(saved(page, "json"))[0]
+            assert (mine["from_cells"] or "") == (report.from_cells(mine) or "") == shown
             if (kind == "blast") == (called == "benign"):
-                shown = odds.text_content()
                 assert f"{cells if kind == 'blast' else 'none'} of {cells} cells" in shown
                 assert ("immunophenotyping" in shown) == (called == "benign")
             else:
-                assert odds.text_content() == ""
+                assert shown == ""
 
 
 def test_outside_what_is_known_the_cells_still_say_how_many_blasts_to_expect(visit, tmp_path):
@@ -367,7 +370,9 @@ def test_outside_what_is_known_the_cells_still_say_how_many_blasts_to_expect(vis
         page.locator('[data-set="lymphocyte"]').click()
     expect(told).to_contain_text("expect 0 % to be blasts")
     expect(page.locator(".differential .warn")).to_contain_text("check these types")
-    assert json.loads(saved(page, "json"))[0]["differential"]["expected_blasts"] == 0
+    record = json.loads(saved(page, "json"))[0]
+    assert record["differential"]["expected_blasts"] == 0
+    assert record["from_cells"] == report.from_cells(record) == told.text_content()
     # Without red cells around it, what passes for a cell may be none.
     lone = np.full((224, 224, 3), (240, 235, 240), np.uint8)
     cv2.circle(lone, (112, 112), 34, (110, 50, 150), -1)
