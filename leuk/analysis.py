@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from leuk.cells import CellType
 from leuk.cells.store import classify_cells, has_cells
-from leuk.classification import Prediction, classify, prepare
+from leuk.classification import CANNOT_TELL, Prediction, classify, prepare
 from leuk.explanation import Explanation
 from leuk.explanation import explain as map_dependence
 from leuk.image import SmearImage
@@ -32,7 +32,8 @@ class Analysis:
     explanations : mapping of str to Explanation
         By class key; empty if none was asked for.
     cell_types : tuple of CellType
-        One for each of the segmentation's cells, in their order; empty if the classifier's weights are not here.
+        One for each of the segmentation's cells, in their order; empty if these look like no stained white cells, or
+        the classifier's weights are not here.
     scale : Scale or None
         Width of a pixel, estimated from red cells; None where there are too few.
     """
@@ -102,6 +103,12 @@ def analyze(
     tell(0.5, "Reading the field")
     view = prepare(image, segmentation, reader.card, seen)
     prediction = classify(reader, image, segmentation, view)
+    if segmentation.cells and has_cells() and not cell_types:
+        reasons = (
+            "What was found does not look like stained white cells: no types are told, and nothing is suggested.",
+            *prediction.reasons,
+        )
+        prediction = replace(prediction, suggestion=CANNOT_TELL, reasons=reasons, outside=True)
     explanations: Mapping[str, Explanation] = {}
     if explain is not None:
         tell(0.7, "Drawing heat maps")

@@ -241,19 +241,21 @@ def from_cells(record: Mapping[str, Any]) -> str | None:
     count, cells = record["differential"], record["cells"]
     if not record["outside"]:
         return _at_odds(record["suggestion"], count) if record["suggestion"] in record["probabilities"] else None
-    # Red cells make a picture a smear, and so does cutting cells out of one; in others, what passes for cells is none.
-    smear = record["cut_out"] or (record["scale"] or {}).get("source") == "estimated"
-    if count["expected_blasts"] is None or not smear:
+    if count["expected_blasts"] is None:
         return None
     share = f"{int(100 * count['expected_blasts'] + 0.5)} %"
-    if not record["cut_out"]:
-        return f"Of its single cells, expect {share} to be blasts; acute leukaemia begins at 20 % as a rule."
-    # Nobody knows how cells were chosen for cutting out: their share says nothing of the smear's.
-    if len(cells) > 1:
-        return f"Of the cells cut out, expect {share} to be blasts."
-    if cells[0].get("type_source") == "corrected":
+    # Red cells make a picture a smear, and so does cutting cells out of one.
+    smear = record["cut_out"] or (record["scale"] or {}).get("source") == "estimated"
+    if len(cells) == 1 and cells[0]["type_source"] == "corrected":
         return f"Changed by you to {TITLES[cells[0]['type']].lower()}."
-    return f"By its look alone, the cell is a blast with a probability of {share}."
+    if len(cells) == 1:
+        lead = "By its look alone, the cell" if smear else "If it is a white cell, it"
+        return f"{lead} is a blast with a probability of {share}."
+    # Nobody knows how cells were chosen for cutting out: their share says nothing of the smear's.
+    if record["cut_out"]:
+        return f"Of the cells cut out, expect {share} to be blasts."
+    lead = f"Of its single cells, expect {share}" if smear else f"If these are white cells, expect {share} of them"
+    return f"{lead} to be blasts; acute leukaemia begins at 20 % as a rule."
 
 
 def _at_odds(suggestion: str, count: Mapping[str, Any]) -> str | None:

@@ -157,10 +157,12 @@ def test_of_a_field_that_cannot_be_read_its_cells_are_told_of():
     outside = {"suggestion": "cannot_tell", "outside": True}
     pair = ("blast", "lymphocyte")
     assert "expect 38 % to be blasts; acute leukaemia begins at 20 %" in said(pair, **outside)
-    # No red cells: no smear, for all that is known, whatever width of a pixel was entered.
-    assert said(pair, **outside, scale=None) is None
-    assert said(pair, **outside, scale=None, review=report.Review({}, 0.2)) is None
-    assert "expect 38 %" in said(pair, **outside, review=report.Review({}, 0.2))
+    # No red cells: perhaps no smear, whatever width of a pixel was entered.
+    for review in (None, report.Review({}, 0.2)):
+        assert "If these are white cells, expect 38 % of them" in said(pair, **outside, scale=None, review=review)
+        assert "Of its single cells, expect 38 %" in said(pair, **outside, review=review)
+    assert said(("blast",), **outside, scale=None) == "If it is a white cell, it is a blast with a probability of 75 %."
+    assert "By its look alone, the cell is a blast" in said(("blast",), **outside)
     assert "expect 50 %" in said(pair, **outside, review=report.Review({1: "blast"}))
     assert said(("platelet",), **outside) is None
     cut = outside | {"cut_out": True, "scale": None}

@@ -42,14 +42,23 @@ class CellNetwork(nn.Module):
             layers.append(Block(inputs, outputs, 2))
             inputs = outputs
         self.stages = nn.Sequential(*layers)
+        self.features = inputs
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Sequential(nn.Linear(inputs + 2, 64), nn.ReLU(), nn.Linear(64, classes))
 
     def forward(self, density: Tensor, sizes: Tensor) -> Tensor:
         """Return logits, (N, classes)."""
+        return self.judge(self.describe(density), sizes)
+
+    def describe(self, density: Tensor) -> Tensor:
+        """Return what the network sees in crops, size apart: (N, `features`)."""
         mean = density.mean(dim=(2, 3), keepdim=True)
         x = (density - mean) / (density.var(dim=(2, 3), keepdim=True) + 1e-4).sqrt()
-        features = self.stages(self.stem(x)).mean(dim=(2, 3))
+        features: Tensor = self.stages(self.stem(x)).mean(dim=(2, 3))
+        return features
+
+    def judge(self, features: Tensor, sizes: Tensor) -> Tensor:
+        """Return the logits, (N, classes), of what `describe` returned and the cells' sizes."""
         known = torch.isfinite(sizes).float()
         size = torch.where(known > 0, sizes.clamp(0.2, 6).log2(), torch.zeros_like(sizes))
         logits: Tensor = self.head(torch.cat([self.dropout(features), known[:, None], size[:, None]], dim=1))

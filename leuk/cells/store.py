@@ -22,6 +22,7 @@ from leuk.models.cards import read_as, weights_folder, write_card
 from leuk.models.weights import fitting, read_weights, rounded, write_weights
 from leuk.probability import softmax
 from leuk.segmentation.field import Field, find_field
+from leuk.segmentation.scale import FEWEST, red_cell_diameters
 from leuk.segmentation.values import Segmentation
 
 NAME = "cells"
@@ -33,6 +34,8 @@ SIDES = {"types": 64, BLASTS: 48}
 COARSE = 2.4
 """Blur, in pixels of a crop, that brings every cell down to the detail in which blasts were learnt."""
 _BATCH = 64
+_ARTEFACT = "artefact.line"
+_STATISTICS = 9  # as many as _statistics returns
 CROWD = 200
 """Cells above which each is looked at in two ways instead of four: a count over so many bears it, and waits less."""
 
@@ -88,10 +91,20 @@ class CellModel:
     card : CellCard
     networks : mapping of str to CellNetwork
         By "types" and "blasts"; in evaluation mode, frozen.
+    artefact : numpy.ndarray or None
+        float32, (F + 1,): weights of a cell's features (see `run`) and a constant, whose sum is above 0 for what is no
+        stained white cell; None: everything is taken for one.
     """
 
     card: CellCard
     networks: Mapping[str, CellNetwork]
+    artefact: np.ndarray | None = None
+
+    def strangeness(self, features: np.ndarray) -> np.ndarray:
+        """Return by how much each of (N, F) looks like no stained white cell: float, (N,), above 0 if it does."""
+        if self.artefact is None:
+            return np.full(len(features), -np.inf)
+        return np.asarray(features @ self.artefact[:-1] + self.artefact[-1])
 
 
 def views(pixels: np.ndarray, masks: np.ndarray, which: str) -> tuple[np.ndarray, np.ndarray]:
@@ -120,7 +133,7 @@ def views(pixels: np.ndarray, masks: np.ndarray, which: str) -> tuple[np.ndarray
 
 
 def run(networks: Mapping[str, CellNetwork], crops: cutting.Crops | Any, ways: int = 4) -> dict[str, np.ndarray]:
-    """Return the logits of both networks, float32 (N, 8) and (N, 2), by "types" and "blasts", over mirror images.
+    """Return what both networks say of cells, over mirror images.
 
     Parameters
     ----------
@@ -129,21 +142,48 @@ def run(networks: Mapping[str, CellNetwork], crops: cutting.Crops | Any, ways: i
         Whose ``white`` may also be one colour for each, (N, 3).
     ways : int
         How many mirror images of a cell are looked at, 1 … 4.
+
+    Returns
+    -------
+    dict
+        The logits by "types" and "blasts", float32 (N, 8) and (N, 2); by "features" what the networks see in each cell
+        and the statistics of its optical densities, float32 (N, F).
     """
     count = len(crops.pixels)
     out = {"types": np.zeros((count, len(KINDS)), np.float32), BLASTS: np.zeros((count, 2), np.float32)}
+    seen: list[np.ndarray] = []
     white = np.broadcast_to(crops.white, (count, 3))
     for start in range(0, count, _BATCH):
         part = slice(start, start + _BATCH)
         sizes = torch.from_numpy(np.ascontiguousarray(crops.sizes[part], dtype=np.float32))
+        features: list[np.ndarray] = []
         for which, network in networks.items():
             shown = zip(*views(crops.pixels[part], crops.masks[part], which), white[part], strict=True)
             density = torch.from_numpy(np.stack([cutting.to_density(p, m, w) for p, m, w in shown]))
             with torch.inference_mode():
                 # A cell has no up and no left: four ways to look at it are better than one.
                 turned = (density, density.flip(3), density.flip(2), density.transpose(2, 3))[:ways]
-                out[which][part] = torch.stack([network(way, sizes) for way in turned]).mean(dim=0).numpy()
-    return out
+                looks = [network.describe(way) for way in turned]
+                out[which][part] = torch.stack([network.judge(look, sizes) for look in looks]).mean(dim=0).numpy()
+                features.append(torch.stack(looks).mean(dim=0).numpy())
+            if which == "types":
+                features.append(_statistics(density.numpy()))
+        seen.append(np.hstack(features))
+    return out | {"features": np.vstack(seen) if seen else np.zeros((0, 0), np.float32)}
+
+
+def _statistics(density: np.ndarray) -> np.ndarray:
+    """Return mean and spread of each channel's densities in a cell, and how the channels go together: (N, 9)."""
+    inside = np.abs(density).max(axis=1, keepdims=True) > 1e-3
+    count = np.maximum(inside.sum(axis=(2, 3)), 1)
+    mean = (density * inside).sum(axis=(2, 3)) / count
+    off = (density - mean[..., None, None]) * inside
+    spread = np.sqrt((off**2).sum(axis=(2, 3)) / count)
+    together = [
+        (off[:, a] * off[:, b]).sum(axis=(1, 2)) / count[:, 0] / (spread[:, a] * spread[:, b] + 1e-4)
+        for a, b in ((0, 1), (0, 2), (1, 2))
+    ]
+    return np.hstack([mean, spread, np.stack(together, axis=1)]).astype(np.float32)
 
 
 def combine(logits: Mapping[str, np.ndarray], temperatures: Mapping[str, float]) -> np.ndarray:
@@ -203,14 +243,22 @@ def _load(folder: Path) -> CellModel:
             prefix = which + "."
             network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
             networks[which] = network.eval().requires_grad_(False)
-    return CellModel(card, networks)
+        features = sum(network.features for network in networks.values()) + _STATISTICS
+        line = tensors[_ARTEFACT].numpy() if _ARTEFACT in tensors else None
+        if line is not None and line.shape != (features + 1,):
+            raise ValueError(f"{_ARTEFACT}: expected ({features + 1},), got {line.shape}")
+    return CellModel(card, networks, line)
 
 
-def save_cells(folder: Path, card: CellCard, networks: Mapping[str, CellNetwork]) -> CellCard:
+def save_cells(
+    folder: Path, card: CellCard, networks: Mapping[str, CellNetwork], artefact: np.ndarray | None = None
+) -> CellCard:
     """Write weights in half precision and their card, whose SHA-256 is filled in; return the card as written."""
     tensors = {
         f"{which}.{name}": value for which, network in networks.items() for name, value in rounded(network).items()
     }
+    if artefact is not None:
+        tensors[_ARTEFACT] = torch.from_numpy(np.ascontiguousarray(artefact, dtype=np.float32))
     written = dataclasses.replace(card, sha256=write_weights(folder, NAME, tensors)[0])
     write_card(written, folder / f"{NAME}.json")
     return written
@@ -240,7 +288,8 @@ def classify_cells(
     Returns
     -------
     tuple of CellType
-        In the order of `Segmentation.cells`.
+        In the order of `Segmentation.cells`; empty where these look like no stained white cells, unless their
+        surroundings say so: red cells, or the black that cells were laid on.
 
     Raises
     ------
@@ -251,9 +300,13 @@ def classify_cells(
     if not segmentation.cells:
         return ()
     field = field or find_field(image.pixels)
+    red = red_cell_diameters(field.pixels, segmentation.cell) if red is None else red
     crops = cutting.cut(field.pixels, segmentation, red=red)
     ways = 4 if len(segmentation.cells) <= CROWD else 2
-    probabilities = combine(run(model.networks, crops, ways), model.card.temperatures)
+    told = run(model.networks, crops, ways)
+    if field.cutouts is None and len(red) < FEWEST and model.strangeness(told["features"]).mean() > 0:
+        return ()
+    probabilities = combine(told, model.card.temperatures)
     return tuple(
         CellType(cell.label, TYPES[int(p.argmax())] if p.max() >= model.card.confident else UNIDENTIFIED, _tuple(p))
         for cell, p in zip(segmentation.cells, probabilities, strict=True)

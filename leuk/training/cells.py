@@ -47,6 +47,7 @@ from leuk.errors import DataError
 from leuk.image import SmearImage, find_images, read_image
 from leuk.models.cards import weights_folder, write_card
 from leuk.segmentation import Cell, Segmentation, segment
+from leuk.segmentation.field import find_field
 from leuk.training import metrics
 from leuk.training.augment import jpeg
 from leuk.training.loop import mean_weights, train_epochs, whole
@@ -54,12 +55,14 @@ from leuk.training.loop import mean_weights, train_epochs, whole
 log = logging.getLogger(__name__)
 Tell = Callable[[str], None]
 
-SOURCES = ("pbc", "taleqani malignant", "taleqani benign", "bccd", "zheng", "nothing")
+SOURCES = ("pbc", "taleqani malignant", "taleqani benign", "bccd", "zheng", "nothing", "no smear")
+"""The last two are of pictures that are no smears: round pieces of them, and what is taken for cells there."""
+GENUINE = SOURCES[:5]
 FOLDS = 5
 HELD_OUT = 0
 """The fold that is measured and never trained on."""
 PER_FIELD = 5
-"""Cells taken from a field of the Taleqani set: more would only repeat its patient."""
+"""Cells taken from a field of the Taleqani set, or a picture of no smear: more would only repeat it."""
 BLAST_TARGETS = {
     "pbc": 0.02,
     "bccd": 0.03,
@@ -229,6 +232,12 @@ def gather(data: Path, tell: Tell, folds: Collection[int] = range(FOLDS)) -> Cel
             parts["white"].append(made.white[None])
             parts["fold"].append(np.array([fold_of(path.name)]))
             parts["files"].append(np.array([path.name], dtype="U80"))
+        field = find_field(read_image(path).pixels)
+        found = segment(read_image(path), "default", field)
+        rng = np.random.default_rng([fold_of(path.name), len(found.cells)])
+        keep = tuple(found.cells[i] for i in np.sort(rng.permutation(len(found.cells))[:PER_FIELD]))
+        if keep:
+            add(cutting.cut(field.pixels, found, keep), keep, "no smear", -1, path.name, fold_of(path.name))
     missed = np.array(parts.pop("missed"), dtype="U80")
     if not parts["source"]:
         raise DataError(f"The folder {data} holds no cells to learn from; it needs pbc/ and taleqani/Original/.")
@@ -536,6 +545,60 @@ def fit(data: Path, folder: Path, tell: Tell | None = None, recipes: Recipes = R
             save_file(mean_weights(ends[-AVERAGED:]), part)
 
 
+ARTEFACT_MARGIN = 1.5
+"""By how much, in nats, what was found must look likelier to be no stained white cell. A laboratory's cells that were
+left out of the fit are then kept: all of BCCD's, and all but 3 % of Zheng's."""
+
+
+ARTEFACTS = (
+    "what the method 'default' takes for cells in pictures that are no smears (photographs, X-rays, fluorescence, "
+    "histology), and round pieces of these, against the cells of all other sources"
+)
+
+
+def fit_artefact(cells: Cells, networks: Mapping[str, CellNetwork]) -> np.ndarray | None:
+    """Fit the line that parts stained white cells from what is taken for cells in pictures that are no smears.
+
+    Logistic regression on what the networks see in each; laboratories weigh alike, and so do pictures of no smear.
+
+    Parameters
+    ----------
+    cells : Cells
+        Of the held-out fold nothing is taken.
+    networks : mapping of str to CellNetwork
+        By "types" and "blasts".
+
+    Returns
+    -------
+    numpy.ndarray or None
+        As `leuk.cells.store.CellModel.artefact`; None if there are no pictures of no smear.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    taught = cells.fold != HELD_OUT
+    if not (taught & cells.of("no smear")).any():
+        return None
+    rng = np.random.default_rng(0)
+    rows, weights = [], []
+    for name in SOURCES:
+        mine = np.flatnonzero(taught & cells.of(name))
+        if name != "no smear":
+            mine = rng.permutation(mine)[:1000]
+        # Each cell of a picture counts for the picture's share.
+        _, of, count = np.unique(cells.files[mine], return_inverse=True, return_counts=True)
+        rows.append(mine)
+        weights.append((1.0 if name in GENUINE else {"no smear": 3.0, "nothing": 1.5}[name]) / count[of] / len(count))
+    index, weight = np.concatenate(rows), np.concatenate(weights)
+    strange = ~cells.of(*GENUINE)[index]
+    weight = np.where(strange, weight / weight[strange].sum(), weight / weight[~strange].sum())
+    scaler = StandardScaler()
+    seen = scaler.fit_transform(run(networks, _some(cells, index))["features"].astype(np.float64))
+    line = LogisticRegression(C=0.003, max_iter=3000).fit(seen, strange, weight * len(weight) / weight.sum())
+    slope = line.coef_[0] / scaler.scale_
+    return np.append(slope, line.intercept_[0] - slope @ scaler.mean_ - ARTEFACT_MARGIN).astype(np.float32)
+
+
 def cells_of(data: Path, folder: Path, tell: Tell) -> Cells:
     """Return the cells gathered for a run, from its folder once they are there."""
     cache = folder / "cells.npz"
@@ -597,7 +660,8 @@ def finish(data: Path, folder: Path, weights: Path, tell: Tell | None = None, re
         sha256="",
         confident=CONFIDENT,
     )
-    figures = _figures(cells, CellModel(card, networks), data, tell)
+    artefact = fit_artefact(cells, networks)
+    figures = _figures(cells, CellModel(card, networks, artefact), data, tell)
     card = dataclasses.replace(
         card,
         training={
@@ -607,6 +671,7 @@ def finish(data: Path, folder: Path, weights: Path, tell: Tell | None = None, re
                 f"{BLAST_TARGETS['taleqani malignant']}), found by the method 'default'",
                 "no blasts": "PBC, BCCD, Zheng; cells of benign Taleqani fields taken for a blast with "
                 f"{BLAST_TARGETS['taleqani benign']}",
+                "artefacts": ARTEFACTS,
                 "cells": {name: int((cells.of(name) & ~held).sum()) for name in SOURCES},
                 "never trained on": "ALL-IDB1, ALL-IDB2, and the held-out fifth of every source",
             },
@@ -617,7 +682,7 @@ def finish(data: Path, folder: Path, weights: Path, tell: Tell | None = None, re
         metrics=figures,
         limits=LIMITS,
     )
-    return save_cells(weights, card, networks)
+    return save_cells(weights, card, networks, artefact)
 
 
 def _figures(cells: Cells, model: CellModel, data: Path, tell: Tell) -> dict[str, Any]:
@@ -677,6 +742,7 @@ LIMITS = (
     "Plasma cells, promyelocytes as such, smudge cells and artefacts have no type of their own.",
     "Stages of immature granulocytes are not told apart; neither are bands and segmented neutrophils.",
     "Where the segmentation has cut a cell wrongly, its type is wrong too.",
+    "Nuclei of other tissues in a purple stain look like white cells to it, and are given types.",
 )
 
 
@@ -767,7 +833,8 @@ def measure(cells: Cells, model: CellModel, held: np.ndarray) -> dict[str, Any]:
     dict
         ``pbc``: macro-F1 over the eight types (what is taken for a blast counts as wrong, and so does a picture in
         which no cell was found), the same where no cell may be taken for a blast, accuracy, recalls, confusion, and
-        how it goes with "unidentified"; ``blasts``: areas under the ROC curve by weak labels, and the share of normal
+        how it goes with "unidentified"; ``artefacts``: by source, the share of pictures whose cells look like none, by
+        these alone; ``blasts``: areas under the ROC curve by weak labels, and the share of normal
         blood taken for blasts; ``unidentified``: of the other sources, the share of cells without a suggestion.
     """
     blast = TYPES.index("blast")
@@ -777,13 +844,17 @@ def measure(cells: Cells, model: CellModel, held: np.ndarray) -> dict[str, Any]:
         return combine(run(model.networks, _some(cells, index)), model.card.temperatures)
 
     index = np.flatnonzero(held & cells.of("pbc"))
-    p = probabilities(index)
+    told = run(model.networks, _some(cells, index))
+    p = combine(told, model.card.temperatures)
     truth = np.array([TYPES.index(KINDS[k]) for k in cells.kind[index]])
     missed = [name for name in cells.missed if fold_of(str(name)) == HELD_OUT and str(name).split("/")[0] in KINDS]
     truth = np.concatenate([truth, [TYPES.index(str(name).split("/")[0]) for name in missed]]).astype(int)
-    called = np.concatenate([p.argmax(1), np.full(len(missed), -1)])
-    without = np.concatenate([np.where(np.arange(len(TYPES)) == blast, 0.0, p).argmax(1), np.full(len(missed), -1)])
-    sure = np.concatenate([p.max(1) >= model.card.confident, np.zeros(len(missed), bool)])
+    # Of what looks like no white cell nothing is told, as of a picture in which none was found.
+    none, strange = np.full(len(missed), -1), model.strangeness(told["features"]) > 0
+    called = np.concatenate([np.where(strange, -1, p.argmax(1)), none])
+    others = np.where(np.arange(len(TYPES)) == blast, 0.0, p)
+    without = np.concatenate([np.where(strange, -1, others.argmax(1)), none])
+    sure = np.concatenate([(p.max(1) >= model.card.confident) & ~strange, np.zeros(len(missed), bool)])
 
     def f1(chosen: np.ndarray, called: np.ndarray = called) -> float:
         t, c = truth[chosen], called[chosen]
@@ -818,7 +889,9 @@ def measure(cells: Cells, model: CellModel, held: np.ndarray) -> dict[str, Any]:
         "accuracy_of_identified": round(float((called == truth)[sure].mean()), 4),
         "no_cell_found": len(missed),
     }
-    told = {"malignant": probabilities(np.flatnonzero(held & cells.of("taleqani malignant")))}
+    if model.artefact is not None:
+        out["artefacts"] = _artefacts(cells, model, held)
+    by_source = {"malignant": probabilities(np.flatnonzero(held & cells.of("taleqani malignant")))}
     for name, others in (
         ("taleqani benign", np.flatnonzero(held & cells.of("taleqani benign"))),
         ("pbc", index),
@@ -827,8 +900,8 @@ def measure(cells: Cells, model: CellModel, held: np.ndarray) -> dict[str, Any]:
         ("zheng", np.flatnonzero(held & cells.of("zheng"))),
     ):
         if len(others):
-            told[name] = probabilities(others)
-    scores = {name: p[:, blast] for name, p in told.items()}
+            by_source[name] = probabilities(others)
+    scores = {name: p[:, blast] for name, p in by_source.items()}
     m = scores["malignant"]
     out["blasts"] = {
         "labels": "weak: every cell of a malignant field counts as a blast",
@@ -841,9 +914,22 @@ def measure(cells: Cells, model: CellModel, held: np.ndarray) -> dict[str, Any]:
     }
     out["unidentified"] = {
         name: {"cells": len(p), "share": round(float((p.max(1) < model.card.confident).mean()), 4)}
-        for name, p in told.items()
+        for name, p in by_source.items()
         if not name.startswith("pbc")  # told above
     }
+    return out
+
+
+def _artefacts(cells: Cells, model: CellModel, held: np.ndarray) -> dict[str, Any]:
+    """Count by source the pictures whose cells look like no stained white cells, their surroundings left out."""
+    out = {}
+    for name in (*GENUINE, "no smear"):
+        index = np.flatnonzero(held & cells.of(name))
+        if len(index):
+            files, of = np.unique(cells.files[index], return_inverse=True)
+            strange = model.strangeness(run(model.networks, _some(cells, index))["features"])
+            mean = np.bincount(of, strange) / np.bincount(of)
+            out[name] = {"pictures": len(files), "share": round(float((mean > 0).mean()), 4)}
     return out
 
 
@@ -859,8 +945,12 @@ def measure_all_idb2(folder: Path, model: CellModel) -> dict[str, Any]:
             scores.append(0.0)
             called.append("none found")
             continue
-        crops = cutting.cut(image.pixels, found, (cell,))
-        p = combine(run(model.networks, crops), model.card.temperatures)[0]
+        told = run(model.networks, cutting.cut(image.pixels, found, (cell,)))
+        if model.strangeness(told["features"])[0] > 0:
+            scores.append(0.0)
+            called.append("no white cell")
+            continue
+        p = combine(told, model.card.temperatures)[0]
         scores.append(float(p[TYPES.index("blast")]))
         called.append(TYPES[int(p.argmax())] if p.max() >= model.card.confident else "unidentified")
     positive, values = np.array(truth), np.array(scores)

@@ -7,6 +7,7 @@ import re
 import cv2
 import numpy as np
 import pytest
+import skimage
 from PIL import Image
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
@@ -373,16 +374,22 @@ def test_outside_what_is_known_the_cells_still_say_how_many_blasts_to_expect(vis
     record = json.loads(saved(page, "json"))[0]
     assert record["differential"]["expected_blasts"] == 0
     assert record["from_cells"] == report.from_cells(record) == told.text_content()
-    # Without red cells around it, what passes for a cell may be none.
+    # Without red cells around it, what passes for a cell may be none; where all are strange, they are none.
     lone = np.full((224, 224, 3), (240, 235, 240), np.uint8)
     cv2.circle(lone, (112, 112), 34, (110, 50, 150), -1)
-    Image.fromarray(lone).save(tmp_path / "lone.png")
-    upload(page, tmp_path / "lone.png")
-    choose(page, "lone.png")
-    record = json.loads(saved(page, "json"))[0]
-    assert (record["suggestion"], len(record["cells"]), record["scale"]) == ("cannot_tell", 1, None)
-    assert told.text_content() == ""
-    expect(page.locator(".differential .warn")).to_contain_text("do not rely on these types")
+    for name, pixels, cells in (("lone.png", lone, 1), ("coins.png", skimage.data.coins(), 7)):
+        Image.fromarray(pixels).save(tmp_path / name)
+        upload(page, tmp_path / name)
+        choose(page, name)
+        record = json.loads(saved(page, "json"))[0]
+        assert (record["suggestion"], len(record["cells"]), record["scale"]) == ("cannot_tell", cells, None)
+        if name == "lone.png":
+            expect(told).to_contain_text("If it is a white cell, it is a blast with a probability of")
+            expect(page.locator(".differential .warn")).to_contain_text("check these types")
+        else:
+            assert told.text_content() == ""
+            expect(page.locator(".reading li").first).to_contain_text("does not look like stained white cells")
+            expect(page.locator(".differential")).to_be_hidden()
 
 
 def test_of_a_cell_cut_out_of_its_field_the_cell_alone_is_told_of(visit, tmp_path):

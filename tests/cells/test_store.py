@@ -1,17 +1,22 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import skimage
 import torch
 
+from leuk.analysis import analyze
 from leuk.cells import TYPES, UNIDENTIFIED, crops
 from leuk.cells import store as cells
 from leuk.cells.network import CellNetwork
 from leuk.data.synthetic import generate
 from leuk.errors import ModelError
+from leuk.image import SmearImage
 from leuk.models.cards import available
 from leuk.segmentation import Segmentation
+from leuk.segmentation.field import find_field
 from leuk.segmentation.morphometry import measure
 
 
@@ -42,11 +47,38 @@ def test_no_cell_no_type(model):
 
 
 def test_what_it_cannot_tell_is_unidentified(model):
-    from dataclasses import replace
-
     strict = cells.CellModel(replace(model.card, confident=1.01), model.networks)
     smear = generate(11, 200, 160, style="pre", cells=3)
     assert {c.type for c in cells.classify_cells(smear.image, segmented(smear), strict)} == {UNIDENTIFIED}
+
+
+def features_of(model):
+    """How many features a cell has."""
+    smear = generate(11, 200, 160, style="pre", cells=1)
+    return cells.run(model.networks, crops.cut(smear.image.pixels, segmented(smear)))["features"].shape[1]
+
+
+@pytest.mark.parametrize("name", ["astronaut", "camera", "coins", "moon", "clock", "page", "retina"])
+def test_what_is_found_in_a_picture_of_no_smear_is_given_no_type(name):
+    seen = getattr(skimage.data, name)()
+    seen = np.repeat(seen[..., None], 3, axis=2) if seen.ndim == 2 else seen
+    found = analyze(SmearImage.from_array(seen, name))
+    assert found.segmentation.cells
+    assert found.cell_types == ()
+    assert (found.prediction.suggestion, found.prediction.outside) == ("cannot_tell", True)
+    assert "does not look like stained white cells" in found.prediction.reasons[0]
+
+
+def test_red_cells_and_the_black_around_cut_out_ones_stand_surety_for_cells(model):
+    """Whatever a cell looks like: among red cells it is in a smear."""
+    strange = cells.CellModel(model.card, model.networks, np.append(np.zeros(features_of(model)), 1.0))
+    smear = generate(11, 300, 240, style="pre", cells=4)
+    told = segmented(smear)
+    count = len(told.cells)
+    assert len(cells.classify_cells(smear.image, told, strange, red=np.full(5, 20.0))) == count
+    assert cells.classify_cells(smear.image, told, strange, red=np.full(4, 20.0)) == ()
+    field = replace(find_field(smear.image.pixels), cutouts=smear.instances)
+    assert len(cells.classify_cells(smear.image, told, strange, field, red=np.zeros(0))) == count
 
 
 def test_weights_of_cells_are_no_model_that_reads_fields(cell_weights, monkeypatch):
@@ -55,8 +87,8 @@ def test_weights_of_cells_are_no_model_that_reads_fields(cell_weights, monkeypat
     assert available() == ()
 
 
-@pytest.mark.parametrize("fault", ["missing", "no json", "other weights", "other types", "other widths"])
-def test_weights_that_do_not_fit_their_card_are_refused(cell_weights, tmp_path, monkeypatch, fault):
+@pytest.mark.parametrize("fault", ["missing", "no json", "other weights", "other types", "other widths", "other line"])
+def test_weights_that_do_not_fit_their_card_are_refused(model, cell_weights, tmp_path, monkeypatch, fault):
     for path in cell_weights.iterdir():
         shutil.copy(path, tmp_path)
     card, weights = tmp_path / "cells.json", tmp_path / "cells.safetensors"
@@ -69,6 +101,8 @@ def test_weights_that_do_not_fit_their_card_are_refused(cell_weights, tmp_path, 
         weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     elif fault == "other types":
         card.write_text(json.dumps({**content, "types": content["types"][1:]}))
+    elif fault == "other line":
+        cells.save_cells(tmp_path, model.card, model.networks, np.ones(3))
     else:
         content["arguments"]["types"]["widths"] = [8, 8, 16, 32]
         card.write_text(json.dumps(content))

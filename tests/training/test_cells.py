@@ -3,9 +3,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import skimage
 
 from leuk.cells import TYPES
-from leuk.cells.store import KINDS, load_cells, read_cell_card
+from leuk.cells.store import KINDS, load_cells, read_cell_card, run
 from leuk.cli import MISUSED, READ, main
 from leuk.data.synthetic import generate
 from leuk.errors import DataError
@@ -33,7 +34,9 @@ def data(tmp_path_factory):
         put(f"pbc/{name}", 6, 10 * number)
     for number, name in enumerate(("Benign", "Early", "Pre", "Pro")):
         put(f"taleqani/Original/{name}", 4, 100 + 10 * number, size=200, cells=4)
-    put("ood/photo", 3, 200, cells=0)
+    (root / "ood" / "photo").mkdir(parents=True)
+    for i in range(6):  # in which something is taken for cells
+        cv2.imwrite(str(root / "ood" / "photo" / f"coins-{i}.png"), np.roll(skimage.data.coins(), 40 * i, axis=1))
     put("all_idb2/img", 0, 0)
     for i, blast in enumerate((1, 0, 1, 0)):
         smear = generate(300 + i, 150, 150, style="pre", cells=1)
@@ -51,6 +54,15 @@ def test_from_pictures_to_weights_and_a_card_with_figures(data, tmp_path, monkey
     assert np.sum(card.metrics["pbc"]["confusion"]) <= card.metrics["pbc"]["cells"]
     monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path / "weights"))
     assert load_cells().card.sha256 == card.sha256
+    # What the coins taught comes back with the weights, and is measured by source.
+    cells = training.cells_of(data, tmp_path / "run", told.append)
+    assert (cells.of("no smear") & (cells.fold != training.HELD_OUT)).any()
+    line = training.fit_artefact(cells, load_cells().networks)
+    assert np.allclose(line, load_cells().artefact, atol=1e-3 * np.abs(line).max())
+    features = run(load_cells().networks, cells)["features"]
+    strange = load_cells().strangeness(features) + training.ARTEFACT_MARGIN
+    assert strange[cells.of("no smear")].mean() > 0 > strange[cells.of("pbc")].mean()
+    assert card.metrics["artefacts"]["pbc"]["pictures"] == card.metrics["pbc"]["cells"]
     # Pictures elsewhere: which were read, and that the card keeps those of both calls.
     with pytest.raises(DataError, match="holds no picture"):
         training.add_elsewhere([data / "ood"])
