@@ -546,8 +546,8 @@ def fit(data: Path, folder: Path, tell: Tell | None = None, recipes: Recipes = R
 
 
 ARTEFACT_MARGIN = 1.5
-"""By how much, in nats, what was found must look likelier to be no stained white cell. A laboratory's cells that were
-left out of the fit are then kept: all of BCCD's, and all but 3 % of Zheng's."""
+"""By how much, in nats, what was found must look likelier to be no stained white cell. Of laboratories left out of the
+fit nearly all cells are then kept: of BCCD's all but 1 %, of Zheng's all but 3 %."""
 
 
 ARTEFACTS = (

@@ -713,7 +713,7 @@ class Viewer {
   differential() {
     const box = this.$(".differential");
     box.hidden = !this.typed;
-    if (!this.typed) return;
+    if (!this.typed) return this.root.querySelector(".from-cells")?.replaceChildren();
     const count = countTypes(this.cells.map((cell) => cell.type).filter(Boolean));
     const rows = Object.entries(count.types).sort((a, b) => b[1].count - a[1].count);
     const table = element("div", { class: "shares", role: "list" });

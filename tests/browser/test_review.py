@@ -390,6 +390,13 @@ def test_outside_what_is_known_the_cells_still_say_how_many_blasts_to_expect(vis
             assert told.text_content() == ""
             expect(page.locator(".reading li").first).to_contain_text("does not look like stained white cells")
             expect(page.locator(".differential")).to_be_hidden()
+            # Whoever knows better can say so, and take it back.
+            page.locator(".cell").first.click()
+            page.locator('[data-set="blast"]').click()
+            expect(told).to_contain_text("If these are white cells, expect 100 % of them to be blasts")
+            page.locator('[data-do="undo"]').click()
+            expect(page.locator(".differential")).to_be_hidden()
+            assert told.text_content() == ""
 
 
 def test_of_a_cell_cut_out_of_its_field_the_cell_alone_is_told_of(visit, tmp_path):
