@@ -106,7 +106,7 @@ def analyze(
     if segmentation.cells and has_cells() and not cell_types:
         reasons = (
             "What was found does not look like stained white cells: no types are told, and nothing is suggested.",
-            *prediction.reasons,
+            *(reason for reason in prediction.reasons if reason not in view.remarks),
         )
         prediction = replace(prediction, suggestion=CANNOT_TELL, reasons=reasons, outside=True)
     explanations: Mapping[str, Explanation] = {}

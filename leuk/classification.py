@@ -453,7 +453,8 @@ def classify(model: Model, image: SmearImage, segmentation: Segmentation, view: 
         classes=card.classes,
         probabilities=tuple(map(float, pooled)),
         suggestion=CANNOT_TELL if reasons else card.classes[best],
-        reasons=(*reasons, *view.remarks),
+        # Of a picture in which there was nothing to read, what was changed for reading is of no use.
+        reasons=(*reasons, *(view.remarks if segmentation.cells or not outside else ())),
         outside=outside,
         tiles=tiles,
         scale=view.scale,

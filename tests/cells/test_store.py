@@ -66,7 +66,9 @@ def test_what_is_found_in_a_picture_of_no_smear_is_given_no_type(name):
     assert found.segmentation.cells
     assert found.cell_types == ()
     assert (found.prediction.suggestion, found.prediction.outside) == ("cannot_tell", True)
-    assert "does not look like stained white cells" in found.prediction.reasons[0]
+    strange, outside = found.prediction.reasons
+    assert "does not look like stained white cells" in strange
+    assert "lies outside" in outside, "and no word of surrounds or lettering, where nothing was read"
 
 
 def test_red_cells_and_the_black_around_cut_out_ones_stand_surety_for_cells(model):
