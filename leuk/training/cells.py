@@ -224,16 +224,17 @@ def gather(data: Path, tell: Tell, folds: Collection[int] = range(FOLDS)) -> Cel
         if path.suffix.lower() in (".bmp", ".jpg", ".jpeg"):
             single(path, "zheng", -1, path.name)
     for path in chosen(find_images([str(data / "ood")])) if (data / "ood").is_dir() else []:
+        image = read_image(path)
         for number in range(3):
-            made = _nothing(read_image(path).pixels, np.random.default_rng([number, fold_of(path.name), 3]))
+            made = _nothing(image.pixels, np.random.default_rng([number, fold_of(path.name), 3]))
             add(made, (), "nothing", -1, path.name, fold_of(path.name))
             for name, value in (("native", 60.0), ("source", SOURCES.index("nothing")), ("kind", -1)):
                 parts[name].append(np.array([value]))
             parts["white"].append(made.white[None])
             parts["fold"].append(np.array([fold_of(path.name)]))
             parts["files"].append(np.array([path.name], dtype="U80"))
-        field = find_field(read_image(path).pixels)
-        found = segment(read_image(path), "default", field)
+        field = find_field(image.pixels)
+        found = segment(image, "default", field)
         rng = np.random.default_rng([fold_of(path.name), len(found.cells)])
         keep = tuple(found.cells[i] for i in np.sort(rng.permutation(len(found.cells))[:PER_FIELD]))
         if keep:

@@ -92,6 +92,9 @@ function expectedBlasts(cells) {
   return known.length ? Math.round((sum / known.length) * 1e4) / 1e4 : null;
 }
 
+// Red cells, by which its scale is known, make a picture a smear, and so does cutting cells out of one.
+const isSmear = (record) => record.cut_out || record.scale?.source === "estimated";
+
 // What its cells add to a field's reading, or null; as leuk.report.from_cells.
 function fromCells(record) {
   const { suggestion, cells, differential: count } = record;
@@ -99,7 +102,7 @@ function fromCells(record) {
   if (count.expected_blasts === null) return null;
   const share = `${Math.round(count.expected_blasts * 100)} %`;
   if (cells.length === 1 && cells[0].type_source === "corrected") return `Changed by you to ${TYPE[cells[0].type].title.toLowerCase()}.`;
-  const smear = record.cut_out || record.scale?.source === "estimated";
+  const smear = isSmear(record);
   if (cells.length === 1) return `${smear ? "By its look alone, the cell" : "If it is a white cell, it"} is a blast with a probability of ${share}.`;
   if (record.cut_out) return `Of the cells cut out, expect ${share} to be blasts.`;
   const lead = smear ? `Of its single cells, expect ${share}` : `If these are white cells, expect ${share} of them`;

@@ -385,7 +385,7 @@ def test_outside_what_is_known_the_cells_still_say_how_many_blasts_to_expect(vis
         assert (record["suggestion"], len(record["cells"]), record["scale"]) == ("cannot_tell", cells, None)
         if name == "lone.png":
             expect(told).to_contain_text("If it is a white cell, it is a blast with a probability of")
-            expect(page.locator(".differential .warn")).to_contain_text("check these types")
+            expect(page.locator(".differential .warn")).to_contain_text("check that these are white cells, and")
         else:
             assert told.text_content() == ""
             expect(page.locator(".reading li").first).to_contain_text("does not look like stained white cells")
