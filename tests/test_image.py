@@ -184,6 +184,11 @@ def test_jpeg_colour_grey_and_cmyk(quality: int) -> None:
     image = read_image(encode(grey, "JPEG", quality=quality), "a.jpg")
     np.testing.assert_allclose(image.pixels, np.dstack([grey] * 3), atol=8)
     assert any("grey" in note for note in image.notes)
+    # Also where three channels hold the same, but not of a picture in colour or of one shade.
+    three = np.dstack([grey] * 3)
+    assert any("grey" in note for note in read_image(encode(three, "JPEG", quality=quality), "a.jpg").notes)
+    for other in (SMOOTH, np.full((40, 40, 3), 255, np.uint8)):
+        assert not read_image(encode(other, "JPEG", quality=quality), "a.jpg").notes
     image = read_image(encode(Image.fromarray(SMOOTH).convert("CMYK"), "JPEG", quality=quality), "a.jpg")
     np.testing.assert_allclose(image.pixels, SMOOTH, atol=10)
     assert any("CMYK" in note for note in image.notes)

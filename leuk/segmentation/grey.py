@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from leuk.image import without_colour
 from leuk.segmentation.default import LOOK, reduced
 from leuk.segmentation.recipes import kmeans_1d
 from leuk.segmentation.stain import white_point
 
-CHROMA = 6
-"""Largest difference between channels, of 255, in all but a few pixels of a picture without colour."""
 DENSER = 2.3
 """How many times the density of red cells that of nuclei is at least; where less, grey does not tell them apart."""
 TINT = 0.8
@@ -32,7 +31,7 @@ def tint(pixels: np.ndarray) -> np.ndarray | None:
         RGB, uint8, (H, W, 3); None if the picture has colour, or its densities do not part.
     """
     look = reduced(pixels, min(1.0, LOOK / max(pixels.shape[:2])))
-    if np.percentile(look.max(axis=2) - look.min(axis=2), 99.5) > CHROMA:
+    if not without_colour(look):
         return None
     white = float(white_point(look)[1])
     _, levels = kmeans_1d(np.bincount(look[..., 1].ravel(), minlength=256), 3)
