@@ -16,7 +16,7 @@ pages = [
 # Review stands at the root, but who has the other pages' addresses will try /review too.
 pages.append(st.Page(lambda: st.switch_page(pages[0]), title="Review", url_path="review", visibility="hidden"))
 # Streamlit forgets what was chosen in a page's widgets when another page is shown; these choices are the visit's.
-for choice in ("model", "explain", "method"):
+for choice in ("model", "explain", "method", "source", "folder", "table", "reviewer", "section"):
     if choice in st.session_state:
         st.session_state[choice] = st.session_state[choice]
 st.navigation(pages, position="top").run()

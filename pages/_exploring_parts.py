@@ -45,5 +45,6 @@ frame = st.components.v2.component(
         "Images stay where they are; decisions and measures are kept on this machine.",
     ),
     css=_text("frame.css"),
+    js=_text("frame.js"),
 )
 """The page's head, and the line at its foot that is always in sight."""

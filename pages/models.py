@@ -251,7 +251,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> None:
         formats[key] = st.column_config.NumberColumn(COLUMNS[key], help=HELP[key], format="%.2f")
     formats["weights"] = st.column_config.CheckboxColumn(COLUMNS["weights"])
     frame = table_of(kept)
-    st.dataframe(frame, column_config=formats, hide_index=True, height=min(38 + 35 * len(frame), 720), key="table")
+    st.dataframe(frame, column_config=formats, hide_index=True, height=min(38 + 35 * len(frame), 720), key="systems")
     st.caption(
         "A field is the unit; in brackets the 95 % interval by bootstrap over pseudo-sessions. Grouped holds out "
         "pseudo-sessions, not patients: who the patients are is not public. An empty place was not measured. "

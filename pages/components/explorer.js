@@ -27,7 +27,10 @@ const color = (index) => `var(--c${index % 7})`;
 const typing = (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return true;
   const at = event.composedPath()[0];
-  return at instanceof Element && at.matches("input, textarea, select, [contenteditable=true], [role=slider], [role=combobox], [role=radio], [role=tab]");
+  if (!(at instanceof Element)) return false;
+  // These use the arrows and the space bar, but no letters.
+  if (at.matches("[role=slider], [role=radio], [role=tab], input[type=radio]")) return event.key.length > 1 || event.key === " ";
+  return at.matches("input, textarea, select, [contenteditable=true], [role=combobox]");
 };
 const parts = new WeakMap();
 const keep = (component, Part) => {

@@ -21,18 +21,21 @@ def explorer(visit):
         if in_drawer:
             drawer.click()
         page.get_by_role("link", name="Explorer").click()
-        if in_drawer:
-            page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
+        if in_drawer:  # which closes by itself
+            expect(page.get_by_test_id("stSidebar")).not_to_be_in_viewport()
         page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
         return page
 
     return opened
 
 
+def section_button(page, name):
+    group = page.get_by_test_id("stButtonGroup")
+    return group.get_by_role("radio", name=name).or_(group.get_by_role("button", name=name)).first
+
+
 def section(page, name):
-    page.get_by_test_id("stButtonGroup").get_by_role("radio", name=name).or_(
-        page.get_by_test_id("stButtonGroup").get_by_role("button", name=name)
-    ).first.click()
+    section_button(page, name).click()
 
 
 def inspecting(page, row=None):
@@ -107,6 +110,22 @@ def test_from_a_confusion_cell_to_decisions_that_outlive_the_visit(explorer):
     )
     again.get_by_text("3 decisions read").wait_for()
     again.get_by_text("Cohen's kappa 1.00").wait_for()
+
+
+def test_another_page_and_back_leads_to_the_same_image(explorer):
+    page = explorer()
+    page.get_by_placeholder("your initials").fill("EF")
+    page.keyboard.press("Enter")
+    section_button(page, "Errors").focus()  # where a click on it leaves the focus
+    page.keyboard.press("n")
+    row = inspecting(page)
+    page.get_by_role("link", name="Review").click()
+    page.get_by_text("Read a smear").wait_for()
+    page.get_by_role("link", name="Explorer").click()
+    assert inspecting(page) == row
+    page.keyboard.press("Escape")
+    page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
+    expect(page.get_by_placeholder("your initials")).to_have_value("EF")
 
 
 def test_the_threshold_counts_in_the_browser_and_the_images_follow(explorer):
