@@ -181,8 +181,8 @@ def count_types(types: Iterable[str]) -> dict[str, Any]:
     -------
     dict
         ``total`` (white cells counted), ``types`` by type with ``count``, ``share``, ``low`` and ``high`` (exact 95 %
-        binomial interval, 0 … 1), and ``beside``: how many erythroblasts and platelets were found, which are not
-        counted.
+        binomial interval, 0 … 1), and ``beside``: how many erythroblasts, platelets and artefacts there are,
+        which are not counted.
     """
     found = differential(types)
     return {

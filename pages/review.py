@@ -57,7 +57,7 @@ STYLE = """
 .st-key-start [data-testid="stFileUploaderDropzone"] {
   min-height: 132px; flex-flow: column; gap: .5rem; align-items: center; justify-content: center; border-style: dashed;
 }
-.st-key-start [data-testid="stFileUploaderDropzoneInstructions"] { flex: none; margin: 0; width: auto; }
+.st-key-start [data-testid="stFileUploaderDropzoneInstructions"] { flex: none; margin: 0; width: auto; align-self: center; }
 @media (max-width: 760px) {
   .stMainBlockContainer { padding: 3.4rem .75rem 3.2rem; }
   .st-key-intake button, .st-key-start button { min-height: 44px; }
@@ -73,9 +73,10 @@ WELCOME = """
 ## Read a smear
 
 Drop in photographs of a blood or marrow smear. Leuk outlines the white cells, measures them and suggests a type for
-each, which you can change; it counts them, suggests one of four classes for the field, to be confirmed by
-immunophenotyping, and shows where that score depends on the image. It has learnt from the fields of one hospital: of
-a picture unlike those it says that it cannot tell.
+each, which you can change, and counts them. For the field it suggests benign or one of three subtypes of acute
+lymphoblastic leukaemia (early pre-B, pre-B, pro-B), to be confirmed by immunophenotyping, and shows where that score
+depends on the image. It has learnt from the fields of one hospital: of a picture unlike those it says that it cannot
+tell.
 """
 
 
@@ -199,7 +200,8 @@ def reviewed(item: Item) -> dict[str, Any]:
     """Give the record of a file that was read, with what the user changed in it."""
     assert item.pack is not None  # noqa: S101 - callers ask for files that were read
     review = st.session_state.get("reviews", {}).get(review_key(item), Review())
-    return report.corrected(item.pack.header["record"], review)
+    record = report.corrected(item.pack.header["record"], review)
+    return {**record, "synthetic": True} if item.synthetic else record
 
 
 def on_choose() -> None:
@@ -253,9 +255,11 @@ def export(items: list[Item], what: str) -> dict[str, str]:
 def in_words(item: Item) -> str:
     """Say in a few words how a file stands."""
     if item.state == "read" and item.pack is not None:
-        record = item.pack.header["record"]
+        record = reviewed(item) if review_key(item) in st.session_state.get("reviews", {}) else item.pack.header["record"]
         cells = len(record["cells"])
-        verdict = "outside its experience" if record["outside"] else class_name(record["suggestion"]).plain
+        verdict = "outside what Leuk knows" if record["outside"] else class_name(record["suggestion"]).plain
+        if record.get("from_cells") and not record["outside"]:
+            verdict += ", cells disagree"
         if record["outside"] and record["cut_out"]:
             types = {TITLES[cell["type"]].lower() for cell in record["cells"] if "type" in cell}
             verdict = f"cut out: {types.pop()}" if len(types) == 1 else "cut out"
@@ -358,6 +362,8 @@ def settings_form() -> None:
         format_func=lambda name: EXPLAINER_TITLES[name],
         help="All of them show where the score depends on the image. Four maps are made, one for each class.",
     )
+    if worklist().items():
+        st.caption("After a change all files are read again; the types that you corrected stay.")
     worklist().choose(Settings(model, method, explain))
 
 

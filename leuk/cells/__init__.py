@@ -2,6 +2,7 @@
 
 from leuk.cells.values import (
     ACUTE,
+    ARTEFACT,
     NOT_COUNTED,
     TITLES,
     TYPES,
@@ -16,6 +17,7 @@ from leuk.cells.values import (
 
 __all__ = [
     "ACUTE",
+    "ARTEFACT",
     "NOT_COUNTED",
     "TITLES",
     "TYPES",

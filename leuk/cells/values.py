@@ -22,7 +22,9 @@ TYPES = (
 """Keys of the types that a cell can be suggested to be, in the order of every list of probabilities."""
 UNIDENTIFIED = "unidentified"
 """Key of a cell that no type is suggested for, as cell counters have it."""
-NOT_COUNTED = ("erythroblast", "platelet")
+ARTEFACT = "artefact"
+"""Key of what a person leaves out of the count: a smudge, or no cell at all. Never suggested."""
+NOT_COUNTED = ("erythroblast", "platelet", ARTEFACT)
 """No white cells: told beside the differential, not in it."""
 TITLES: Mapping[str, str] = MappingProxyType(
     {
@@ -36,6 +38,7 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "erythroblast": "Erythroblast",
         "platelet": "Platelet",
         UNIDENTIFIED: "Unidentified",
+        ARTEFACT: "Smudge or artefact",
     }
 )
 """What a user reads, by key, in the order in which a differential lists them."""
@@ -69,8 +72,8 @@ class CellType:
     def __post_init__(self) -> None:
         if self.label < 1:
             raise ValueError(f"label: expected 1 or more, got {self.label}")
-        if self.type not in TITLES:
-            raise ValueError(f"type: expected one of {', '.join(TITLES)}, got {self.type!r}")
+        if self.type not in (*TYPES, UNIDENTIFIED):
+            raise ValueError(f"type: expected one of {', '.join((*TYPES, UNIDENTIFIED))}, got {self.type!r}")
         if len(self.probabilities) != len(TYPES):
             raise ValueError(f"probabilities: expected {len(TYPES)}, got {len(self.probabilities)}")
         if not all(0 <= p <= 1 for p in self.probabilities) or abs(sum(self.probabilities) - 1) > 1e-4:
@@ -116,7 +119,7 @@ class Differential:
     shares : tuple of Share
         For the types found and for `UNIDENTIFIED` if any, in the order of `TITLES`, without `NOT_COUNTED`.
     beside : mapping of str to int
-        How many of each of `NOT_COUNTED` were found beside the white cells; only those found.
+        How many of each of `NOT_COUNTED` stand beside the white cells; only those there are.
     """
 
     total: int
@@ -190,7 +193,8 @@ def expected_blasts(types: Iterable[str], suspicions: Iterable[float]) -> float 
 def differential(types: Iterable[str]) -> Differential:
     """Count cells by type.
 
-    Erythroblasts and platelets stand beside the count, as laboratories report them. Unidentified cells are counted: to
+    Erythroblasts and platelets stand beside the count, as laboratories report them, and so does what a person set aside
+    as a smudge or artefact. Unidentified cells are counted: to
     leave them out would credit their share to the types that are easy to tell.
 
     Parameters

@@ -5,10 +5,10 @@ const TYPES = [
   ["neutrophil", "Neutrophil", "Neut", "1"], ["ig", "Immature granulocyte", "Imm gr", "2"], ["eosinophil", "Eosinophil", "Eos", "3"],
   ["basophil", "Basophil", "Baso", "4"], ["lymphocyte", "Lymphocyte", "Lymph", "5"], ["monocyte", "Monocyte", "Mono", "6"],
   ["blast", "Blast", "Blast", "7"], ["erythroblast", "Erythroblast", "Eryth", "8"], ["platelet", "Platelet", "Plt", "9"],
-  ["unidentified", "Unidentified", "Unid", "U"],
+  ["unidentified", "Unidentified", "Unid", "U"], ["artefact", "Smudge or artefact", "Smudge", "X"],
 ].map(([key, title, short, press]) => ({ key, title, short, press }));
 const TYPE = Object.fromEntries(TYPES.map((type) => [type.key, type]));
-const NOT_COUNTED = ["erythroblast", "platelet"];
+const NOT_COUNTED = ["erythroblast", "platelet", "artefact"];
 const UNSURE = 0.8;
 
 // Title, digits, and what the number means; lengths are shown in micrometres where the scale is known.
@@ -91,6 +91,9 @@ function expectedBlasts(cells) {
   const sum = known.reduce((all, cell) => all + (cell.type_source === "corrected" ? Number(cell.type === "blast") : cell.type_probabilities.blast), 0);
   return known.length ? Math.round((sum / known.length) * 1e4) / 1e4 : null;
 }
+
+// How many of a type, in words.
+const several = (key, n) => `${n} ${n > 1 && key === "artefact" ? "smudges or artefact" : TYPE[key].title.toLowerCase()}${n > 1 ? "s" : ""}`;
 
 // Red cells, by which its scale is known, make a picture a smear, and so does cutting cells out of one.
 const isSmear = (record) => record.cut_out || record.scale?.source === "estimated";

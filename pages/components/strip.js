@@ -27,6 +27,7 @@ class Strip {
     this.given = null;
     root.addEventListener("click", (event) => {
       const all = event.target.closest("[data-all]");
+      if (all?.dataset.all === "clear" && !this.sure(all)) return;
       if (all) return this.emit("all", all.dataset.all);
       const file = event.target.closest(".file");
       if (!file) return;
@@ -49,6 +50,15 @@ class Strip {
         this.choose(event.target);
       }
     });
+  }
+
+  // Whether all may be removed: what was read and corrected would be lost, so it takes a second press.
+  sure(button) {
+    clearTimeout(this.asked);
+    const asked = button.classList.toggle("asked");
+    button.textContent = asked ? `Remove all ${this.list.children.length}?` : "Remove all";
+    if (asked) this.asked = setTimeout(() => button.isConnected && button.classList.contains("asked") && this.sure(button), 5000);
+    return !asked;
   }
 
   choose(file) {
@@ -95,6 +105,8 @@ class Strip {
     });
     this.mark(chosen);
     this.root.querySelector(".sum").textContent = sum;
+    this.root.querySelector('[data-all="csv"]').disabled = !files.some(({ state }) => state === "read");
+    this.root.querySelector('[data-all="json"]').disabled = !files.some(({ state }) => state === "read" || state === "refused");
     if (download && download.id !== this.given) {
       this.given = download.id;
       const url = URL.createObjectURL(new Blob([download.text], { type: download.type }));
@@ -126,7 +138,12 @@ class Strip {
     const text = document.createElement("div");
     text.className = "text";
     const name = document.createElement("b"), state = document.createElement("span");
-    name.textContent = file.name;
+    // Names of one series differ at their ends, which stay in sight.
+    const cut = Math.max(0, file.name.length - 10);
+    const start = document.createElement("span"), end = document.createElement("span");
+    start.textContent = file.name.slice(0, cut);
+    end.textContent = file.name.slice(cut);
+    name.append(start, end);
     state.textContent = file.text;
     text.append(name, state);
     const remove = document.createElement("button");

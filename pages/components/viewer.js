@@ -138,7 +138,9 @@ class Viewer {
     for (const [label, type] of Object.entries(this.review.types)) if (this.cells[label - 1]) this.cells[label - 1].type = type;
     this.sift();
     this.target = header.main_class;
-    chosen.layers.heat.on = header.record.outside ? false : chosen.heatWanted ?? true;
+    // Of a picture outside what the model knows nothing that speaks for a class is shown unasked.
+    chosen.layers.heat.on = !header.record.outside && (chosen.heatWanted ?? true);
+    chosen.layers.tiles.on = !header.record.outside && (chosen.votesWanted ?? false);
     this.title();
     this.reading();
     const levels = await pyramid(blob("image"));
@@ -185,7 +187,7 @@ class Viewer {
     if (header.state === "read") {
       const [w, h] = this.size;
       const tiles = this.byCell ? " · read cell by cell" : header.tiles.length > 1 ? ` · read in ${header.tiles.length} tiles` : "";
-      facts.append(`${whole(w)} × ${whole(h)} px${tiles} · cells: ${header.method_title ?? header.method} · model: ${header.model_title || header.record.model}`);
+      facts.append(`${whole(w)} × ${whole(h)} px · ${header.model_title || header.record.model}${tiles} · cells: ${header.method_title ?? header.method}`);
       for (const note of header.notes) facts.append(` · ${note}`);
       facts.title = facts.textContent;
     }
@@ -218,7 +220,7 @@ class Viewer {
     const { outside } = record;
     const certain = record.suggestion !== "cannot_tell" && !outside;
     if (certain) return { certain, reasons, lead: `Suggests ${this.label(record.suggestion).title}` };
-    return { certain, reasons, lead: this.fieldless ? "Cells without their field" : outside ? "Outside what the model knows" : "Cannot tell" };
+    return { certain, reasons, lead: this.fieldless ? "Cells without their field" : outside ? "Outside what Leuk knows" : "Cannot tell" };
   }
 
   reading() {
@@ -241,7 +243,7 @@ class Viewer {
       : "";
     const list = reasons.length ? element("ul", {}, ...reasons.map((r) => element("li", {}, r))) : null;
     const subtypes = order.some((key) => this.label(key).note) ? "Subtypes are immunophenotypes, fixed by flow cytometry and not by looks. " : "";
-    const immuno = element("p", { class: "quiet" }, `${subtypes}${this.byCell ? "The field's score is the mean over its cells, each read alone" : "The field is read as a whole, not cell by cell"}${header.model_title ? `, by ${header.model_title}` : ""}.`);
+    const immuno = element("p", { class: "quiet" }, `${subtypes}${this.byCell ? "The field's score is the mean of its cells' logits, each cell read alone, so that those read surely weigh more" : "The field is read as a whole, not cell by cell"}${header.model_title ? `, by ${header.model_title}` : ""}.`);
     if (certain) {
       const note = this.label(record.suggestion).note;
       box.append(element("p", { class: "over" }, "Suggestion, to be confirmed by immunophenotyping"),
@@ -258,6 +260,7 @@ class Viewer {
       const numbers = element("details", {}, element("summary", {}, "Show the model’s numbers all the same"),
         element("p", { class: "quiet" }, "These do not support a suggestion here."), bars, any, immuno);
       this.votes(numbers);
+      numbers.addEventListener("toggle", () => this.heatPanel());
       box.append(stop, numbers);
     }
     this.heatPanel();
@@ -271,17 +274,19 @@ class Viewer {
       const best = classes[tile.probabilities.indexOf(Math.max(...tile.probabilities))];
       count[best] = (count[best] ?? 0) + 1;
     }
-    const text = Object.entries(count).sort((a, b) => b[1] - a[1]).map(([key, n]) => `${n} ${this.label(key).short}`).join(", ");
+    const text = Object.entries(count).sort((a, b) => b[1] - a[1]).flatMap(([key, n], i) => [i ? ", " : "",
+      element("i", { class: "vote", style: `background:${CLASS_COLORS[key] ?? "#ffffff"}` }), `${n} ${this.label(key).short}`]);
     const how = this.byCell ? `Read cell by cell, ${tiles.length} cells` : `Read in ${tiles.length} tiles`;
-    box.append(element("p", { class: "quiet votes" }, `${how}: ${text}. Switch on “${this.votesName}” to see where.`));
+    box.append(element("p", { class: "quiet votes" }, `${how}: `, ...text, `. Switch on “${this.votesName}” to see where.`));
   }
 
   heatPanel() {
     const { header } = this;
     const box = this.$(".heat");
     const keys = header.classes.filter((key) => header.heat[key]);
-    box.hidden = !keys.length;
-    if (!keys.length) return;
+    const unasked = this.record.outside && !this.$(".reading details")?.open;
+    box.hidden = !keys.length || unasked;
+    if (box.hidden) return;
     const group = element("div", { class: "classes", role: "radiogroup", "aria-label": "Class whose heat map is shown" });
     for (const key of keys) {
       const button = element("button", { type: "button", role: "radio", "data-class": key, title: this.label(key).title }, this.label(key).short);
@@ -726,7 +731,7 @@ class Viewer {
       element("span", { class: "v" }, `${Math.round(share * 100)} %`, element("small", {}, `${Math.round(low * 100)}–${Math.round(high * 100)}`)));
       table.append(row);
     }
-    const beside = Object.entries(count.beside).map(([key, n]) => `${n} ${TYPE[key].title.toLowerCase()}${n > 1 ? "s" : ""}`).join(" and ");
+    const beside = Object.entries(count.beside).map(([key, n]) => several(key, n)).join(", ").replace(/, ([^,]*)$/, " and $1");
     const changed = Object.keys(this.review.types).length;
     const cells = `${count.total} white ${count.total === 1 ? "cell" : "cells"}`;
     box.replaceChildren(element("header", {}, element("h3", {}, "Differential count"), element("span", {}, changed ? `${changed} changed by you` : "suggested, for you to check")),
@@ -787,8 +792,13 @@ class Viewer {
       button.innerHTML = `<svg viewBox="0 0 20 20" aria-hidden="true"><path d="${shape}"/></svg>`;
       return button;
     };
-    const tools = element("div", {}, turn("cell-back", "Previous cell (K)", "M12.5 4.5 7 10l5.5 5.5"), turn("cell-on", "Next cell (J)", "M7.5 4.5 13 10l-5.5 5.5"), close);
-    const parts = [element("header", {}, element("h3", {}, `Cell ${cell.label}`), element("span", { class: "says", title: this.says(cell) }, this.says(cell)), tools)];
+    // On a narrow screen neither the marked cell nor the list's own button is in sight.
+    const undo = turn("undo-here", "Undo the last change (Z)", "M7.5 4 4 7.5 7.5 11M4.5 7.5h7a4.5 4.5 0 0 1 0 9H8");
+    undo.disabled = !this.review.done.length;
+    const crop = element("canvas", { width: 132, height: 132, class: "seen", "aria-hidden": "true" });
+    if (this.levels) this.crop(crop, cell);
+    const tools = element("div", {}, undo, turn("cell-back", "Previous cell (K)", "M12.5 4.5 7 10l5.5 5.5"), turn("cell-on", "Next cell (J)", "M7.5 4.5 13 10l-5.5 5.5"), close);
+    const parts = [element("header", {}, crop, element("h3", {}, `Cell ${cell.label}`), element("span", { class: "says", title: this.says(cell) }, this.says(cell)), tools)];
     if (cell.touches_border) parts.push(element("p", { class: "warn" }, "Cut by the edge: measured in part"));
     const types = element("div", { class: "types", role: "radiogroup", "aria-label": "Type of this cell" });
     for (const { key, title, short, press } of TYPES) {
@@ -831,7 +841,12 @@ class Viewer {
     if (!cell || cell.type === key) return;
     const { types, done } = this.review;
     done.push({ label, was: types[label] ?? null });
+    const at = this.sorted().findIndex((c) => c.label === label);
+    if (at >= 0) this.left = { label, at };
+    const inList = this.$(".cells").contains(this.root.getRootNode().activeElement);
     this.putType(label, key);
+    // The list is made anew: the keys go on from where they were.
+    if (inList) (this.$(`.cell[data-cell="${label}"]`) ?? this.$('.cell[tabindex="0"]'))?.focus({ preventScroll: true });
     this.say(`Cell ${label} is now ${TYPE[key].title}`);
   }
 
@@ -869,6 +884,11 @@ class Viewer {
     this.timer = setTimeout(() => this.flush(), 250);
   }
 
+  // Changes live in this visit alone: leaving it asks first.
+  leaving(event) {
+    if (Object.keys(reviewsToKeep()).length) event.preventDefault();
+  }
+
   flush() {
     if (!this.timer) return;
     clearTimeout(this.timer);
@@ -880,6 +900,7 @@ class Viewer {
   corrected() {
     const { types, um } = this.review;
     const out = structuredClone(this.record);
+    if (this.header.synthetic) out.synthetic = true;
     for (const [label, type] of Object.entries(types)) {
       const cell = out.cells[label - 1];
       Object.assign(cell, { type, suggested_type: cell.suggested_type ?? null, type_source: "corrected" });
@@ -954,8 +975,11 @@ class Viewer {
   step(by) {
     if (!this.cells?.length || !this.levels) return;
     const order = this.sorted();
+    if (!order.length) return;
     const at = order.findIndex((c) => c.label === this.selected);
-    const next = at < 0 ? (by > 0 ? 0 : order.length - 1) : (at + by + order.length) % order.length;
+    // A cell that a change took out of the list has left its place to the next one.
+    const left = this.left?.label === this.selected ? this.left.at : by > 0 ? 0 : order.length;
+    const next = ((at < 0 ? (by > 0 ? left : left - 1) : at + by) + order.length) % order.length;
     this.select(order[next].label, { focus: this.$(".cells").contains(this.root.getRootNode().activeElement) });
   }
 
@@ -986,7 +1010,7 @@ class Viewer {
       "cell-back": () => { this.step(-1); this.$('[data-do="cell-back"]')?.focus(); },
       "cell-on": () => { this.step(1); this.$('[data-do="cell-on"]')?.focus(); },
       "page-back": () => { this.page -= 1; this.gallery(); }, "page-on": () => { this.page += 1; this.gallery(); },
-      undo: () => this.undo(),
+      undo: () => this.undo(), "undo-here": () => { this.undo(); this.$('[data-do="undo-here"]')?.focus(); },
       "save-csv": () => save(new Blob([this.table()], { type: "text/csv" }), `${this.stem()}_cells.csv`),
       "save-json": () => save(new Blob([JSON.stringify([this.corrected()], null, 2) + "\n"], { type: "application/json" }), `${this.stem()}_reading.json`),
       "save-png": () => this.savePicture(),
@@ -1011,7 +1035,7 @@ class Viewer {
       if (option) {
         this.select(Number(option.dataset.cell), { focus: true });
         // On a narrow screen the list lies far below the image and what is told of the cell.
-        if (matchMedia("(max-width: 1024px)").matches) this.$(".measures").scrollIntoView({ block: "end", behavior: "smooth" });
+        if (matchMedia("(max-width: 1024px)").matches) this.$(".measures").scrollIntoView({ block: "start", behavior: "smooth" });
       }
       if (event.target === this.$(".help")) this.$(".help").close();
     });
@@ -1024,6 +1048,7 @@ class Viewer {
         layer.on = true;
       } else layer.on = event.target.checked;
       if (row.dataset.layer === "heat") chosen.heatWanted = layer.on;
+      if (row.dataset.layer === "tiles") chosen.votesWanted = layer.on;
       chosen.all = true;
       this.changed();
     });
@@ -1062,6 +1087,7 @@ class Viewer {
       this.moved();
     });
     on(document, "keydown", (event) => this.key(event));
+    on(window, "beforeunload", (event) => this.leaving(event));
   }
 
   local(event) {

@@ -271,6 +271,17 @@ def test_removing_the_last_file_leads_back_to_the_start(visit, smears):
     expect(page.locator("canvas.view")).to_have_count(0)
 
 
+def test_removing_all_takes_a_second_press(visit, smears):
+    page = visit()
+    read(page, *smears[:2])
+    clear = page.locator('[data-all="clear"]')
+    clear.click()
+    expect(clear).to_have_text("Remove all 2?")
+    assert page.locator(".file").count() == 2
+    clear.click()
+    page.get_by_role("heading", name="Read a smear").wait_for()
+
+
 def saved(page, kind):
     page.locator(".menu summary").click()
     with page.expect_download() as waiting:
@@ -326,6 +337,29 @@ def test_a_type_changed_by_key_or_click_moves_the_count_and_reaches_every_downlo
     assert json.loads(saved(page, "json"))[0]["cells"][0]["type_source"] == "suggested"
 
 
+def test_a_smudge_is_left_out_and_the_keys_go_on_through_a_sifted_list(visit, smears):
+    page = visit()
+    read(page, smears[0])
+    cells = page.locator(".cell").count()
+    for number in range(cells):
+        page.locator(".cell").nth(number).click()
+        page.keyboard.press("5")
+    page.locator(".show select").select_option("lymphocyte")
+    labels = [cell.get_attribute("data-cell") for cell in page.locator(".cell").all()]
+    assert len(labels) == cells >= 3
+    page.locator(".cell").nth(1).click()
+    page.keyboard.press("x")
+    expect(page.locator(".cell")).to_have_count(cells - 1)
+    expect(page.locator(".differential")).to_contain_text(f"Rests on {cells - 1} white cell")
+    expect(page.locator(".differential")).to_contain_text("Not counted: 1 smudge or artefact")
+    page.keyboard.press("j")
+    expect(page.locator('.cell[aria-selected="true"]')).to_have_attribute("data-cell", labels[2])
+    (mine,) = json.loads(saved(page, "json"))
+    assert mine["cells"][int(labels[1]) - 1]["type"] == "artefact"
+    assert mine["differential"]["beside"] == {"artefact": 1}
+    assert mine["differential"].items() >= report.count_types([cell["type"] for cell in mine["cells"]]).items()
+
+
 def test_where_field_and_cells_disagree_the_count_says_so(visit, smears, tmp_path):
     benign = tmp_path / "benign.png"
     Image.fromarray(generate(3, 224, 224, style="benign", cells=7).image.pixels).save(benign)
@@ -349,6 +383,7 @@ def test_where_field_and_cells_disagree_the_count_says_so(visit, smears, tmp_pat
             mine = json.loads(saved(page, "json"))[0]
             assert (mine["from_cells"] or "") == (report.from_cells(mine) or "") == shown
             if (kind == "blast") == (called == "benign"):
+                expect(page.locator('.file[aria-selected="true"]')).to_contain_text("cells disagree")
                 assert f"{cells if kind == 'blast' else 'none'} of {cells} cells" in shown
                 assert ("immunophenotyping" in shown) == (called == "benign")
             else:
@@ -413,6 +448,9 @@ def test_of_a_cell_cut_out_of_its_field_the_cell_alone_is_told_of(visit, tmp_pat
     told = page.locator(".reading .from-cells")
     expect(told).to_contain_text(f"a probability of {round(record['differential']['expected_blasts'] * 100)} %")
     expect(page.locator(".file").first).to_contain_text("cut out: ")
+    # What speaks for a class waits until it is asked for.
+    expect(page.locator(".heat")).to_be_hidden()
+    page.locator(".reading summary").click()
     expect(page.locator(".heat-text")).to_contain_text("this map is of no real field")
     page.locator(".cell").first.click()
     page.locator('[data-set="lymphocyte"]').click()
@@ -495,7 +533,7 @@ def test_a_reading_by_cells_says_so_and_shows_their_votes(visit, smears):
     read(page, smears[1])
     votes = page.locator('[data-layer="tiles"]')
     expect(votes).to_contain_text("Cell votes")
-    expect(page.get_by_text("each read alone")).to_be_visible()
+    expect(page.get_by_text("each cell read alone")).to_be_visible()
     expect(page.locator(".votes")).to_contain_text("Read cell by cell, 4 cells")
     before = picture(page)
     votes.locator(".switch").click()

@@ -1,6 +1,6 @@
 import pytest
 
-from leuk.cells import TITLES, TYPES, UNIDENTIFIED, CellType, differential, expected_blasts, interval
+from leuk.cells import ARTEFACT, TITLES, TYPES, UNIDENTIFIED, CellType, differential, expected_blasts, interval
 
 
 @pytest.mark.parametrize(
@@ -59,4 +59,13 @@ def test_what_is_said_of_a_cell_checks_itself(change, message):
 
 
 def test_every_type_has_a_title():
-    assert set(TITLES) == {*TYPES, UNIDENTIFIED}
+    assert set(TITLES) == {*TYPES, UNIDENTIFIED, ARTEFACT}
+
+
+def test_what_a_person_leaves_out_is_not_counted_and_never_suggested():
+    found = differential(["blast", ARTEFACT, "lymphocyte", ARTEFACT])
+    assert found.total == 2
+    assert dict(found.beside) == {ARTEFACT: 2}
+    assert expected_blasts(["blast", ARTEFACT], [0.6, 0.9]) == pytest.approx(0.6)
+    with pytest.raises(ValueError, match="type: expected one of"):
+        CellType(1, ARTEFACT, (1.0,) + (0.0,) * 8)

@@ -156,7 +156,7 @@ def test_what_is_no_review_is_passed_over(page, told):
     [
         ({}, "Pre-B · 4 cells"),
         ({"suggestion": "cannot_tell"}, "Cannot tell"),
-        ({"outside": True}, "outside its experience"),
+        ({"outside": True}, "outside what Leuk knows"),
         ({"outside": True, "cut_out": True}, "cut out · 4 cells"),
         ({"cells": 0}, "0 cells"),
     ],
