@@ -46,6 +46,10 @@ IMAGE_SUFFIXES = tuple(SUFFIX_KINDS)
 
 _MAX_NAME = 200
 _MAX_PROFILE = 4_000_000
+_WRITTEN = ("_overlay.png", "_mask.png", "_instances.png")
+"""How the names of pictures end that Leuk writes beside one."""
+_ZEROS = 512
+"""Bytes of a run of zeros in a JPEG, at least: an interrupted copy leaves blocks of them."""
 _CHROMA = 6
 """Largest difference between channels, of 255, in all but a few pixels of a picture without colour."""
 
@@ -146,6 +150,10 @@ class SmearImage:
         >>> SmearImage.from_array(np.zeros((2, 3, 3), np.uint8)).width
         3
         """
+        if isinstance(pixels, np.ndarray):
+            # What can't be written through this array may be through another one that shares its memory.
+            pixels = np.array(pixels, order="C")
+            pixels.flags.writeable = False
         image = cls(pixels, "0" * 64, name)
         digest = hashlib.sha256(f"{image.height}x{image.width}:".encode())
         digest.update(image.pixels.data)
@@ -230,7 +238,8 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     ----------
     paths : iterable of str or path-like
         Files, which are kept as they are, whatever their suffix and even if they are missing, so that `read_image` can
-        refuse each with its reason; and folders, which are searched through all their subfolders for `IMAGE_SUFFIXES`.
+        refuse each with its reason; and folders, which are searched through all their subfolders for `IMAGE_SUFFIXES`,
+        what Leuk wrote beside a picture (``NAME_overlay.png``, ``NAME_mask.png``, ``NAME_instances.png``) left out.
 
     Returns
     -------
@@ -252,9 +261,10 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
         # os.walk: Path.rglob hides folders that it may not open.
         for folder, subfolders, files in os.walk(path, onerror=closed.append):
             subfolders[:] = [s for s in subfolders if not s.startswith(".")]
-            inside += [
-                Path(folder, f) for f in files if not f.startswith(".") and Path(f).suffix.lower() in IMAGE_SUFFIXES
-            ]
+            pictures = [f for f in files if not f.startswith(".") and Path(f).suffix.lower() in IMAGE_SUFFIXES]
+            stems = {Path(f).stem for f in pictures}
+            ours = {f"{stem}{ending}" for stem in stems for ending in _WRITTEN}
+            inside += [Path(folder, f) for f in pictures if f not in ours]
         found += sorted(inside + [Path(error.filename) for error in closed])
     return found
 
@@ -356,6 +366,10 @@ def _decode(kind: str, header: Header, shown: str) -> tuple[np.ndarray, tuple[st
             pages = max(header.pages, getattr(image, "n_frames", 1) if kind == "JPEG" else 1)
             image.load()
             pixels = _to_rgb(kind, header, image, notes)
+        if kind == "JPEG" and _has_grey_rest(pixels):
+            raise ImageError(f"{shown} ends before its picture does: it was cut short, so copy or export it again.")
+        if kind == "JPEG" and bytes(max(_ZEROS, len(header.body) // 20)) in header.body:
+            notes.append("The file holds a long run of zeros: a part of the picture may be lost, so compare it.")
     except ImageError:
         raise
     except MemoryError as error:
@@ -380,6 +394,11 @@ def _decode(kind: str, header: Header, shown: str) -> tuple[np.ndarray, tuple[st
     pixels = np.ascontiguousarray(pixels)
     pixels.flags.writeable = False
     return pixels, tuple(notes)
+
+
+def _has_grey_rest(pixels: np.ndarray) -> bool:
+    """Tell whether the last twentieth of the rows is the grey that JPEG decoders put where a file gave them nothing."""
+    return bool((pixels[-max(8, pixels.shape[0] // 20) :] == 128).all()) and pixels.shape[0] > 8 and bool(np.ptp(pixels))
 
 
 _TURNS = {

@@ -258,7 +258,8 @@ def burn_png(analysis: Analysis, **layers: Any) -> bytes:
 
 def _for_display(pixels: np.ndarray) -> np.ndarray:
     count = pixels.shape[0] * pixels.shape[1]
-    return _resize(pixels, min(1.0, (DISPLAY_PIXELS / count) ** 0.5))
+    # Browsers draw no side longer than that, and JPEG holds none longer than 65,500.
+    return _resize(pixels, min(1.0, (DISPLAY_PIXELS / count) ** 0.5, 16_384 / max(pixels.shape[:2])))
 
 
 def _resize(pixels: np.ndarray, factor: float) -> np.ndarray:

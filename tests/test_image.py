@@ -227,6 +227,17 @@ def test_orientation_is_applied_once(orientation: int, kind: str) -> None:
     assert min(others) > 225
 
 
+def test_a_jpeg_that_lost_its_second_half_but_has_an_end_is_not_read_in_silence() -> None:
+    noisy = RNG.integers(0, 256, (160, 160, 3), dtype=np.uint8)
+    whole = encode(noisy, "JPEG", quality=90)
+    assert read_image(whole, "a.jpg").notes == ()
+    with pytest.raises(ImageError, match="cut short"):
+        read_image(whole[: len(whole) // 2] + b"\xff\xd9", "a.jpg")
+    # Where zeros take the place of what was lost, a decoder makes something of them.
+    (note,) = read_image(whole[: len(whole) // 2] + bytes(len(whole) // 2) + b"\xff\xd9", "a.jpg").notes
+    assert "zeros" in note
+
+
 def test_several_pages_give_the_first_and_say_so() -> None:
     pages = [Image.fromarray(np.full((5, 6, 3), value, np.uint8)) for value in (10, 20, 30)]
     image = read_image(encode(pages[0], "TIFF", save_all=True, append_images=pages[1:]), "a.tif")
@@ -575,8 +586,11 @@ def test_from_array_checks_what_it_is_given(pixels: object) -> None:
 
 def test_from_array_keeps_a_copy_of_its_own() -> None:
     pixels = RGB.copy()
-    image = SmearImage.from_array(pixels, "made")
+    view = pixels[:]
+    view.flags.writeable = False
+    image, other = SmearImage.from_array(pixels, "made"), SmearImage.from_array(view)
     pixels[:] = 0
+    np.testing.assert_array_equal(other.pixels, RGB)
     np.testing.assert_array_equal(image.pixels, RGB)
     with pytest.raises(ValueError, match="read-only"):
         image.pixels[0, 0] = 0
@@ -606,9 +620,12 @@ def test_find_images(tmp_path: Path) -> None:
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
+    # Masks and overlays lie beside what they were made of; alone, such a name is a picture's own.
+    for name in ("b/1_mask.png", "b/1_overlay.png", "b/c/3_instances.png", "b/lone_mask.png"):
+        (tmp_path / name).touch()
     missing = tmp_path / "gone.bmp"
     found = find_images([tmp_path / "note.txt", str(tmp_path / "b"), missing, tmp_path / "a.jpg", "bad\0name"])
-    expected = ["note.txt", "b/1.jpg", "b/2.PNG", "b/c/3.tiff", "gone.bmp", "a.jpg"]
+    expected = ["note.txt", "b/1.jpg", "b/2.PNG", "b/c/3.tiff", "b/lone_mask.png", "gone.bmp", "a.jpg"]
     assert found[:-1] == [tmp_path / name for name in expected]
     assert find_images([]) == []
     (tmp_path / "void").mkdir()

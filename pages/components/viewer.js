@@ -181,14 +181,15 @@ class Viewer {
     const name = this.$(".name");
     name.textContent = header.name;
     name.title = header.name;
-    const facts = this.$(".facts");
+    const facts = this.$(".facts"), notes = this.$(".notes");
     facts.replaceChildren();
+    notes.textContent = (header.state === "read" && header.notes.join(" ")) || "";
+    notes.hidden = !notes.textContent;
     if (header.synthetic) facts.append(element("span", { class: "mark" }, "Synthetic, not a patient"), " · ");
     if (header.state === "read") {
       const [w, h] = this.size;
       const tiles = this.byCell ? " · read cell by cell" : header.tiles.length > 1 ? ` · read in ${header.tiles.length} tiles` : "";
       facts.append(`${whole(w)} × ${whole(h)} px · ${header.model_title || header.record.model}${tiles} · cells: ${header.method_title ?? header.method}`);
-      for (const note of header.notes) facts.append(` · ${note}`);
       facts.title = facts.textContent;
     }
   }
