@@ -47,17 +47,16 @@ def worth(rows: Sequence[Mapping[str, Any]], palette: Sequence[str] = PALETTE, n
     palette : sequence of str
         Systems take the first colour, controls the second, claims the last.
     narrow : bool
-        Names stand on their lines, and other laboratories are left out: both would leave too little to the figure.
+        Names stand on their lines, since beside them they would leave too little to the figure.
 
     Returns
     -------
     plotly.graph_objects.Figure
     """
-    panels = dict(list(WORTH.items())[: 3 if narrow else 4])
     figure = make_subplots(
-        cols=len(panels),
+        cols=len(WORTH),
         shared_yaxes=True,
-        column_widths=[0.46, 0.27, 0.27] if narrow else [0.43, 0.19, 0.19, 0.19],
+        column_widths=[0.37, 0.21, 0.21, 0.21] if narrow else [0.43, 0.19, 0.19, 0.19],
         horizontal_spacing=0.05 if narrow else 0.025,
     )
 
@@ -94,7 +93,7 @@ def worth(rows: Sequence[Mapping[str, Any]], palette: Sequence[str] = PALETTE, n
     for kind, who, color in (("system", "System", 0), ("control", "No cell seen", 1)):
         squares(kind, "random", f"{who}, random split", "circle-open", color, 1)
         squares(kind, "grouped", f"{who}, grouped", "square", color, 1)
-        for panel, (key, title) in enumerate(panels.items(), start=1):
+        for panel, (key, title) in enumerate(WORTH.items(), start=1):
             if panel > 1:
                 squares(kind, key, f"{who}, {title.lower()}", "square", color, panel)
     claimed = [row for row in rows if row["claimed"] is not None]
@@ -112,17 +111,17 @@ def worth(rows: Sequence[Mapping[str, Any]], palette: Sequence[str] = PALETTE, n
     shown = [row[key] for row in rows for key in ("random", "grouped", "claimed", "grouped_low") if row.get(key)]
     least = min(shown, default=0.7)
     figure.update_layout(
-        height=(210 + 38 * len(rows)) if narrow else (110 + 27 * len(rows)),
-        margin=_MARGIN | {"t": 190 if narrow else 90},
+        height=(225 + 38 * len(rows)) if narrow else (110 + 27 * len(rows)),
+        margin=_MARGIN | {"t": 205 if narrow else 90},
         # Above the titles of the panels, which stand where the eye begins.
         legend={"orientation": "h", "yref": "container", "y": 1, "yanchor": "top", "x": 0, "xanchor": "left"},
         hovermode="closest",
     )
-    for panel, title in enumerate(panels.values(), start=1):
+    for panel, title in enumerate(WORTH.values(), start=1):
         low = max(0.0, math.floor(least * 20 - 0.5) / 20) if panel == 1 else 0.0
         ticks = None if panel == 1 and not narrow else [low, (low + 1) / 2, 1]
         figure.update_xaxes(
-            title={"text": f"<b>{title}</b>", "standoff": 4},
+            title={"text": f"<b>{title.replace(' ', '<br>') if narrow else title}</b>", "standoff": 4},
             side="top",
             range=[low, 1.005 if panel == 1 else 1.02],
             tickvals=ticks,

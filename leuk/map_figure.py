@@ -71,7 +71,7 @@ def map_figure(
         margin={"l": 0, "r": 0, "t": 8, "b": 0},
         dragmode="lasso",
         uirevision="map",
-        legend={"title": {"text": title}, "orientation": "h", "y": 1.02, "yanchor": "bottom", "itemsizing": "constant"},
+        legend={"title": {"text": title}, "orientation": "h", "y": -0.02, "yanchor": "top", "itemsizing": "constant"},
         hovermode="closest",
     )
     hidden = {"showgrid": False, "zeroline": False, "showticklabels": False, "ticks": "", "title": None}

@@ -74,7 +74,7 @@ def inspector(opened: Opened, view: View | None) -> None:
         "called": prepare.title(dataset.classes[called]) if called >= 0 else None,
         "wrong": called >= 0 and called != label,
         "bars": _bars(dataset, verdicts, row),
-        "source": _source(view, state.table),
+        "source": _source(view, state.get("table", "")),
         "panes": _panes(dataset, label, called, reading, model, with_image),
         "missing": missing,
         "colors": overlay.color_table().tobytes().hex(),
@@ -248,7 +248,7 @@ def _near(opened: Opened, view: View | None, row: int, known: Any) -> dict[str, 
 def _others(opened: Opened, row: int, label: int) -> dict[str, Any]:
     items = []
     for name in opened.tables:
-        if name == state.table:
+        if name == state.get("table"):
             continue
         with contextlib.suppress(LeukError):
             view = opened.view(name)

@@ -225,7 +225,7 @@ def _shortcut_bars(found: audit.Audit, finding: audit.Finding) -> list[dict[str,
         bars.append(
             {"name": one.title, "kind": "interval", "value": one.accuracy, "low": one.interval[0],
              "high": one.interval[1], "ref": one.chance, "num": prepare.percent(one.accuracy),
-             "note": f"(chance {prepare.percent(one.chance)}{grouped})"}
+             "note": f"(chance up to {prepare.percent(one.chance)}{grouped})"}
         )  # fmt: skip
     return bars
 

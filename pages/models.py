@@ -409,7 +409,7 @@ def card(row: Row) -> None:
     with left:
         st.markdown(f"**Described in** {row.paper}." if row.name != "reader" else "**Leuk's own reader.**")
         if row.claim and row.name != "reader":
-            st.markdown(f"**The authors report** {row.claim}.")
+            st.markdown(f"**Claimed by the authors** {row.claim}.")
         st.markdown(
             f"**Input** {row.input}. **Parameters** {row.parameters:,}. **Multiply-adds** "
             f"{(row.multiply_adds or 0) / 1e9:.2f} billion a field. **Classes** "

@@ -568,7 +568,7 @@ def _about_shortcuts(
                 "can be told",
                 f"{one.explanation} A random forest on it, judged on random folds, names the class of "
                 f"{_percent(one.accuracy)} ({_percent(one.interval[0])} to {_percent(one.interval[1])}), where always "
-                f"naming the largest class reaches {_percent(one.chance)} at most.{grouped} A system with a score like "
+                f"naming the largest class may reach {_percent(one.chance)} by luck.{grouped} A system with a score like "
                 "this need not have looked at a cell.",
                 _mixed(dataset, np.flatnonzero(one.predicted == dataset.labels)),
                 figures,

@@ -3,6 +3,8 @@ export default (component) => keep(component, Inspector);
 const CELL = "#ffd400", NUCLEUS = "#00e5ff";
 // Choices outlive a change of image.
 const layers = { outlines: true, heat: true };
+// Comments that wait for their decision, by file.
+const drafts = new Map();
 
 function unpack(data) {
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
@@ -157,10 +159,14 @@ class Inspector {
       type: "button", "data-do": "mark", "data-of": i, "aria-pressed": header.decision === one.key,
     }, one.title, element("kbd", {}, String(i + 1)))));
     const area = written ?? element("textarea", { rows: 2, maxlength: 2000, "aria-label": "Comment", placeholder: "Comment (kept with the decision)" });
+    if (!written) area.addEventListener("input", () => {
+      if (!this.header.decision) drafts.set(this.header.name, area.value);
+    });
     if (!written) area.addEventListener("change", () => {
       if (this.header.decision) { this.busy = true; this.sent = Date.now(); this.emit("comment", { row: this.header.row, decision: this.header.decision, comment: area.value }); }
     });
-    if (kept === null) area.value = header.comment;
+    if (header.decision) drafts.delete(header.name);
+    if (kept === null) area.value = header.comment || (drafts.get(header.name) ?? "");
     const head = element("h3", {}, "Your decision", element("small", { class: "progress" }, header.progress));
     const back = header.decision ? element("button", { type: "button", "data-do": "mark", "data-of": "-1", style: "margin-top:7px;width:100%" }, "Take back") : null;
     if (!written) box.replaceChildren(head, marks, area);

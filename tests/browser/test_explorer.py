@@ -76,6 +76,8 @@ def test_from_a_confusion_cell_to_decisions_that_outlive_the_visit(explorer):
     # Decide on three, one with a comment.
     page.locator(".inspector textarea").fill("nucleoli")
     page.keyboard.press("Escape")
+    step(page, "n")
+    step(page, "p")  # where the comment still waits for its decision
     marked = [inspecting(page)]
     for key in "123":
         page.keyboard.press(key)

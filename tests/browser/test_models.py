@@ -31,7 +31,7 @@ def test_models_page_fits_a_phone(visit):
     narrow.wait_for()
     expect(wide).to_be_hidden()
     # Names stand on the lines, so that these have the width of the page, all panels together.
-    lines = [line.bounding_box() for line in narrow.locator(".ygrid, .y2grid, .y3grid").all()]
+    lines = [line.bounding_box() for line in narrow.locator(".ygrid, .y2grid, .y3grid, .y4grid").all()]
     assert max(line["x"] + line["width"] for line in lines) - min(line["x"] for line in lines) > 300
     # A map of all systems would have numbers too small to read.
     page.get_by_role("tab", name="Stress").click()

@@ -175,10 +175,10 @@ def test_the_first_figure_shows_claims_systems_and_controls_and_what_is_left_of_
     assert figure.layout.yaxis.categoryarray[0] == "Histogram"
     assert drawn["System, grouped"].error_x.arrayminus[0] == pytest.approx(0.1)
     assert (list(drawn["System, worst stress"].x), list(drawn["System, stain swap"].x)) == ([0.8], [0.7])
-    assert ("System, elsewhere" in drawn) is not narrow
+    assert list(drawn["System, elsewhere"].x) == [0.6]
     # Each panel has an axis of its own, and all of them the same lines.
-    axes = [drawn[f"System, {name}"].xaxis for name in ("grouped", "worst stress", "stain swap")]
-    assert len(set(axes)) == 3
+    axes = [drawn[f"System, {name}"].xaxis for name in ("grouped", "worst stress", "stain swap", "elsewhere")]
+    assert len(set(axes)) == 4
     assert figure.layout.yaxis2.matches == "y"
     names = [note.text for note in figure.layout.annotations]
     assert names == ([one["short"] for one in rows] if narrow else [])
