@@ -117,7 +117,7 @@ class Viewer {
     this.root.dataset.state = header.state;
     this.selected = this.hovered = this.page = 0;
     this.$(".tip").hidden = true;
-    for (const name of [".gallery", ".heat", ".key", ".measures", ".differential"]) this.$(name).hidden = true;
+    for (const name of [".gallery", ".heat", ".measures", ".differential"]) this.$(name).hidden = true;
     if (header.state !== "read") {
       this.title();
       this.message();
@@ -152,7 +152,7 @@ class Viewer {
       if (token !== this.token) return;
       this.heat[key] = map;
     }
-    this.$(".key i").style.background = `linear-gradient(90deg, ${[0, 64, 128, 191, 255].map((i) => `rgba(${table.slice(i * 3, i * 3 + 3).join()},${i / 255})`)})`;
+    this.root.style.setProperty("--heat", `linear-gradient(90deg, ${[0, 64, 128, 191, 255].map((i) => `rgba(${table.slice(i * 3, i * 3 + 3).join()},${i / 255})`)})`);
     this.syncLayers();
     this.resize();
     this.fit();
@@ -302,7 +302,8 @@ class Viewer {
       this.showHeat(next);
       group.querySelector(`[data-class="${CSS.escape(next)}"]`).focus();
     });
-    box.replaceChildren(element("h3", {}, "Where the score depends on the image"), group, element("p", { class: "heat-text" }));
+    const scale = element("p", { class: "key" }, "no heat", element("i"), "strong");
+    box.replaceChildren(element("h3", {}, "Where the score depends on the image"), group, scale, element("p", { class: "heat-text" }));
     this.heatText();
   }
 
@@ -375,7 +376,6 @@ class Viewer {
     this.$('[data-layer="heat"]').hidden = !Object.keys(this.header?.heat ?? {}).length;
     this.$('[data-do="overlays"]').setAttribute("aria-pressed", chosen.all);
     this.$(".layers").classList.toggle("off", !chosen.all);
-    this.$(".key").hidden = !this.visible().heat;
   }
 
   changed() {
