@@ -398,7 +398,8 @@ def _decode(kind: str, header: Header, shown: str) -> tuple[np.ndarray, tuple[st
 
 def _has_grey_rest(pixels: np.ndarray) -> bool:
     """Tell whether the last twentieth of the rows is the grey that JPEG decoders put where a file gave them nothing."""
-    return bool((pixels[-max(8, pixels.shape[0] // 20) :] == 128).all()) and pixels.shape[0] > 8 and bool(np.ptp(pixels))
+    rest = pixels[-max(8, pixels.shape[0] // 20) :]
+    return len(rest) < len(pixels) and bool((rest == 128).all() and np.ptp(pixels))
 
 
 _TURNS = {

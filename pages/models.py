@@ -407,8 +407,8 @@ def training_tab(systems: Sequence[Row]) -> None:
     ]
     if counted := [name for name in chosen if name in anew]:
         st.caption(
-            f"Of {', '.join(counted)} the statistics of batch normalization were counted anew after the last epoch. The "
-            "figures are of that network, the curves of the one before it, which can be far worse."
+            f"Of {', '.join(counted)} the statistics of batch normalization were counted anew after the last epoch. "
+            "The figures are of that network, the curves of the one before it, which can be far worse."
         )
 
 

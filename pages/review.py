@@ -57,7 +57,9 @@ STYLE = """
 .st-key-start [data-testid="stFileUploaderDropzone"] {
   min-height: 132px; flex-flow: column; gap: .5rem; align-items: center; justify-content: center; border-style: dashed;
 }
-.st-key-start [data-testid="stFileUploaderDropzoneInstructions"] { flex: none; margin: 0; width: auto; align-self: center; }
+.st-key-start [data-testid="stFileUploaderDropzoneInstructions"] {
+  flex: none; margin: 0; width: auto; align-self: center;
+}
 @media (max-width: 760px) {
   .stMainBlockContainer { padding: 3.4rem .75rem 3.2rem; }
   .st-key-intake button, .st-key-start button { min-height: 44px; }
@@ -255,7 +257,8 @@ def export(items: list[Item], what: str) -> dict[str, str]:
 def in_words(item: Item) -> str:
     """Say in a few words how a file stands."""
     if item.state == "read" and item.pack is not None:
-        record = reviewed(item) if review_key(item) in st.session_state.get("reviews", {}) else item.pack.header["record"]
+        changed = review_key(item) in st.session_state.get("reviews", {})
+        record = reviewed(item) if changed else item.pack.header["record"]
         cells = len(record["cells"])
         verdict = "outside what Leuk knows" if record["outside"] else class_name(record["suggestion"]).plain
         if record.get("from_cells") and not record["outside"]:

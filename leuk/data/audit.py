@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from leuk.names import class_name
 from leuk.data.balance import Balance, balance
 from leuk.data.datasets import DataSet, Progress
 from leuk.data.duplicates import Duplicates, find_duplicates
@@ -21,6 +20,7 @@ from leuk.data.measures import Measures, measure
 from leuk.data.mistakes import Mistakes, PredictionTable, Verdicts, align, confusion, mistakes, operate, wilson
 from leuk.data.shortcuts import FixedContent, Shortcut, cramers_v, find_fixed_content, find_shortcuts
 from leuk.data.slices import Slice, find_slices
+from leuk.names import class_name
 
 SEVERITIES = ("serious", "warning", "note")
 """Serious: a score on this set can't be believed as it stands; warning: it may mislead; note: good to know."""
@@ -568,8 +568,8 @@ def _about_shortcuts(
                 "can be told",
                 f"{one.explanation} A random forest on it, judged on random folds, names the class of "
                 f"{_percent(one.accuracy)} ({_percent(one.interval[0])} to {_percent(one.interval[1])}), where always "
-                f"naming the largest class may reach {_percent(one.chance)} by luck.{grouped} A system with a score like "
-                "this need not have looked at a cell.",
+                f"naming the largest class may reach {_percent(one.chance)} by luck.{grouped} A system with a score "
+                "like this need not have looked at a cell.",
                 _mixed(dataset, np.flatnonzero(one.predicted == dataset.labels)),
                 figures,
             )
@@ -578,7 +578,9 @@ def _about_shortcuts(
         styles = "; ".join(
             f"style {index + 1}: "
             + ", ".join(
-                f"{class_name(key).plain} {int(count)}" for key, count in zip(dataset.classes, counts, strict=True) if count
+                f"{class_name(key).plain} {int(count)}"
+                for key, count in zip(dataset.classes, counts, strict=True)
+                if count
             )
             for index, counts in enumerate(content.counts)
         )

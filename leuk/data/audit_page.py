@@ -285,7 +285,8 @@ def _balance(audit: Audit, picture: Picture | None) -> str:
             chosen = rows[np.linspace(0, len(rows) - 1, min(8, len(rows))).astype(int)] if len(rows) else rows
             sheet = "".join(_figure(audit, int(row), picture) for row in chosen)
             drawn += (
-                f"<details><summary>Contact sheet: {_named(name)}</summary><div class='pictures'>{sheet}</div></details>"
+                f"<details><summary>Contact sheet: {_named(name)}</summary>"
+                f"<div class='pictures'>{sheet}</div></details>"
             )
     return drawn
 

@@ -6,13 +6,14 @@ import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from leuk.data.taleqani import CLASSES, FOLDERS
+from leuk.data.taleqani import CLASSES, FOLDERS, Listed, read_groups
 from leuk.errors import DataError
 from leuk.image import IMAGE_SUFFIXES
 
@@ -20,7 +21,7 @@ Progress = Callable[[float, str], None]
 """Told the share done, 0 … 1, and what is under way; it stops the work by raising `leuk.errors.Cancelled`."""
 
 BENIGN_NAMES = ("benign", "normal", "healthy", "hem", "negative")
-"""Keys of classes that are not leukaemia."""
+"""Keys of classes that are not leukaemia; a set has one of them at most."""
 
 PUBLIC_COUNTS = {"Benign": 504, "Early": 985, "Pre": 963, "Pro": 804}
 """Fields of each class in the whole public set of Taleqani Hospital, 3,256 in all."""
@@ -175,19 +176,28 @@ def load_dataset(path: str | os.PathLike[str]) -> DataSet:
     Raises
     ------
     DataError
-        There is nothing there, no image, or no label can be told.
+        There is nothing there, no image, a folder in it can't be opened, no label can be told, or two classes are
+        benign.
     """
     where = Path(path)
-    try:
+    with _openable(where):
         if where.is_dir():
             return _from_folder(where)
         if where.is_file():
             return _from_table(where)
-    except OSError as error:
-        raise DataError(f"{where} can't be opened ({error.strerror}); check the rights to read it.") from error
-    except ValueError as error:  # a NUL in the name
-        raise DataError("This is not a name that a folder can have; check it.") from error
     raise DataError(f"There is no folder or table {where}; check the name.")
+
+
+@contextmanager
+def _openable(where: Path) -> Iterator[None]:
+    """Turn what a file system refuses into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or where} can't be opened ({error.strerror}); check the name, or ask for the right to "
+            "read it."
+        ) from error
 
 
 def taleqani(root: str | os.PathLike[str] | None = None) -> DataSet:
@@ -198,25 +208,26 @@ def taleqani(root: str | os.PathLike[str] | None = None) -> DataSet:
     root : str or path-like, optional
         Folder that holds ``Original/Benign`` and so on; fields that are not in it are named in `problems`, but stay.
     """
-    rows = _listed()
+    rows = read_groups(_LIST)
     folder = None if root is None else Path(root)
     problems: list[str] = []
     if folder is not None:
-        if not folder.is_dir():
-            raise DataError(f"There is no folder {folder}; name the one that holds Original/Benign and so on.")
-        there = {name for name, _ in _images(folder)}
-        absent = [row["file"] for row in rows if row["file"] not in there]
+        with _openable(folder):
+            if not folder.is_dir():
+                raise DataError(f"There is no folder {folder}; name the one that holds Original/Benign and so on.")
+            there = {name for name, _ in _images(folder)}
+        absent = [row.file for row in rows if row.file not in there]
         if len(absent) == len(rows):
             raise DataError(f"{folder} holds none of the listed fields; name the folder that holds Original/Benign.")
         problems = [f"{name} is listed but not there: download it again." for name in absent]
     columns = _group_columns(rows)
     return DataSet(
         name="Taleqani",
-        files=tuple(row["file"] for row in rows),
+        files=tuple(row.file for row in rows),
         classes=CLASSES,
-        labels=np.array([CLASSES.index(FOLDERS[row["class"]]) for row in rows], dtype=np.int64),
+        labels=np.array([CLASSES.index(FOLDERS[row.folder]) for row in rows], dtype=np.int64),
         root=folder,
-        segmented=tuple(row["file"].replace("Original/", "Segmented/", 1) for row in rows),
+        segmented=tuple(row.file.replace("Original/", "Segmented/", 1) for row in rows),
         problems=tuple(problems),
         session=columns[0],
         near_duplicate=columns[1],
@@ -225,35 +236,44 @@ def taleqani(root: str | os.PathLike[str] | None = None) -> DataSet:
     )
 
 
-def _listed(table: Path = _LIST) -> list[dict[str, str]]:
-    with table.open(newline="", encoding="utf-8-sig") as stream:
-        return list(csv.DictReader(stream))
-
-
 def _group_columns(
-    rows: Sequence[dict[str, str] | None],
+    rows: Sequence[Listed | None],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
     """Return session (numbered across classes), near-duplicate group, fold and scale-bar style; -1 and "" for None."""
-    pairs = sorted({(row["class"], int(row["session"])) for row in rows if row})
+    pairs = sorted({(row.folder, row.session) for row in rows if row})
     sessions = {pair: number for number, pair in enumerate(pairs)}
     return (
-        np.array([sessions[row["class"], int(row["session"])] if row else -1 for row in rows], dtype=np.int64),
-        np.array([int(row["near_dup_group"]) if row else -1 for row in rows], dtype=np.int64),
-        np.array([int(row["fold"]) if row else -1 for row in rows], dtype=np.int64),
-        tuple(row["scale_bar"] if row else "" for row in rows),
+        np.array([sessions[row.folder, row.session] if row else -1 for row in rows], dtype=np.int64),
+        np.array([row.near_duplicate if row else -1 for row in rows], dtype=np.int64),
+        np.array([row.fold if row else -1 for row in rows], dtype=np.int64),
+        tuple(row.scale_bar if row else "" for row in rows),
     )
 
 
 def _images(root: Path) -> list[tuple[str, PurePosixPath]]:
     """List images below a folder by relative name, hidden ones left out, sorted."""
+
+    def refuse(error: OSError) -> None:
+        raise error  # os.walk would pass over the folder, and its class would be gone
+
     found = []
-    for folder, subfolders, files in os.walk(root):
+    for folder, subfolders, files in os.walk(root, onerror=refuse):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         for name in files:
             if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
                 relative = PurePosixPath(Path(folder, name).relative_to(root).as_posix())
                 found.append((str(relative), relative))
     return sorted(found)
+
+
+def escaped(text: str) -> str:
+    r"""Write a name that is not UTF-8 in characters that any table or database holds: its odd bytes as ``\udcNN``."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def unescaped(text: str) -> str:
+    """Return the name that `escaped` wrote, so that it is found again among the files."""
+    return re.sub(r"\\(udc[89a-f][0-9a-f])", lambda match: chr(int(match[1][1:], 16)), text)
 
 
 def class_key(name: str) -> str:
@@ -276,6 +296,12 @@ def class_key(name: str) -> str:
 def _ordered(keys: Iterable[str]) -> tuple[str, ...]:
     """Order classes: the public set's as its models have them, else a benign one first."""
     present = set(keys)
+    benign = sorted(present & set(BENIGN_NAMES))
+    if len(benign) > 1:
+        raise DataError(
+            f"The classes {benign[0]} and {benign[1]} both mean that there is no leukaemia; put their images into one "
+            "folder, or under one label."
+        )
     if present <= set(CLASSES):
         return tuple(key for key in CLASSES if key in present)
     return tuple(sorted(present, key=lambda key: (key not in BENIGN_NAMES, key)))
@@ -357,13 +383,8 @@ def _twin(path: PurePosixPath) -> tuple[str, ...]:
 def _with_groups(dataset: DataSet) -> DataSet:
     """Add groups, sessions and folds from a groups.csv in the folder or from the list that Leuk carries."""
     own = dataset.root / "groups.csv" if dataset.root else _LIST
-    try:
-        rows = _listed(own if own.is_file() else _LIST)
-    except (OSError, UnicodeDecodeError, csv.Error):
-        rows = []
-    if not rows or {"file", "class", "near_dup_group", "scale_bar", "session", "fold"} - set(rows[0]):
-        rows = _listed()
-    by_name = {(class_key(row["class"]), PurePosixPath(row["file"]).stem.casefold()): row for row in rows}
+    rows = read_groups(own if own.is_file() else _LIST)
+    by_name = {(class_key(row.folder), PurePosixPath(row.file).stem.casefold()): row for row in rows}
     found = [
         by_name.get((dataset.classes[label], PurePosixPath(name).stem.casefold()))
         for name, label in zip(dataset.files, dataset.labels, strict=True)
@@ -406,12 +427,12 @@ def _from_table(table: Path) -> DataSet:
             )
         elif name in seen:
             problems.append(f"{name} is listed twice in {table.name}; the first row was kept.")
-        elif not (root / name).is_file():
-            problems.append(f"{name} is listed in {table.name} but not there, and was left out: correct the path.")
-            seen.add(name)
         else:
             seen.add(name)
-            kept.append((name, class_key(label), row))
+            if fault := _fault(root / name):
+                problems.append(f"{name} is listed in {table.name} but {fault}, and was left out: correct the path.")
+            else:
+                kept.append((name, class_key(label), row))
     if not kept:
         raise DataError(f"None of the images that {table.name} lists is there; paths are relative to the table.")
     classes = _ordered(key for _, key, _ in kept)
@@ -441,6 +462,14 @@ def _from_table(table: Path) -> DataSet:
         problems=tuple(problems),
     )
     return dataset if dataset.session is not None or dataset.fold is not None else _with_groups(dataset)
+
+
+def _fault(path: Path) -> str:
+    """Say why there is no file at a path; "" where there is one."""
+    try:
+        return "" if path.is_file() else "not there"
+    except OSError as error:  # too long a name, a folder that may not be searched
+        return f"can't be looked up ({error.strerror})"
 
 
 @dataclass(frozen=True)
@@ -490,18 +519,21 @@ def check_taleqani(root: str | os.PathLike[str]) -> Check:
     Raises
     ------
     DataError
-        If the folder does not exist or does not hold ``Original``.
+        If the folder does not exist or does not hold ``Original``, or one in it can't be opened.
     """
     where = Path(root)
-    if not where.is_dir():
-        raise DataError(f"There is no folder {where}; name the one that holds Original and Segmented.")
-    folders = {path.name.casefold(): path for path in where.iterdir() if path.is_dir()}
-    if "original" not in folders:
-        raise DataError(f"{where.name or where} holds no folder Original; name the one that holds it and Segmented.")
-    there = {
-        kind: {folder: _names(folders[kind], folder) if kind in folders else set() for folder in PUBLIC_COUNTS}
-        for kind in ("original", "segmented")
-    }
+    with _openable(where):
+        if not where.is_dir():
+            raise DataError(f"There is no folder {where}; name the one that holds Original and Segmented.")
+        folders = {path.name.casefold(): path for path in where.iterdir() if path.is_dir()}
+        if "original" not in folders:
+            raise DataError(
+                f"{where.name or where} holds no folder Original; name the one that holds it and Segmented."
+            )
+        there = {
+            kind: {folder: _names(folders[kind], folder) if kind in folders else set() for folder in PUBLIC_COUNTS}
+            for kind in ("original", "segmented")
+        }
     problems, missing, unexpected = [], [], []
     for kind, title in (("original", "Original"), ("segmented", "Segmented")):
         if kind not in folders:

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from leuk.probability import softmax
 from leuk.data.datasets import DataSet, Progress
 from leuk.data.measures import cache_folder
 from leuk.data.stains import STYLES
 from leuk.data.synthetic import generate
 from leuk.data.taleqani import CLASSES
 from leuk.errors import DataError
+from leuk.probability import softmax
 from leuk.training.predictions import Predictions
 
 NAME = "Demonstration (synthetic)"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from leuk.data.datasets import DataSet, Progress
+from leuk.data.datasets import DataSet, Progress, unescaped
 from leuk.data.measures import Measures
 from leuk.data.mistakes import Mistakes, Operating, Verdicts, mistakes, operate
 from leuk.errors import DataError, LeukError
@@ -205,7 +206,7 @@ def read_table(data: bytes, name: str) -> Table:
         raise DataError(f"{name} is no table of predictions: {wanted}.")
     first: dict[str, tuple[list[float], int]] = {}
     for row in rows:
-        file = (row["file"] or "").replace("\\", "/")
+        file = unescaped(row["file"] or "").replace("\\", "/")
         if file:
             first.setdefault(file, ([_number(row[column]) for column in columns], _whole(row.get("fold"))))
     if not first:
@@ -231,7 +232,5 @@ def _number(text: str | None) -> float:
 
 
 def _whole(text: str | None) -> int:
-    try:
-        return int(text or -1)
-    except ValueError:
-        return -1
+    text = (text or "").strip()
+    return int(text) if re.fullmatch(r"\d{1,18}", text) else -1

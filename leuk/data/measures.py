@@ -24,6 +24,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from leuk._formats import FOREIGN_SUFFIXES, SUFFIX_KINDS
 from leuk.data.datasets import DataSet, Progress
 from leuk.errors import DataError, ImageError
 from leuk.image import MAX_BYTES, read_image
@@ -295,14 +296,16 @@ def measure(dataset: DataSet, progress: Progress | None = None, keep: bool = Tru
             progress(0.05 * row / max(count, 1), "looking for changes")
     cache.put_hashes(fresh)
 
-    keys = [f"image {VERSION} {sha}" if sha else "" for sha in hashes]
+    # The same bytes under another name may be refused: what the name promises belongs to the key.
+    suffixes = [Path(name).suffix.lower() for name in dataset.files]
+    promised = [SUFFIX_KINDS.get(suffix) or FOREIGN_SUFFIXES.get(suffix, "") for suffix in suffixes]
+    keys = [f"image {VERSION} {sha} {kind}" if sha else "" for sha, kind in zip(hashes, promised, strict=True)]
     kept = cache.get(key for key in keys if key)
     waiting = list({key: row for row, key in reversed(list(enumerate(keys))) if key not in kept and key}.values()) + [
         row for row, key in enumerate(keys) if not key
     ]
     waiting.sort()
     pending: dict[str, dict[str, np.ndarray]] = {}
-    refused: dict[str, str] = {}
 
     def one(row: int) -> tuple[int, dict[str, np.ndarray] | None, str]:
         try:
@@ -316,7 +319,6 @@ def measure(dataset: DataSet, progress: Progress | None = None, keep: bool = Tru
             for done, (row, found, problem) in enumerate(pool.map(one, waiting)):
                 if found is None:
                     problems[row] = problem
-                    refused[keys[row]] = problem
                 else:
                     kept[keys[row]] = pending[keys[row]] = found
                 if len(pending) >= 200:
@@ -330,8 +332,8 @@ def measure(dataset: DataSet, progress: Progress | None = None, keep: bool = Tru
         finally:
             cache.put(pending)
     for row, key in enumerate(keys):
-        if key in refused and row not in problems:
-            problems[row] = refused[key]
+        if key not in kept and row not in problems:  # a copy of one that was refused, under a name of its own
+            problems[row] = one(row)[2]
 
     found_rows = [kept.get(key) for key in keys]
     sizes = {name: len(row[name]) for row in found_rows if row for name in FEATURES}

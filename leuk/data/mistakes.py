@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from leuk.data.datasets import DataSet, class_key
+from leuk.data.datasets import BENIGN_NAMES, DataSet, class_key
 from leuk.errors import DataError
 
 
@@ -64,16 +64,22 @@ class Verdicts:
 def align(dataset: DataSet, predictions: PredictionTable) -> Verdicts:
     """Lay predictions beside the files of a data set.
 
-    Files are matched by their whole name, else by the end of it (``Benign/a.jpg``, then ``a.jpg``) where only one fits.
+    Files are matched by their whole name, and those left by the end of it (``Benign/a.jpg``, then ``a.jpg``) where only
+    one fits.
     On a set of benign and malignant, a system's subtypes count together as malignant.
 
     Raises
     ------
     DataError
-        If not one prediction fits, the system and the set share no class, or an image is called a class that the set
-        has not.
+        If not one prediction fits, the system and the set share no class, an image is called a class that the set has
+        not, or two of the system's classes are benign.
     """
     names = [class_key(name) for name in predictions.classes]
+    if len(benign := sorted(set(names) & set(BENIGN_NAMES))) > 1:
+        raise DataError(
+            f"{predictions.system} has the classes {benign[0]} and {benign[1]}, which both mean that there is no "
+            "leukaemia; add their columns up in one."
+        )
     merged = []
     if set(dataset.classes) == {"benign", "malignant"} and "benign" in names:
         merged = [name for name in names if name not in dataset.classes]
@@ -87,7 +93,9 @@ def align(dataset: DataSet, predictions: PredictionTable) -> Verdicts:
         )
     problems = list(getattr(predictions, "problems", ()))
     if merged:
-        problems.append(f"What {system} calls {', '.join(merged)} counts as malignant, which is all that this set tells.")
+        problems.append(
+            f"What {system} calls {', '.join(merged)} counts as malignant, which is all that this set tells."
+        )
     count = len(dataset.classes)
     probabilities = np.full((len(dataset), count), np.nan)
     folds = np.full(len(dataset), -1, np.int64)
@@ -154,29 +162,19 @@ def _foreign(
 def _match(files: Sequence[str], wanted: Sequence[str]) -> tuple[dict[int, int], list[str]]:
     """Find rows for names: index in `wanted` to row, and the names that fit none."""
     exact = {name: row for row, name in enumerate(files)}
-    ends: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for row, name in enumerate(files):
-        parts = PurePosixPath(name).parts
-        for length in (2, 1):
-            ends[parts[-length:]].append(row)
-    places: dict[int, int] = {}
-    taken: set[int] = set()
-    unknown = []
-    for index, name in enumerate(wanted):
-        fit = exact.get(name)
-        if fit is None:
-            parts = PurePosixPath(name).parts
-            for length in (2, 1):
-                found = ends.get(parts[-length:], []) if len(parts) >= length else []
-                if len(set(found)) == 1:
-                    fit = found[0]
-                    break
-        if fit is None or fit in taken:
-            unknown.append(name)
-        else:
-            places[index] = fit
-            taken.add(fit)
-    return places, unknown
+    places = {index: exact[name] for index, name in enumerate(wanted) if name in exact}
+    taken = set(places.values())
+    # The surest first, whatever the order of the table.
+    for length in (2, 1):
+        ends: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for row, name in enumerate(files):
+            ends[PurePosixPath(name).parts[-length:]].append(row)
+        for index, name in enumerate(wanted):
+            fit = ends.get(PurePosixPath(name).parts[-length:], ())
+            if index not in places and len(fit) == 1 and fit[0] not in taken:
+                places[index] = fit[0]
+                taken.add(fit[0])
+    return places, [name for index, name in enumerate(wanted) if index not in places]
 
 
 def confusion(dataset: DataSet, verdicts: Verdicts) -> np.ndarray:

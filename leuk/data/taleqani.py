@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -46,6 +48,61 @@ class Fields:
         return len(self.files)
 
 
+class Listed(NamedTuple):
+    """A line of a table of groups; numbers of sessions count inside their class."""
+
+    file: str
+    folder: str
+    near_duplicate: int
+    session: int
+    fold: int
+    scale_bar: str
+
+
+_NUMBERS = ("near_dup_group", "session", "fold")
+
+
+def read_groups(table: Path) -> list[Listed]:
+    """Read a table of groups: a CSV with the columns file, class, near_dup_group, session, fold and, if any, scale_bar.
+
+    Raises
+    ------
+    DataError
+        If the table is missing, can't be read, or lacks a column or rows; if a line lacks a value, or has no number
+        where one belongs.
+    """
+    rows: list[Listed] = []
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            missing = {"file", "class", *_NUMBERS} - set(reader.fieldnames or ())
+            if missing:
+                raise DataError(f"The table {table.name} lacks the columns {', '.join(sorted(missing))}; add them.")
+            for row in reader:
+                given = {column: (value or "").strip() for column, value in row.items() if column}
+                for column in ("file", "class", *_NUMBERS):
+                    if not given[column]:
+                        raise DataError(f"Line {reader.line_num} of {table.name} lacks a {column}; fill it in.")
+                    if column in _NUMBERS and not re.fullmatch(r"\d{1,9}", given[column]):
+                        raise DataError(
+                            f"Line {reader.line_num} of {table.name} has {given[column][:40]!r} as {column}; "
+                            "give a whole number."
+                        )
+                near, session, fold = (int(given[column]) for column in _NUMBERS)
+                rows.append(Listed(given["file"], given["class"], near, session, fold, given.get("scale_bar", "")))
+    except FileNotFoundError as error:
+        raise DataError(
+            f"There is no table of groups at {table.name}; name one with columns file, class, session, fold."
+        ) from error
+    except OSError as error:
+        raise DataError(f"{table} can't be opened ({error.strerror}); ask for the right to read it.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{table.name} is no table of text; save it as CSV in UTF-8.") from error
+    if not rows:
+        raise DataError(f"The table {table.name} has no rows; add one for each field.")
+    return rows
+
+
 def load_fields(folder: Path, groups: Path | None = None) -> Fields:
     """Read the fields that a groups table names.
 
@@ -68,30 +125,22 @@ def load_fields(folder: Path, groups: Path | None = None) -> Fields:
         If a field can't be read.
     """
     table = groups or folder / "groups.csv"
-    if not table.is_file():
-        raise DataError(
-            f"There is no table of groups at {table.name}; name one with columns file, class, session, fold."
-        )
-    with table.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    missing = {"file", "class", "near_dup_group", "session", "fold"} - set(rows[0] if rows else ())
-    if missing:
-        raise DataError(f"The table {table.name} lacks the columns {', '.join(sorted(missing))}; add them.")
-    unknown = {row["class"] for row in rows} - set(FOLDERS)
+    rows = read_groups(table)
+    unknown = {row.folder for row in rows} - set(FOLDERS)
     if unknown:
         raise DataError(
             f"The table {table.name} has unknown classes {', '.join(sorted(unknown))}; use {', '.join(FOLDERS)}."
         )
-    images = [read_image(folder / row["file"]).pixels for row in rows]
+    images = [read_image(folder / row.file).pixels for row in rows]
     if len({image.shape for image in images}) != 1:
         raise DataError(f"The fields in {folder.name} differ in size; training needs them alike.")
     # A pseudo-session is numbered inside its class.
-    sessions = {name: index for index, name in enumerate(sorted({(row["class"], int(row["session"])) for row in rows}))}
+    sessions = {name: index for index, name in enumerate(sorted({(row.folder, row.session) for row in rows}))}
     return Fields(
-        files=tuple(row["file"] for row in rows),
+        files=tuple(row.file for row in rows),
         pixels=np.stack(images),
-        labels=np.array([CLASSES.index(FOLDERS[row["class"]]) for row in rows]),
-        folds=np.array([int(row["fold"]) for row in rows]),
-        groups=np.array([sessions[row["class"], int(row["session"])] for row in rows]),
-        duplicates=np.array([int(row["near_dup_group"]) for row in rows]),
+        labels=np.array([CLASSES.index(FOLDERS[row.folder]) for row in rows]),
+        folds=np.array([row.fold for row in rows]),
+        groups=np.array([sessions[row.folder, row.session] for row in rows]),
+        duplicates=np.array([row.near_duplicate for row in rows]),
     )

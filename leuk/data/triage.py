@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from leuk.data.datasets import escaped, unescaped
 from leuk.errors import DataError
 
 DECISIONS = ("model_error", "label_error", "unusable")
@@ -127,7 +128,7 @@ class Triage:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.path, timeout=20)) as connection, connection:
                 for row in rows:
-                    found += connection.execute(statement, tuple(row)).fetchall()
+                    found += connection.execute(statement, [escaped(value) for value in row]).fetchall()
         except (OSError, sqlite3.Error) as error:
             raise DataError(
                 f"Decisions can't be kept in {self.path.name} ({error}); free it, or name another in LEUK_DECISIONS."
@@ -161,7 +162,7 @@ class Triage:
             [(dataset,)],
             change=False,
         )
-        return [Decision(*row) for row in rows]
+        return [Decision(unescaped(name), unescaped(file), *rest) for name, file, *rest in rows]
 
     def reviewers(self, dataset: str) -> list[str]:
         """Name who has decided on a data set, sorted."""
@@ -174,7 +175,7 @@ def to_csv(decisions: Iterable[Decision]) -> str:
     writer = csv.writer(out)
     writer.writerow(CSV_COLUMNS)
     for one in decisions:
-        writer.writerow([_inert(getattr(one, column)) for column in CSV_COLUMNS])
+        writer.writerow([_inert(escaped(getattr(one, column))) for column in CSV_COLUMNS])
     return out.getvalue()
 
 
@@ -210,7 +211,7 @@ def from_csv(text: str, dataset: str, name: str = "The table") -> list[Decision]
     for number, row in enumerate(rows, start=2):
         given = {column: _plain(row.get(column) or "") for column in CSV_COLUMNS}
         try:
-            found.append(Decision(**{**given, "dataset": dataset}))
+            found.append(Decision(**{**given, "dataset": dataset, "file": unescaped(given["file"])}))
         except DataError as error:
             raise DataError(f"{name}, line {number}: {error}") from None
     return found

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from leuk.data.datasets import escaped, unescaped
 from leuk.errors import DataError
 from leuk.models.cards import weights_folder
 from leuk.probability import softmax
@@ -89,7 +90,7 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
     for file, label, fold, row in zip(
         predictions.files, predictions.labels, predictions.folds, predictions.probabilities, strict=True
     ):
-        writer.writerow([file, predictions.classes[label], int(fold), *(f"{p:.6g}" for p in row)])
+        writer.writerow([escaped(file), predictions.classes[label], int(fold), *(f"{p:.6g}" for p in row)])
     data = text.getvalue().encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
@@ -118,7 +119,7 @@ def read_predictions(path: Path) -> Predictions:
         return Predictions(
             system=system,
             partition=partition,
-            files=tuple(row[0] for row in body),
+            files=tuple(unescaped(row[0]) for row in body),
             labels=np.array([classes.index(row[1]) for row in body], np.int64),
             folds=np.array([int(row[2]) for row in body], np.int64),
             classes=classes,
@@ -126,7 +127,7 @@ def read_predictions(path: Path) -> Predictions:
                 len(body), len(classes)
             ),
         )
-    except (ValueError, IndexError, csv.Error) as error:
+    except (ValueError, OverflowError, IndexError, csv.Error) as error:
         raise DataError(
             f"{path.name} is no table of predictions; name it SYSTEM.PARTITION.csv, with the columns file, class, "
             "fold and p_CLASS for each class."

@@ -88,6 +88,20 @@ def test_measures_are_kept_and_made_anew_when_a_file_changes(tmp_path: Path, mon
     ), "nothing is written to the data folder"
 
 
+@pytest.mark.parametrize("misnamed", ["a.jpg", "z.jpg"])
+def test_copies_are_judged_each_by_its_own_name(misnamed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folder(tmp_path / "set", each=2)
+    monkeypatch.setenv("LEUK_CACHE", str(tmp_path / "cache"))
+    for name in (misnamed, f"other-{misnamed}"):
+        (root / "benign" / name).write_bytes((root / "benign/benign-000.png").read_bytes())
+    data = load_dataset(root)
+    for measured in (measure(data), measure(data)):  # once anew, once from what was kept
+        refused = {data.files[row]: said for row, said in measured.problems.items()}
+        assert set(refused) == {f"benign/{misnamed}", f"benign/other-{misnamed}"}
+        assert all(said.startswith(name.rpartition("/")[2]) for name, said in refused.items())
+        assert [data.files[row] for row in np.flatnonzero(~measured.readable)] == sorted(refused)
+
+
 def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = folder(tmp_path / "set", each=2)
     (tmp_path / "file").write_text("in the way")

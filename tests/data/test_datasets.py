@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,30 @@ def test_a_table(tmp_path: Path) -> None:
     assert "gone.png is listed in set.csv but not there" in data.problems[0]
 
 
+def test_a_name_that_can_not_be_looked_up_is_one_rows_problem(tmp_path: Path) -> None:
+    table = _touch(tmp_path, "a.png", "b.png") / "set.csv"
+    table.write_text(f"path,label\n{'x' * 300}.png,pre\na.png,benign\nb.png,pre\n", encoding="utf-8")
+    data = load_dataset(table)
+    assert data.files == ("a.png", "b.png")
+    assert len(data.problems) == 1 and "can't be looked up" in data.problems[0]
+
+
+@pytest.mark.parametrize("locked", ["Original/Pro", "groups.csv"])
+def test_what_may_not_be_opened_is_named(tmp_path: Path, locked: str) -> None:
+    _touch(tmp_path, "Original/Benign/a.png", "Original/Pro/b.png", "groups.csv")
+    (tmp_path / locked).chmod(0)
+    try:
+        if os.access(tmp_path / locked, os.R_OK):
+            pytest.skip("to the administrator every file is open")
+        with pytest.raises(DataError, match=f"{locked} can't be opened"):
+            load_dataset(tmp_path)
+        if locked != "groups.csv":
+            with pytest.raises(DataError, match=f"{locked} can't be opened"):
+                check_taleqani(tmp_path)
+    finally:
+        (tmp_path / locked).chmod(0o700)
+
+
 def test_the_public_layout_gets_its_groups(tmp_path: Path) -> None:
     listed = taleqani()
     first, last = listed.files[0], listed.files[-1]
@@ -115,6 +140,11 @@ def test_a_subset_keeps_its_columns() -> None:
         (lambda root: root, "holds no image"),
         (lambda root: _touch(root, "a.png"), "in no class folders"),
         (lambda root: _touch(root, "t.csv") / "t.csv", "lacks a column path or label"),
+        (lambda root: root / ("x" * 300), "can't be opened"),
+        (
+            lambda root: _touch(root, "Healthy/a.png", "normal/b.png", "pre/c.png"),
+            "classes healthy and normal both mean",
+        ),
     ],
 )
 def test_what_is_no_data_set_is_one_sentence(tmp_path: Path, make: object, message: str) -> None:

@@ -91,6 +91,11 @@ def test_a_users_own_table_is_read_leniently(packed):
     assert table.folds.tolist() == [1, -1, 0]
 
 
+def test_a_fold_that_no_number_holds_is_not_known():
+    table = inspection.read_table(f"file,p_a,fold\na.png,1,{'9' * 30}\nb.png,1,{'9' * 5000}\n".encode(), "mine.csv")
+    assert table.folds.tolist() == [-1, -1]
+
+
 def test_the_name_of_a_shipped_table_tells_system_and_partition():
     data = b"file,class,fold,p_benign,p_pre_b\na.png,benign,0,1,0\n"
     table = inspection.read_table(data, "net.v2.grouped.csv")

@@ -19,7 +19,8 @@ def dataset(tmp_path, monkeypatch):
     for name, style in (("benign", "benign"), ("pre", "pre")):
         (root / name).mkdir(parents=True)
         for seed in range(4):
-            Image.fromarray(generate(seed, 160, 160, style=style, cells=4).image.pixels).save(root / name / f"{seed}.png")
+            smear = generate(seed, 160, 160, style=style, cells=4)
+            Image.fromarray(smear.image.pixels).save(root / name / f"{seed}.png")
     (root / "pre" / "broken.png").write_bytes((root / "pre" / "0.png").read_bytes()[:400])
     return load_dataset(root)
 

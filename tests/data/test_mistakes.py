@@ -58,6 +58,17 @@ def test_names_are_matched_by_their_end() -> None:
     assert np.allclose(verdicts.probabilities, P) and verdicts.problems == ()
 
 
+def test_a_whole_name_goes_before_one_that_ends_alike() -> None:
+    files = ("Original/benign/1.jpg", "Original/pre/2.jpg")
+    data = DataSet("x", files, CLASSES, np.array([0, 1], np.int64))
+    listed = ("Augmented/1.jpg", "Augmented/benign/1.jpg", *files)
+    verdicts = align(data, _table(listed, P[[3, 4, 0, 1]]))
+    assert np.allclose(verdicts.probabilities, P[:2])
+    assert [problem.split()[2] for problem in verdicts.problems] == ["Augmented/1.jpg,", "Augmented/benign/1.jpg,"]
+    nearer = align(data, _table(listed[:2], P[[3, 0]]))
+    assert np.allclose(nearer.probabilities[0], P[0]), "what shares more of the name goes before what shares less"
+
+
 def test_what_does_not_fit_is_named_and_the_rest_goes_on() -> None:
     data = _set(LABELS)
     verdicts = align(data, _table((*data.files[:3], "Original/C/nowhere.jpg"), P[:4]))
@@ -65,6 +76,12 @@ def test_what_does_not_fit_is_named_and_the_rest_goes_on() -> None:
     assert any("nowhere.jpg, which is not in this set" in problem for problem in verdicts.problems)
     assert any(problem.startswith("3 images have no prediction") for problem in verdicts.problems)
     assert confusion(data, verdicts).sum() == 3
+
+
+def test_two_classes_without_leukaemia_are_not_told_apart() -> None:
+    data = DataSet("x", ("a.jpg", "b.jpg"), ("benign", "malignant"), np.array([0, 1], np.int64))
+    with pytest.raises(DataError, match="benign and normal, which both mean"):
+        align(data, _table(data.files, P[:2], ("benign", "normal", "pre")))
 
 
 def test_classes_that_one_side_does_not_know() -> None:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from leuk.data.datasets import load_dataset
 from leuk.data.taleqani import CLASSES, load_fields
 from leuk.errors import DataError, ImageError
 
@@ -49,6 +50,35 @@ def test_faults_are_named(tmp_path: Path) -> None:
     (tmp_path / "Original/Pro/a.png").write_bytes(b"")
     with pytest.raises(ImageError, match="a.png"):
         load_fields(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HEADER, "has no rows"),
+        (HEADER + "a.png,Pro,0,,1,0\nb.png,Pro,0,,S1,0\n", "Line 3 of groups.csv has 'S1' as session"),
+        (HEADER + "a.png,Pro,0,,1,-1\n", "Line 2 of groups.csv has '-1' as fold"),
+        (HEADER + "a.png,Pro,0,,,0\n", "Line 2 of groups.csv lacks a session"),
+        (HEADER + "a.png,Pro\n", "Line 2 of groups.csv lacks a near_dup_group"),
+        (HEADER + ",Pro,0,,1,0\n", "Line 2 of groups.csv lacks a file"),
+        (HEADER + "caf\xe9.png,Pro,0,,1,0\n", "save it as CSV in UTF-8"),
+    ],
+)
+def test_a_table_of_groups_that_is_a_little_off_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:
+    folder = _folder(tmp_path, ["Original/Pro/a.png,Pro,0,,1,0"])
+    (folder / "groups.csv").write_text(text, encoding="latin-1")
+    for read in (load_fields, load_dataset):
+        with pytest.raises(DataError, match=message):
+            read(folder)
+
+
+def test_a_table_of_groups_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    folder = _folder(tmp_path, ["Original/Pro/a.png,Pro,0,red,1,3"])
+    text = (folder / "groups.csv").read_text(encoding="utf-8")
+    (folder / "groups.csv").write_text(text, encoding="utf-8-sig")
+    assert load_fields(folder).folds.tolist() == [3]
+    data = load_dataset(folder)
+    assert data.fold is not None and data.fold.tolist() == [3] and data.scale_bar == ("red",)
 
 
 def test_real_set_never_splits_a_group(data_dir: Path) -> None:

@@ -1,4 +1,5 @@
 import math
+import os
 import sqlite3
 import threading
 
@@ -52,6 +53,16 @@ def test_export_and_reading_back_lose_nothing_and_start_no_formula():
     assert not any(field.startswith(("=", "@")) for line in text.splitlines() for field in line.split(","))
     assert from_csv(text, "set") == given
     assert from_csv("\ufeff" + text, "elsewhere")[0].dataset == "elsewhere"
+
+
+def test_a_name_that_is_not_utf_8_is_kept_and_found_again(store):
+    name = os.fsdecode(b"caf\xe9.png")
+    store.decide(Decision(f"/data/{name}", name, "unusable"))
+    (found,) = store.all(f"/data/{name}")
+    assert (found.dataset, found.file) == (f"/data/{name}", name)
+    assert from_csv(to_csv([found]).encode().decode(), found.dataset) == [found]
+    store.forget(f"/data/{name}", name)
+    assert store.all(f"/data/{name}") == []
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from leuk.data.datasets import random_folds
+from leuk.data.inspection import read_table
 from leuk.errors import DataError
 from leuk.training.predictions import (
     PARTITIONS,
@@ -50,6 +52,14 @@ def test_a_table_comes_back_as_it_went(tmp_path: Path) -> None:
     assert shipped(tmp_path) == {("simple_cnn", "random"): path}
 
 
+def test_a_name_that_is_not_utf_8_comes_back_too(tmp_path: Path) -> None:
+    files = (os.fsdecode(b"b/caf\xe9.png"), "b/caf\u00e9.png")
+    path = tmp_path / "simple_cnn.random.csv"
+    write_predictions(some(2, files=files), path)
+    assert read_predictions(path).files == files
+    assert read_table(path.read_bytes(), path.name).files == files
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -75,6 +85,7 @@ def test_what_does_not_fit_together_is_refused(changed: dict[str, object]) -> No
         ("a.random.csv.gz", gzip.compress(b"file,class,fold,p_benign,p_pre_b\nx,pro_b,0,0.5,0.5\n")),
         ("a.random.csv.gz", gzip.compress(b"file,class,fold,p_benign,p_pre_b\nx,pre_b,0,0.9,0.5\n")),
         ("a.leaky.csv", b"file,class,fold,p_benign,p_pre_b\nx,pre_b,0,0.5,0.5\n"),
+        ("a.random.csv", b"file,class,fold,p_a\nx,a,99999999999999999999999,1\n"),
         ("a.random.csv", b""),
         ("a.random.csv", b"x" * 200_000),
     ],
