@@ -14,6 +14,7 @@ from torch import nn
 from leuk import _torchvision  # noqa: F401 - before pytorch_grad_cam, which imports torchvision
 from leuk.classification import View, inputs, to_tensor
 from leuk.errors import OptionError
+from leuk.models.preprocessing import CELLS
 from leuk.models.store import Model
 from leuk.segmentation import Segmentation
 
@@ -107,7 +108,8 @@ def raw_maps(model: Model, tiles: np.ndarray, targets: Sequence[int], method: st
     ----------
     model : Model
     tiles : numpy.ndarray
-        uint8, (T, S, S, C): as many channels as the model takes, see `leuk.models.preprocessing`.
+        uint8, (T, S, S, 3), RGB, of which the model's preprocessing makes what its network takes; of single cells
+        (T, S, S, 4).
     targets : sequence of int
         Class indices.
     method : str
@@ -124,6 +126,8 @@ def raw_maps(model: Model, tiles: np.ndarray, targets: Sequence[int], method: st
     ------
     OptionError
         If the method is unknown.
+    ValueError
+        If the tiles have another shape or type.
 
     References
     ----------
@@ -133,6 +137,9 @@ def raw_maps(model: Model, tiles: np.ndarray, targets: Sequence[int], method: st
     """
     if method not in EXPLAINERS:
         raise OptionError(f"There is no heat-map method {method!r}; choose one of: {', '.join(EXPLAINERS)}.")
+    channels = 4 if model.card.preprocessing == CELLS else 3
+    if tiles.dtype != np.uint8 or tiles.ndim != 4 or tiles.shape[3] != channels or tiles.shape[1] != tiles.shape[2]:
+        raise ValueError(f"expected tiles as uint8 (T, S, S, {channels}), got {tiles.dtype} {tiles.shape}")
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     given = inputs(model.card, tiles)

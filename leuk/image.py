@@ -11,6 +11,7 @@ import hashlib
 import io
 import logging
 import os
+import re
 import stat
 import unicodedata
 from collections.abc import Iterable
@@ -46,8 +47,8 @@ IMAGE_SUFFIXES = tuple(SUFFIX_KINDS)
 
 _MAX_NAME = 200
 _MAX_PROFILE = 4_000_000
-_WRITTEN = ("_overlay.png", "_mask.png", "_instances.png")
-"""How the names of pictures end that Leuk writes beside one."""
+_WRITTEN = re.compile(r"(.+?)(?:-\d+)?_(?:overlay|mask|instances)\.png", re.DOTALL)
+"""Names of pictures that Leuk writes beside one, whose stem comes first."""
 _ZEROS = 512
 """Bytes of a run of zeros in a JPEG, at least: an interrupted copy leaves blocks of them."""
 _CHROMA = 6
@@ -231,7 +232,7 @@ def read_image(source: bytes | bytearray | memoryview | str | os.PathLike[str], 
     return SmearImage(pixels, hashlib.sha256(data).hexdigest(), shown, notes)
 
 
-def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+def find_images(paths: Iterable[str | os.PathLike[str]], written: bool = False) -> list[Path]:
     """List the images that a user means by naming files and folders.
 
     Parameters
@@ -240,6 +241,8 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
         Files, which are kept as they are, whatever their suffix and even if they are missing, so that `read_image` can
         refuse each with its reason; and folders, which are searched through all their subfolders for `IMAGE_SUFFIXES`,
         what Leuk wrote beside a picture (``NAME_overlay.png``, ``NAME_mask.png``, ``NAME_instances.png``) left out.
+    written : bool
+        Whether that is listed too.
 
     Returns
     -------
@@ -263,8 +266,8 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
             subfolders[:] = [s for s in subfolders if not s.startswith(".")]
             pictures = [f for f in files if not f.startswith(".") and Path(f).suffix.lower() in IMAGE_SUFFIXES]
             stems = {Path(f).stem for f in pictures}
-            ours = {f"{stem}{ending}" for stem in stems for ending in _WRITTEN}
-            inside += [Path(folder, f) for f in pictures if f not in ours]
+            ours = {f for f in pictures if (match := _WRITTEN.fullmatch(f)) and match[1] in stems}
+            inside += [Path(folder, f) for f in pictures if written or f not in ours]
         found += sorted(inside + [Path(error.filename) for error in closed])
     return found
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from leuk.cli import MISUSED, READ, REFUSED, main
+from leuk.cli import MISUSED, READ, REFUSED, main, reading
 from leuk.data.synthetic import generate
 from leuk.image import SmearImage
 from leuk.report import MEASURES
@@ -133,10 +137,13 @@ def test_segment_writes_masks_and_tables_without_overwriting(folder: Path) -> No
 def test_segment_leaves_its_inputs_alone(tmp_path: Path, field: SmearImage) -> None:
     _save(field, tmp_path / "a.png")
     mask = _save(field, tmp_path / "a_mask.png").read_bytes()
-    assert main(["segment", str(tmp_path), "--out", str(tmp_path)]) == READ
-    assert (tmp_path / "a_mask.png").read_bytes() == mask
-    assert (tmp_path / "a-2_mask.png").is_file()
-    assert (tmp_path / "a_mask_mask.png").is_file()
+    named = [str(tmp_path / "a.png"), str(tmp_path / "a_mask.png")]
+    # In a folder a mask beside its picture is none to read, and yet not to be written over.
+    for given in ([str(tmp_path)], named):
+        assert main(["segment", *given, "--out", str(tmp_path)]) == READ
+        assert (tmp_path / "a_mask.png").read_bytes() == mask
+        assert (tmp_path / "a-2_mask.png").is_file()
+        assert (tmp_path / "a_mask_mask.png").is_file() == (given == named)
 
 
 def test_awkward_names_stop_nothing(tmp_path: Path, field: SmearImage, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,21 +177,203 @@ def test_a_folder_that_takes_nothing_is_refused_before_the_first_file(
     assert "is a folder" in capsys.readouterr().err
 
 
-def test_a_write_that_fails_is_one_row(
+def _full(monkeypatch: pytest.MonkeyPatch, nth: int, kept: int = 5) -> None:
+    """Let the nth file that is written be cut off, as by a full disk."""
+    real, count = Path.write_bytes, iter(range(1, 1000))
+
+    def write(path: Path, data: bytes) -> int:
+        if next(count) != nth:
+            return real(path, data)
+        real(path, data[:kept])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+
+
+def test_a_write_that_fails_is_one_row_and_leaves_nothing_behind(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = Path.write_bytes
-
-    def full(path: Path, data: bytes) -> int:
-        if path.name == "field_mask.png":
-            raise OSError(28, "No space left on device")
-        return real(path, data)
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    assert main(["segment", str(folder / "in"), "--out", str(folder / "out")]) == REFUSED
+    out = folder / "out"
+    _full(monkeypatch, 2)
+    assert main(["segment", str(folder / "in"), "--out", str(out)]) == REFUSED
     told = capsys.readouterr().out
-    assert "can't be written (No space left on device)" in told
-    assert (folder / "out" / "field-2_mask.png").is_file()
+    assert "What field.png gave can't be written (No space left on device)" in told
+    assert {path.name for path in out.iterdir()} == {"field-2_mask.png", "field-2_cells.csv"}, "no mask without a table"
+
+
+def test_a_full_disk_leaves_the_old_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = folder / "out.json"
+    record.write_text("precious", encoding="utf-8")
+    record.chmod(0o600)
+    arguments = ["analyze", str(folder / "in" / "a"), "--model", "small", "--json", str(record)]
+    with monkeypatch.context() as patched:
+        _full(patched, 1)
+        assert main(arguments) == MISUSED
+    assert "can't be written (No space left on device); make room" in capsys.readouterr().err
+    assert record.read_text("utf-8") == "precious"
+    assert sorted(path.name for path in folder.iterdir()) == ["in", "out.json"]
+    assert main(arguments) == READ
+    assert json.loads(record.read_text("utf-8"))
+    assert record.stat().st_mode & 0o777 == 0o600, "what was private stays private"
+
+
+def test_what_is_no_file_is_written_to_as_it_is(folder: Path) -> None:
+    assert main(["analyze", str(folder / "in" / "a"), "--model", "small", "--json", os.devnull]) == READ
+    assert not Path(os.devnull).is_file()
+
+
+def test_no_output_takes_the_place_of_an_input(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = folder / "in" / "a" / "field.png"
+    plain, link = folder / "in" / "field", folder / "link.json"
+    plain.write_bytes(picture.read_bytes())
+    link.symlink_to(plain)
+    before = picture.read_bytes()
+    for record, said in (
+        (picture, "has a photograph's name"),
+        (folder / "new.JPG", "has a photograph's name"),
+        (plain, "is one of the files that are read"),
+        (link, "is one of the files that are read"),
+    ):
+        assert main(["analyze", str(picture), str(plain), "--model", "small", "--json", str(record)]) == MISUSED
+        assert said in capsys.readouterr().err
+    assert picture.read_bytes() == plain.read_bytes() == before
+    assert not (folder / "new.JPG").exists()
+
+
+def test_an_audit_and_a_list_leave_what_they_read_alone(
+    folder: Path, small_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, guess = folder / "t.csv", folder / "guess.csv"
+    table.write_text("path,label\nin/a/field.png,benign\nin/b/field.png,pre\n", encoding="utf-8")
+    guess.write_text("file,p_benign,p_pre_b\n", encoding="utf-8")
+    for option in ("--json", "--html"):
+        assert main(["audit", str(table), option, str(table)]) == MISUSED
+        assert "is one of the files that are read" in capsys.readouterr().err
+        assert main(["audit", str(folder / "in"), option, str(folder / "in" / "new")]) == MISUSED
+        assert "which is only read" in capsys.readouterr().err
+    card = small_weights / "small.json"
+    before = card.read_bytes()
+    for command in ("models", "compare"):
+        assert main([command, "--json", str(card)]) == MISUSED
+        assert "is one of the files that are read" in capsys.readouterr().err
+    assert card.read_bytes() == before
+
+
+def test_what_was_read_before_a_stop_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = folder / "out.json"
+    record.write_text("precious", encoding="utf-8")
+    real, left = reading.read_image, [0]
+
+    def stop(path: Path) -> SmearImage:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return real(path)
+
+    monkeypatch.setattr(reading, "read_image", stop)
+    arguments = ["analyze", str(folder / "in"), "--model", "small", "--json", str(record)]
+    assert main(arguments) == 130
+    assert record.read_text("utf-8") == "precious", "nothing was read"
+    left[0] = 2
+    assert main(arguments) == 130
+    assert [row["status"] for row in json.loads(record.read_text("utf-8"))] == ["read", "refused"]
+
+
+def test_long_names_are_cut_at_a_character(tmp_path: Path, field: SmearImage) -> None:
+    _save(field, tmp_path / "in" / f"x{'س' * 120}.png")
+    assert main(["segment", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == READ
+    for path in (tmp_path / "out").iterdir():
+        assert path.name.encode("utf-8").startswith("xس".encode())
+
+
+def test_places_that_take_nothing_are_refused_before_the_work(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = "/proc/self"
+    if not Path(place).is_dir():
+        pytest.skip("needs a folder that nobody can write into")
+    data, record = folder / "data", folder / "out.json"
+    for name in ("Benign", "Pre"):
+        path = data / "Original" / name / f"{name}.png"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"no image, and so told of by whoever reads it")
+    record.write_text("precious", encoding="utf-8")
+    # Root may write into any file.
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != record)
+    train, run = ["train", "simple_cnn", "--data", str(data), "--partition", "random"], ["--run", str(folder / "run")]
+    for arguments, said in (
+        (["analyze", str(folder / "in"), "--model", "small", "--json", str(record)], "is read-only"),
+        (["audit", str(data), "--html", str(record)], "is read-only"),
+        ([*train, *run, "--weights", place], "Nothing can be written into"),
+        ([*train, "--run", place], "Nothing can be written into"),
+    ):
+        assert main(arguments) == MISUSED
+        told = capsys.readouterr().err
+        assert said in told
+        assert told.count("\n") == 1, "one sentence, before anything was read"
+    monkeypatch.setenv("LEUK_WEIGHTS", place)
+    for what in (["simple_cnn", *run], ["controls"], ["cells"]):
+        assert main(["evaluate", *what, "--data", str(data)]) == MISUSED
+        assert "can't be made" in capsys.readouterr().err
+    assert record.read_text("utf-8") == "precious"
+
+
+def _closed(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Let a file be one that may not be read; root may read any."""
+
+    def but_it(real: Callable[..., Any]) -> Callable[..., Any]:
+        def read(path: Path, *options: str, **more: str) -> Any:
+            if path.name == name:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return real(path, *options, **more)
+
+        return read
+
+    for method in ("read_bytes", "read_text"):
+        monkeypatch.setattr(Path, method, but_it(getattr(Path, method)))
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("small.safetensors", "The weights of 'small' can't be read (small.safetensors: Permission denied)"),
+        ("small.json", "The card small.json can't be read (Permission denied)"),
+    ],
+)
+def test_weights_that_may_not_be_read_are_told_of_once(
+    file: str, said: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = folder / "weights"
+    shutil.copytree(os.environ["LEUK_WEIGHTS"], weights)
+    monkeypatch.setenv("LEUK_WEIGHTS", str(weights))
+    _closed(monkeypatch, file)
+    assert main(["analyze", str(folder / "in"), "--model", "small"]) == MISUSED
+    assert capsys.readouterr().err.startswith(f"leuk: {said}")
+
+
+@pytest.mark.parametrize("file", ["segmenter.json", "cells.safetensors"])
+def test_what_else_may_not_be_read_is_not_called_unwritable(
+    file: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = folder / "weights"
+    weights.mkdir()
+    for name in ("reader", "cells", "segmenter"):
+        for suffix in (".json", ".safetensors"):
+            shutil.copy(ROOT / "weights" / f"{name}{suffix}", weights)
+    monkeypatch.setenv("LEUK_WEIGHTS", str(weights))
+    _closed(monkeypatch, file)
+    assert main(["analyze", str(folder / "in" / "a")]) == REFUSED
+    told = capsys.readouterr().out
+    assert "can't be read" in told
+    assert "can't be written" not in told
+
+
+def test_seeds_that_no_generator_takes_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train = ["train", "simple_cnn", "--data", str(tmp_path), "--seed", str(2**32), "--run", str(tmp_path / "run")]
+    assert main(train) == MISUSED
+    assert f"use at most {2**32 - 1}" in capsys.readouterr().err
 
 
 def test_json_goes_to_the_screen_and_remarks_are_told(
@@ -218,6 +407,7 @@ def test_samples_can_be_segmented_and_match_their_masks(tmp_path: Path) -> None:
         (["--method", "guess"], "no segmentation method 'guess'"),
         (["--explain", "saliency"], "no heat-map method 'saliency'"),
         (["--device", "quantum"], "no device 'quantum'"),
+        (["--device", "hpu"], "no device 'hpu'"),
     ],
 )
 def test_slips_are_told_once(

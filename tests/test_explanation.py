@@ -81,6 +81,14 @@ def test_unknown_method_and_class_are_named(seen, small_model: Model) -> None:
         explain(small_model, view, segmentation, targets=["mature"])
 
 
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((1, 32, 32, 6), np.uint8), ((1, 32, 32), np.uint8), ((1, 32, 32, 3), np.float32)]
+)
+def test_tiles_of_another_shape_are_refused(shape: tuple[int, ...], dtype: type, small_model: Model) -> None:
+    with pytest.raises(ValueError, match=r"expected tiles as uint8 \(T, S, S, 3\)"):
+        raw_maps(small_model, np.zeros(shape, dtype), [0], "gradcam")
+
+
 @pytest.mark.parametrize("method", EXPLAINERS)
 def test_threads_get_their_own_maps(method: str, small_model: Model) -> None:
     """Four threads on one model: each of 40 maps equals its single-threaded twin, with forward passes in between."""

@@ -61,8 +61,10 @@ def _audit(options: argparse.Namespace) -> int:
                 f"The table of predictions {options.predictions} can't be read ({error.strerror}); check the name."
             ) from error
         predictions = read_table(content, options.predictions.name)
+    data = Path(options.data)
+    inputs = [data, *filter(None, [options.predictions]), *map(dataset.path, range(len(dataset)))]
     for path in (options.json, options.html):
-        check_file(path)
+        check_file(path, inputs, only_read=data if data.is_dir() else None)
     # The bar is for people: it stays away where standard error is no terminal.
     with tqdm(total=100, disable=None, bar_format="{l_bar}{bar}| {elapsed} {desc}") as bar:
 

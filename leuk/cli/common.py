@@ -5,36 +5,43 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from leuk.errors import LeukError, OptionError
-from leuk.image import find_images
+from leuk.files import write_all
+from leuk.image import IMAGE_SUFFIXES, find_images
 
 READ, REFUSED, MISUSED = 0, 1, 2
 """Exit status: all files were read, some were refused, the command itself can't be carried out."""
 
 
-def each(paths: Sequence[str], work: Callable[[Path], Any], refuse: Callable[[str, str], Any]) -> list[Any]:
-    """Do the work for each image; one that is refused becomes a row with its reason, and the rest goes on."""
+def each(paths: Sequence[str], work: Callable[[Path], Any], refuse: Callable[[str, str], Any], done: list[Any]) -> None:
+    """Do the work for each image; one that is refused becomes a row with its reason, and the rest goes on.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Files and folders.
+    work : callable
+        Given an image's path; returns its row.
+    refuse : callable
+        Given the path and the reason; returns its row.
+    done : list
+        To which rows are added one by one, so that whoever stops it has those of what was done.
+    """
     images = find_images(paths)
     if not images:
         print("leuk: these folders hold no image that Leuk reads (JPEG, PNG, BMP, TIFF).", file=sys.stderr)
-    done = []
     # The bar is for people: it stays away where standard error is no terminal.
     for path in tqdm(images, unit="image", disable=None):
         try:
             done.append(work(path))
         except LeukError as error:
             done.append(refuse(str(path), str(error)))
-        except OSError as error:
-            # The disk may have become full, or a name too long for it; other files are none the worse.
-            said = f"What {path.name} gave can't be written ({error.strerror}); make room, or name another folder."
-            done.append(refuse(str(path), said))
-    return done
 
 
 class Names:
@@ -55,8 +62,10 @@ class Names:
 
     def claim(self, path: Path, suffix: str) -> Path:
         """Return a free path for an output of an input."""
-        # A file system takes 255 bytes; a longer stem loses its end.
-        short = os.fsdecode(os.fsencode(path.stem)[: LONGEST_NAME - len(suffix) - len("-9999")])
+        # A file system takes 255 bytes; a longer stem loses its end, a character at a time.
+        short, room = path.stem, LONGEST_NAME - len(suffix) - len("-9999")
+        while len(os.fsencode(short)) > room:
+            short = short[:-1]
         stem, number = short, 1
         while stem.casefold() in self._taken or (self._folder / f"{stem}{suffix}").resolve() in self._inputs:
             number += 1
@@ -91,13 +100,61 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def check_file(path: Path | None) -> None:
-    """Refuse a place where no file can be written, before hours of work are lost to it; None and "-" are any."""
+def check_file(path: Path | None, inputs: Iterable[Path] = (), only_read: Path | None = None) -> None:
+    """Refuse a place where no file can or may be written, before hours of work are lost to it; None and "-" are any.
+
+    Parameters
+    ----------
+    path : pathlib.Path or None
+        For the output.
+    inputs : iterable of pathlib.Path
+        Files that no output may take the place of.
+    only_read : pathlib.Path, optional
+        Folder that nothing is written into.
+
+    Raises
+    ------
+    OptionError
+        The file is an input, lies in that folder, has a photograph's name, or can't be written.
+    """
     if path is None or str(path) == "-":
         return
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise OptionError(f"{path} has a photograph's name; name the file for the output otherwise.")
+    if only_read is not None and path.resolve().is_relative_to(only_read.resolve()):
+        raise OptionError(f"{path} lies in {only_read}, which is only read; name a file in another folder.")
+    try:
+        if path.is_dir():
+            raise OptionError(f"{path} is a folder; name a file in it.")
+        if path.exists():
+            if any(_same(one, path) for one in inputs):
+                raise OptionError(f"{path} is one of the files that are read; name another for the output.")
+            if not os.access(path, os.W_OK):
+                raise OptionError(f"The file {path} is read-only; name another.")
+            if not path.is_file():
+                # Beside a device, as /dev/null, nothing is written.
+                return
+    except OSError as error:
+        raise OptionError(f"The file {path} can't be written ({error.strerror}); name another.") from error
     make_folder(path.parent)
-    if path.is_dir():
-        raise OptionError(f"{path} is a folder; name a file in it.")
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def write_outputs(source: Path, contents: Mapping[Path, bytes]) -> None:
+    """Write all files that an image gave, or none."""
+    try:
+        write_all(contents)
+    except OSError as error:
+        # The disk may have become full, or a name too long for it; other images are none the worse.
+        raise OptionError(
+            f"What {source.name} gave can't be written ({error.strerror}); make room, or name another folder."
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -109,9 +166,11 @@ def write_text(path: Path, text: str) -> None:
         print(text, end="")
         return
     try:
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        write_all({path: text.encode("utf-8", "backslashreplace")})
     except OSError as error:
-        raise OptionError(f"The file {path} can't be written ({error.strerror}); name another.") from error
+        raise OptionError(
+            f"The file {path} can't be written ({error.strerror}); make room, or name another."
+        ) from error
 
 
 def table(rows: Iterable[tuple[str, str]]) -> None:

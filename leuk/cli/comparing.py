@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from leuk.cli.common import READ, check_file, make_folder, write_text
 from leuk.errors import OptionError
+from leuk.models.cards import weights_folder
 
 if TYPE_CHECKING:
     from leuk.training.results import Row
@@ -69,8 +70,9 @@ def add(commands: Any) -> None:
 def _models(options: argparse.Namespace) -> int:
     from leuk.training.results import listing, systems
 
+    _check_outputs(options.json)
     if options.json:
-        _put(options.json, json.dumps(listing(), indent=1, ensure_ascii=False) + "\n")
+        write_text(options.json, json.dumps(listing(), indent=1, ensure_ascii=False) + "\n")
         return READ
     print(f"{'name':<24}{'parameters':>12}{'mult-adds':>12}  {'weights':<9}{'random':>8}{'grouped':>9}  paper")
     for row in systems():
@@ -107,6 +109,7 @@ def _evaluate(options: argparse.Namespace) -> int:
                 "Types of single cells are measured with the weights that are here: name --data, --elsewhere or both, "
                 "and nothing else."
             )
+        _table_folder(options)
         if options.data:
             cells.evaluate(options.data, tell)
         if options.elsewhere:
@@ -115,7 +118,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.elsewhere and options.folder is None and options.system != "controls":
         from leuk.training.evaluate import add_elsewhere
 
-        add_elsewhere(options.system, options.elsewhere, tell, make_folder(options.out) if options.out else None)
+        add_elsewhere(options.system, options.elsewhere, tell, _table_folder(options))
         return READ
     if options.data is None:
         raise OptionError("Name the labelled fields with --data: what the run was trained on.")
@@ -123,7 +126,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         from leuk.data.taleqani import load_fields
         from leuk.training.controls import measure_controls
 
-        folder = make_folder(options.out) if options.out else None
+        folder = _table_folder(options)
         measure_controls(load_fields(options.data), folder, tell, options.elsewhere)
         return READ
     if options.system in ("reader", "cell_reader") and options.device not in ("auto", "cpu"):
@@ -142,7 +145,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         partition=options.partition,
         every=options.every,
         elsewhere=options.elsewhere,
-        folder=make_folder(options.out) if options.out else None,
+        folder=_table_folder(options),
         device=str(choose_device(options.device)),
         skip_broken=options.skip_broken,
         tell=tell,
@@ -154,20 +157,32 @@ def _evaluate(options: argparse.Namespace) -> int:
     return READ
 
 
+def _table_folder(options: argparse.Namespace) -> Path | None:
+    """Return the folder for a table if one is named; what can't be written is refused here, not after the reading."""
+    if options.out:
+        return make_folder(options.out)
+    tables = make_folder(weights_folder() / "predictions")
+    for path in (*tables.iterdir(), *tables.parent.iterdir()):
+        if path.is_file() and path.name.startswith(f"{options.system}."):
+            check_file(path)
+    return None
+
+
 def _compare(options: argparse.Namespace) -> int:
     from leuk.training.results import comparison
 
+    _check_outputs(options.json, options.csv, options.markdown)
     rows = comparison()
     if options.json:
-        _put(options.json, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+        write_text(options.json, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
     if options.csv:
         out = io.StringIO()
         writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        _put(options.csv, out.getvalue())
+        write_text(options.csv, out.getvalue())
     if options.markdown:
-        _put(options.markdown, _as_markdown(rows))
+        write_text(options.markdown, _as_markdown(rows))
     if options.json or options.csv or options.markdown:
         return READ
     columns = {
@@ -260,6 +275,6 @@ def _as_markdown(rows: list[dict[str, Any]]) -> str:
     return _PAGE + "\n".join(lines) + "\n" + "".join(f"\n{text}\n" for text in notes)
 
 
-def _put(path: Path, text: str) -> None:
-    check_file(path)
-    write_text(path, text)
+def _check_outputs(*paths: Path | None) -> None:
+    for path in paths:
+        check_file(path, weights_folder().rglob("*"))

@@ -9,7 +9,18 @@ from typing import Any
 
 from tqdm import tqdm
 
-from leuk.cli.common import READ, REFUSED, Names, check_file, check_method, each, make_folder, table, write_text
+from leuk.cli.common import (
+    READ,
+    REFUSED,
+    Names,
+    check_file,
+    check_method,
+    each,
+    make_folder,
+    table,
+    write_outputs,
+    write_text,
+)
 from leuk.errors import OptionError
 from leuk.image import find_images, read_image
 
@@ -55,19 +66,30 @@ def _analyze(options: argparse.Namespace) -> int:
         raise OptionError(f"There is no heat-map method {options.explain!r}; choose one of: {', '.join(EXPLAINERS)}.")
     check_method(options.method)
     model = load_model(options.model, options.device)
-    names = Names(make_folder(options.out), find_images(options.paths)) if options.out else None
-    check_file(options.json)
+    images = find_images(options.paths)
+    check_file(options.json, images)
+    names = Names(make_folder(options.out), find_images(options.paths, written=True)) if options.out else None
 
     def read(path: Path) -> dict[str, Any]:
         found = analyze(read_image(path), model=model, method=options.method, explain=options.explain)
         if names is not None:
             heat = main_class(found) if options.explain else None
-            names.claim(path, "_overlay.png").write_bytes(burn_png(found, heat=heat))
+            write_outputs(path, {names.claim(path, "_overlay.png"): burn_png(found, heat=heat)})
         return record(found, str(path))
 
-    records = each(options.paths, read, refused)
-    if options.json:
-        write_text(options.json, json.dumps(records, indent=1, ensure_ascii=False) + "\n")
+    def put() -> None:
+        if options.json:
+            write_text(options.json, json.dumps(records, indent=1, ensure_ascii=False) + "\n")
+
+    records: list[dict[str, Any]] = []
+    try:
+        each(options.paths, read, refused, records)
+    except KeyboardInterrupt:
+        # Hours of reading are kept; where there was none, so is what an earlier command wrote.
+        if records:
+            put()
+        raise
+    put()
     if str(options.json) == "-":
         return _status(records)
     table([(row["file"], _told(row)) for row in records])
@@ -102,14 +124,14 @@ def _segment(options: argparse.Namespace) -> int:
     from leuk.segmentation import segment, to_mask_image
 
     check_method(options.method)
-    names = Names(make_folder(options.out), find_images(options.paths))
+    names = Names(make_folder(options.out), find_images(options.paths, written=True))
 
     def find(path: Path) -> tuple[str, str]:
         found = segment(read_image(path), options.method)
         mask = names.claim(path, "_mask.png")
-        mask.write_bytes(cv2.imencode(".png", to_mask_image(found))[1].tobytes())
         table = mask.with_name(mask.name.removesuffix("_mask.png") + "_cells.csv")
-        table.write_text(to_csv(cell_rows(found, path.name)), encoding="utf-8", errors="backslashreplace", newline="")
+        picture, rows = cv2.imencode(".png", to_mask_image(found))[1], to_csv(cell_rows(found, path.name))
+        write_outputs(path, {mask: picture.tobytes(), table: rows.encode("utf-8", "backslashreplace")})
         return str(path), f"{len(found.cells)} cells"
 
     failed: list[str] = []
@@ -118,7 +140,8 @@ def _segment(options: argparse.Namespace) -> int:
         failed.append(file)
         return file, f"refused: {error}"
 
-    rows = each(options.paths, find, refuse)
+    rows: list[tuple[str, str]] = []
+    each(options.paths, find, refuse, rows)
     table(rows)
     return REFUSED if failed or not rows else READ
 

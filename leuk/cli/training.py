@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from leuk.cli.common import READ, make_folder
+from leuk.cli.common import READ, check_file, make_folder
 from leuk.errors import OptionError
 
 if TYPE_CHECKING:
@@ -69,6 +69,9 @@ def add(commands: Any) -> None:
     train.set_defaults(run=_train)
 
 
+LARGEST_SEED = 2**32 - 1
+"""That all generators take."""
+
 _FOR_SYSTEMS = ("epochs", "size", "reduced", "recount", "pretrained", "pca", "select", "skip_broken", "seed")
 """Options that Leuk's own networks, each with its one recipe, don't take."""
 
@@ -101,8 +104,9 @@ def _train_cells(options: argparse.Namespace) -> int:
 
     tell = functools.partial(print, flush=True)
     folder = make_folder(options.folder or Path("runs") / "cells")
+    weights = _weights_folder(options, folder)
     fit(options.data, folder, tell)
-    card = finish(options.data, folder, make_folder(options.weights or folder), tell)
+    card = finish(options.data, folder, weights, tell)
     print(f"PBC, held-out fifth: macro-F1 {card.metrics['pbc']['macro_f1']['value']:.4f}")
     return READ
 
@@ -111,11 +115,20 @@ def _train_segmenter(options: argparse.Namespace) -> int:
     from leuk.training.segmenter import finish, fit
 
     folder = make_folder(options.folder or Path("runs") / "segmenter")
+    weights = _weights_folder(options, folder)
     network = fit(options.data, folder, resume=options.resume, tell=functools.partial(print, flush=True))
-    card = finish(network, make_folder(options.weights or folder), options.data)
+    card = finish(network, weights, options.data)
     for source, found in card.metrics["held-out fifth, Dice"].items():
         print(f"{source}, held-out fifth: nucleus {found['nucleus']:.4f}, cell {found['cell']:.4f}")
     return READ
+
+
+def _weights_folder(options: argparse.Namespace, run: Path) -> Path:
+    """Return the folder for the result; where it takes none, that is said before the training, not after it."""
+    folder = Path(options.weights or run)
+    for suffix in (".json", ".safetensors"):
+        check_file(folder / f"{options.system}{suffix}")
+    return folder
 
 
 def _fields_and_folds(options: argparse.Namespace) -> tuple[Fields, list[int] | None, list[int]]:
@@ -139,9 +152,10 @@ def _train_cell_reader(options: argparse.Namespace) -> int:
 
     fields, chosen, _ = _fields_and_folds(options)
     tell, folder = functools.partial(print, flush=True), make_folder(options.folder)
+    weights = _weights_folder(options, folder) if options.partition == "grouped" else None
     fit(fields, folder, folds=chosen, tell=tell)
-    if options.partition == "grouped":
-        finish(fields, folder, make_folder(options.weights or folder), tell=tell)
+    if weights:
+        finish(fields, folder, weights, tell=tell)
     _print_next(options)
     return READ
 
@@ -156,17 +170,18 @@ def _print_next(options: argparse.Namespace) -> None:
 def _train_reader(options: argparse.Namespace) -> int:
     from leuk.training.reader import ALL_FIELDS, finish, fit, pictures_in
 
+    others = pictures_in(options.others) if options.others else ()
     fields, chosen, there = _fields_and_folds(options)
     whole = chosen is None and options.partition == "grouped"
     parts = [str(fold) for fold in (there if chosen is None else chosen)] + [ALL_FIELDS] * whole
     tell = functools.partial(print, flush=True)
-    others = pictures_in(options.others) if options.others else ()
+    weights = _weights_folder(options, options.folder) if whole else None
     fit(fields, make_folder(options.folder), others=others, parts=parts, device=options.device, tell=tell)
-    if not whole:
+    if not weights:
         # The card speaks of all five grouped folds.
         _print_next(options)
         return READ
-    card = finish(fields, options.folder, make_folder(options.weights or options.folder), tell=tell)
+    card = finish(fields, options.folder, weights, tell=tell)
     _print_figures(card.metrics)
     return READ
 
@@ -180,7 +195,8 @@ def _train_system(options: argparse.Namespace) -> int:
     from leuk.training.systems import fit, normalizes
 
     system = find_system(options.system)
-    _at_least(0, options.seed, "--seed")
+    if _at_least(0, options.seed, "--seed") > LARGEST_SEED:
+        raise OptionError(f"--seed {options.seed} is too large; use at most {LARGEST_SEED}.")
     if options.others is not None:
         raise OptionError(f"--others does not apply to {options.system}; leave it out.")
     preset = (REDUCED if options.reduced else PRESETS)[options.system]
@@ -200,6 +216,7 @@ def _train_system(options: argparse.Namespace) -> int:
         preset = replace(preset, source=f"{preset.source}, but {' and '.join(otherwise)}")
     preset = replace(preset, pca=0.99 if options.pca else 0.0, select=options.select)
     choose_device(options.device)
+    weights = _weights_folder(options, make_folder(options.folder))
     data = gather(options.data, system, options.partition, skip_broken=options.skip_broken)
     for problem in data.problems:
         print(problem)
@@ -207,7 +224,7 @@ def _train_system(options: argparse.Namespace) -> int:
         run = fit(
             system,
             data,
-            make_folder(options.folder),
+            options.folder,
             preset,
             partition=options.partition,
             folds=_numbers(options.folds),
@@ -218,7 +235,6 @@ def _train_system(options: argparse.Namespace) -> int:
             report=bar.show,
         )
     tell = functools.partial(print, flush=True)
-    weights = make_folder(options.weights or options.folder)
     card = finish(run, data, options.folder, weights, device=options.device, tell=tell)
     _print_figures(card.metrics["random"] if card.training["partition"] != options.partition else card.metrics)
     return READ
@@ -269,5 +285,6 @@ def _numbers(text: str | None) -> list[int] | None:
 
 def _print_figures(metrics: Any) -> None:
     for name in ("accuracy", "macro_f1", "benign_recall", "malignant_auroc"):
-        low, high = metrics[name]["interval"]
-        print(f"{name}: {metrics[name]['value']:.4f} ({low:.4f} to {high:.4f})")
+        if figure := metrics[name]:  # None where held-out fields of one class can't give it
+            low, high = figure["interval"]
+            print(f"{name}: {figure['value']:.4f} ({low:.4f} to {high:.4f})")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from leuk.errors import ModelError
+from leuk.files import write_all
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +169,7 @@ def read_card(path: Path) -> Card:
     Raises
     ------
     ModelError
-        If the file is missing, is no JSON, or lacks a field.
+        If the file is missing, can't be read, is no JSON, or lacks a field.
     """
     try:
         return read_as(Card, path, ("classes", "limits", "changed", "familiar_means"))
@@ -193,7 +194,7 @@ def read_as(kind: type[AnyCard], path: Path, tuples: Sequence[str]) -> AnyCard:
     Raises
     ------
     ModelError
-        If the file is no JSON, or lacks a field.
+        If the file can't be read, is no JSON, or lacks a field.
     FileNotFoundError
         If there is none: what to do then depends on the kind.
     """
@@ -203,11 +204,27 @@ def read_as(kind: type[AnyCard], path: Path, tuples: Sequence[str]) -> AnyCard:
         return kind(**known | {name: tuple(known[name]) for name in tuples if name in known})
     except FileNotFoundError:
         raise
+    except OSError as error:
+        raise ModelError(
+            f"The card {path.name} can't be read ({error.strerror}); give yourself the right to read it."
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"The card {path.name} can't be used ({error}); restore it beside its weights.") from error
 
 
 def write_card(card: Any, path: Path) -> None:
-    """Write a card of any kind as JSON with a stable order of fields."""
+    """Write a card of any kind as JSON with a stable order of fields; the old one stays until it is written.
+
+    Raises
+    ------
+    ModelError
+        If it can't be written.
+    """
     content = {one.name: getattr(card, one.name) for one in fields(card)}
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=list) + "\n", encoding="utf-8")
+    text = json.dumps(content, indent=1, ensure_ascii=False, default=list) + "\n"
+    try:
+        write_all({path: text.encode()})
+    except OSError as error:
+        raise ModelError(
+            f"The card {path} can't be written ({error.strerror}); make room, or name another folder."
+        ) from error

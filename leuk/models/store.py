@@ -64,7 +64,7 @@ def choose_device(name: str) -> torch.device:
         torch.empty(1, device=device)
         if device.type == "meta":
             raise RuntimeError("holds no numbers")
-    except (RuntimeError, AssertionError):
+    except (RuntimeError, AssertionError, ImportError):
         raise OptionError(f"There is no device {name!r} here; use auto, cpu, or a GPU that torch can see.") from None
     return device
 

@@ -13,6 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from leuk.errors import ModelError
+from leuk.files import write_all
 from leuk.models.cards import weights_files
 
 # Files of more than 100 MB can't be kept in a plain Git repository.
@@ -53,7 +54,7 @@ def read_weights(folder: Path, name: str, sha256: str, shards: int = 1, what: st
     Raises
     ------
     ModelError
-        If a file is missing, or they are not the ones that the card describes.
+        If a file is missing or can't be read, or they are not the ones that the card describes.
     """
     what = what or repr(name)
     try:
@@ -61,6 +62,11 @@ def read_weights(folder: Path, name: str, sha256: str, shards: int = 1, what: st
     except FileNotFoundError as error:
         missing = Path(error.filename).name
         raise ModelError(f"The weights of {what} lack the file {missing}; restore it beside its card.") from None
+    except OSError as error:
+        closed = Path(error.filename or folder).name
+        raise ModelError(
+            f"The weights of {what} can't be read ({closed}: {error.strerror}); give yourself the right to read them."
+        ) from error
     if hashlib.sha256(b"".join(parts)).hexdigest() != sha256:
         raise ModelError(f"The weights of {what} are not the ones its card describes; restore both files.")
     with fitting(what):
@@ -69,12 +75,17 @@ def read_weights(folder: Path, name: str, sha256: str, shards: int = 1, what: st
 
 
 def write_weights(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> tuple[str, int]:
-    """Write weights, in shards where one file would grow too large.
+    """Write weights, in shards where one file would grow too large; the old ones stay until all are written.
 
     Returns
     -------
     sha256 : str
     shards : int
+
+    Raises
+    ------
+    ModelError
+        If they can't be written.
     """
     shares: list[dict[str, Tensor]] = [{}]
     room = LARGEST_FILE
@@ -85,9 +96,14 @@ def write_weights(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> tup
         shares[-1][key] = value.contiguous()
         room -= value.nbytes
     parts = [save(share) for share in shares]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, part in zip(weights_files(folder, name, len(parts)), parts, strict=True):
-        path.write_bytes(part)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_all(dict(zip(weights_files(folder, name, len(parts)), parts, strict=True)))
+    except OSError as error:
+        raise ModelError(
+            f"The weights of {name!r} can't be written into {folder} ({error.strerror}); make room, or name another "
+            "folder."
+        ) from error
     return hashlib.sha256(b"".join(parts)).hexdigest(), len(parts)
 
 

@@ -20,6 +20,7 @@ from leuk.classification import describe_classes, distance
 from leuk.data.taleqani import CLASSES, Fields
 from leuk.errors import DataError
 from leuk.explanation import EXPLAINERS, raw_maps
+from leuk.files import whole
 from leuk.models.cards import Card
 from leuk.models.cell_reader import SIDE, ZOOM, CellReader, cell_tile, field_density, no_cell, spots
 from leuk.models.preprocessing import CELLS, hide_corner
@@ -30,7 +31,7 @@ from leuk.segmentation.field import find_field
 from leuk.training import metrics
 from leuk.training.augment import Augmentation, change_look, lab_statistics
 from leuk.training.evaluate import ERASED, PLAIN, SWAP, erased
-from leuk.training.loop import read_log, resolved, shortened, train_epochs, whole
+from leuk.training.loop import read_log, resolved, shortened, train_epochs
 from leuk.training.reader import CAMERA, fingerprint, typical_diameter, versions
 from leuk.training.stress import STRESSES, swap_stain
 

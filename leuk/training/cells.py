@@ -14,6 +14,7 @@ import hashlib
 import json
 import logging
 import math
+import os
 import platform
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -44,13 +45,14 @@ from leuk.cells.store import (
 )
 from leuk.cells.values import ACUTE, TYPES, expected_blasts
 from leuk.errors import DataError
+from leuk.files import whole
 from leuk.image import SmearImage, find_images, read_image
 from leuk.models.cards import weights_folder, write_card
 from leuk.segmentation import Cell, Segmentation, segment
 from leuk.segmentation.field import find_field
 from leuk.training import metrics
 from leuk.training.augment import jpeg
-from leuk.training.loop import mean_weights, train_epochs, whole
+from leuk.training.loop import mean_weights, train_epochs
 
 log = logging.getLogger(__name__)
 Tell = Callable[[str], None]
@@ -127,7 +129,7 @@ class Cells:
 
 def fold_of(name: str) -> int:
     """Deal a file out to a fold by the hash of its name."""
-    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % FOLDS
+    return int(hashlib.sha256(os.fsencode(name)).hexdigest(), 16) % FOLDS
 
 
 def central_cell(segmentation: Segmentation) -> Cell | None:
@@ -144,6 +146,31 @@ def central_cell(segmentation: Segmentation) -> Cell | None:
         return math.hypot((x0 + x1 - width) / 2, (y0 + y1 - height) / 2)
 
     return min(segmentation.cells, key=away)
+
+
+def _pictures(data: Path) -> dict[str, list[Path]]:
+    """Return the pictures of all sources under a folder, by where they lie in it."""
+    ood = data / "ood"
+    return {
+        **{f"pbc/{name}": sorted((data / "pbc" / name).glob("*")) for name in KINDS},
+        **{f"taleqani/{name}": sorted((data / "taleqani" / "Original" / name).glob("*")) for name in _CLASSES},
+        "bccd": sorted((data / "bccd" / "images").glob("*")),
+        "zheng": [p for p in sorted((data / "zheng").glob("*/*")) if p.suffix.lower() in (".bmp", ".jpg", ".jpeg")],
+        "ood": sorted(find_images([ood])) if ood.is_dir() else [],
+    }
+
+
+_CLASSES = ("Benign", "Early", "Pre", "Pro")
+
+
+def fingerprint(data: Path) -> str:
+    """Return a SHA-256 over the names and contents of the pictures that `gather` reads."""
+    digest = hashlib.sha256()
+    for place, paths in _pictures(data).items():
+        for path in paths:
+            digest.update(os.fsencode(f"{place}/{path.name}"))
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def gather(data: Path, tell: Tell, folds: Collection[int] = range(FOLDS)) -> Cells:
@@ -170,8 +197,9 @@ def gather(data: Path, tell: Tell, folds: Collection[int] = range(FOLDS)) -> Cel
     """
 
     def chosen(paths: Iterable[Path], of: str = "") -> list[Path]:
-        return [path for path in sorted(paths) if fold_of(of + path.name) in folds]
+        return [path for path in paths if fold_of(of + path.name) in folds]
 
+    pictures = _pictures(data)
     parts: dict[str, list[Any]] = {f.name: [] for f in dataclasses.fields(Cells)}
 
     def add(crops: cutting.Crops, cells: Sequence[Cell], source: str, kind: int, file: str, fold: int) -> None:
@@ -195,11 +223,11 @@ def gather(data: Path, tell: Tell, folds: Collection[int] = range(FOLDS)) -> Cel
         add(cutting.cut(image.pixels, found, (cell,)), (cell,), source, kind, file, fold_of(file))
 
     for kind, name in enumerate(KINDS):
-        for path in chosen((data / "pbc" / name).glob("*"), f"{name}/"):
+        for path in chosen(pictures[f"pbc/{name}"], f"{name}/"):
             single(path, "pbc", kind, f"{name}/{path.name}")
         tell(f"pbc {name}: {len(parts['source'])}")
-    for name in ("Benign", "Early", "Pre", "Pro"):
-        for path in chosen((data / "taleqani" / "Original" / name).glob("*")):
+    for name in _CLASSES:
+        for path in chosen(pictures[f"taleqani/{name}"]):
             image = read_image(path)
             found = segment(image, "default")
             rng = np.random.default_rng(fold_of(path.name) + len(found.cells))
@@ -214,16 +242,15 @@ def gather(data: Path, tell: Tell, folds: Collection[int] = range(FOLDS)) -> Cel
                 source = "taleqani malignant" if malignant else "taleqani benign"
                 add(cutting.cut(image.pixels, found, keep), keep, source, -1, path.name, fold_of(path.name))
         tell(f"taleqani {name}: {len(parts['source'])}")
-    for path in chosen((data / "bccd" / "images").glob("*")):
+    for path in chosen(pictures["bccd"]):
         image = read_image(path)
         found = segment(image, "default")
         keep = tuple(c for c in found.cells if not c.touches_border and c.solidity > 0.85 and c.diameter > 70)
         if keep:
             add(cutting.cut(image.pixels, found, keep), keep, "bccd", -1, path.name, fold_of(path.name))
-    for path in chosen((data / "zheng").glob("*/*")):
-        if path.suffix.lower() in (".bmp", ".jpg", ".jpeg"):
-            single(path, "zheng", -1, path.name)
-    for path in chosen(find_images([str(data / "ood")])) if (data / "ood").is_dir() else []:
+    for path in chosen(pictures["zheng"]):
+        single(path, "zheng", -1, path.name)
+    for path in chosen(pictures["ood"]):
         image = read_image(path)
         for number in range(3):
             made = _nothing(image.pixels, np.random.default_rng([number, fold_of(path.name), 3]))
@@ -601,15 +628,37 @@ def fit_artefact(cells: Cells, networks: Mapping[str, CellNetwork]) -> np.ndarra
 
 
 def cells_of(data: Path, folder: Path, tell: Tell) -> Cells:
-    """Return the cells gathered for a run, from its folder once they are there."""
+    """Return the cells gathered for a run, from its folder once they are there.
+
+    Raises
+    ------
+    DataError
+        If the folder's are of other pictures; see also `gather`.
+    """
     cache = folder / "cells.npz"
     if not cache.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
         gathered = gather(data, tell)
+        folder.mkdir(parents=True, exist_ok=True)
         with whole(cache) as part, part.open("wb") as stream:
-            np.savez(stream, **{f.name: getattr(gathered, f.name) for f in dataclasses.fields(gathered)})
+            cells = {f.name: getattr(gathered, f.name) for f in dataclasses.fields(gathered)}
+            np.savez(stream, **cells, data=fingerprint(data))
     with np.load(cache) as stored:
+        if not _are_of(stored, data):
+            raise DataError(
+                f"The cells in {folder.name} are not of the pictures that {data} holds now; name another folder with "
+                "--run, or delete cells.npz and the networks beside it."
+            )
         return Cells(**{f.name: stored[f.name] for f in dataclasses.fields(Cells)})
+
+
+def _are_of(stored: Mapping[str, np.ndarray], data: Path) -> bool:
+    """Tell whether stored cells were gathered from the pictures of a folder."""
+    if "data" in stored:
+        return str(stored["data"]) == fingerprint(data)
+    # A run begun before this was noted knows its pictures' names, of PBC all of them.
+    names = {str(name) for name in (*stored["files"], *stored["missed"])}
+    pbc = {f"{path.parent.name}/{path.name}" for kind in KINDS for path in (data / "pbc" / kind).glob("*")}
+    return pbc <= names <= pbc | {path.name for paths in _pictures(data).values() for path in paths}
 
 
 # ---- figures ------------------------------------------------------------------------------------------------------
@@ -887,7 +936,7 @@ def measure(cells: Cells, model: CellModel, held: np.ndarray) -> dict[str, Any]:
             [int(np.count_nonzero((truth == a) & (called == b))) for b in range(len(TYPES))] for a in range(len(TYPES))
         ],
         "unidentified": round(float(1 - sure.mean()), 4),
-        "accuracy_of_identified": round(float((called == truth)[sure].mean()), 4),
+        "accuracy_of_identified": round(float((called == truth)[sure].mean()), 4) if sure.any() else None,
         "no_cell_found": len(missed),
     }
     if model.artefact is not None:
@@ -960,11 +1009,11 @@ def measure_all_idb2(folder: Path, model: CellModel) -> dict[str, Any]:
         some = positive[chosen]
         return auroc(some, values[chosen]) if 0 < some.sum() < len(some) else float("nan")
 
-    everything = np.arange(len(values))
+    everything, both = np.arange(len(values)), len(set(truth)) > 1
     return {
         "cells": len(values),
         "blasts": int(positive.sum()),
-        "auroc": {"value": round(area(everything), 4), "interval": _interval(area, len(values))},
+        "auroc": {"value": round(area(everything), 4), "interval": _interval(area, len(values))} if both else None,
         "called": {
             which: {
                 name: sum(1 for c, t in zip(called, truth, strict=True) if c == name and t == is_blast)

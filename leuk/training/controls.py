@@ -22,7 +22,7 @@ from leuk.models.cards import weights_folder
 from leuk.training.evaluate import ERASED, PLAIN, SWAP, count_elsewhere, erased, known_elsewhere, place_of
 from leuk.training.metrics import share
 from leuk.training.predictions import Predictions
-from leuk.training.results import figures_of, groups_of
+from leuk.training.results import figures_of, groups_of, write_figures
 
 log = logging.getLogger(__name__)
 
@@ -223,7 +223,7 @@ def measure_controls(
     Raises
     ------
     DataError
-        If a folder of pictures holds none whose name says what it shows.
+        If a folder of pictures holds none whose name says what it shows, or what came out can't be written.
     """
     tell = tell or log.info
     known = {place_of(place): known_elsewhere(place) for place in places}
@@ -263,7 +263,7 @@ def measure_controls(
             }
         )
     content = {"trained": f"random forests of {TREES} trees, five folds, out of fold", "controls": told}
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_figures(content, path)
     return content
 
 

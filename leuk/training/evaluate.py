@@ -70,11 +70,20 @@ def record(
     -------
     dict
         What was written beside the table.
+
+    Raises
+    ------
+    DataError
+        If another table is there, or table or figures can't be written.
     """
     groups = groups_of(files) if groups is None else groups
     table = predictions_path(system, partition, folder)
     _refuse_other_fields(table, files)
-    write_predictions(from_logits(system, partition, files, labels, folds, classes, logits[PLAIN]), table)
+    predictions = from_logits(system, partition, files, labels, folds, classes, logits[PLAIN])
+    try:
+        write_predictions(predictions, table)
+    except OSError as error:
+        raise DataError(f"{table} can't be written ({error.strerror}); name another folder with --out.") from error
     temperature = fit_temperature(labels, logits[PLAIN])
     told: dict[str, Any] = {"stress": {}}
     for name, found in logits.items():

@@ -79,7 +79,7 @@ def _figures(
     """Return figures of out-of-fold predictions, and the temperature of all of them.
 
     Each fold's own temperature is fitted on the other folds; with one fold only there is none, and calibrated figures
-    are left out.
+    are left out. A figure that the fields can't give is None.
     """
     several = len(np.unique(folds)) > 1
     temperature = metrics.fit_temperature(labels, logits)
@@ -92,9 +92,12 @@ def _figures(
             held = folds == fold
             probabilities[held] = softmax(logits[held], metrics.fit_temperature(labels[~held], logits[~held]))
 
-    def told(metric: metrics.Metric) -> dict[str, Any]:
+    def told(metric: metrics.Metric) -> dict[str, Any] | None:
+        value = metric(labels, plain)
+        if np.isnan(value):
+            return None
         low, high = metrics.group_interval(metric, labels, plain, groups)
-        return {"value": round(metric(labels, plain), 4), "interval": [round(low, 4), round(high, 4)]}
+        return {"value": round(value, 4), "interval": [round(low, 4), round(high, 4)]}
 
     found: dict[str, Any] = {
         "fields": len(labels),
@@ -106,7 +109,7 @@ def _figures(
         "malignant_sensitivity": told(metrics.malignant_sensitivity),
         "malignant_auroc": told(metrics.malignant_auroc),
         "recall": {
-            name: round(float(value), 4)
+            name: None if np.isnan(value) else round(float(value), 4)
             for name, value in zip(classes, metrics.recalls(labels, probabilities), strict=True)
         },
         "confusion": metrics.confusion(labels, probabilities.argmax(1), len(classes)).tolist(),

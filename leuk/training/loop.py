@@ -10,7 +10,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from leuk.errors import DataError
+from leuk.files import whole
 
 Item = TypeVar("Item")
 PROCESSOR = torch.device("cpu")
@@ -298,20 +298,6 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Write a checkpoint, see `whole`."""
     with whole(path) as part:
         torch.save(dict(content), part)
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Give a path to write to and move it into place in the end: a kill leaves the old file or the new, never a half.
-
-    Yields
-    ------
-    pathlib.Path
-        Beside the file; what a failure leaves there is in nobody's way.
-    """
-    part = path.with_suffix(".part")
-    yield part
-    part.replace(path)
 
 
 def append_row(path: Path, row: Mapping[str, float]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from leuk.data.datasets import escaped, unescaped
 from leuk.errors import DataError
+from leuk.files import write_all
 from leuk.models.cards import weights_folder
 from leuk.probability import softmax
 
@@ -93,7 +94,7 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
         writer.writerow([escaped(file), predictions.classes[label], int(fold), *(f"{p:.6g}" for p in row)])
     data = text.getvalue().encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+    write_all({path: gzip.compress(data, mtime=0) if path.suffix == ".gz" else data})
 
 
 def read_predictions(path: Path) -> Predictions:

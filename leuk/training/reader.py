@@ -25,6 +25,7 @@ from leuk.classification import distance
 from leuk.data.taleqani import CLASSES, Fields
 from leuk.errors import DataError
 from leuk.explanation import EXPLAINERS, raw_maps
+from leuk.files import whole
 from leuk.image import SmearImage, find_images, read_image
 from leuk.models.cards import Card, read_card, weights_folder
 from leuk.models.preprocessing import hide_corner
@@ -37,7 +38,7 @@ from leuk.segmentation import segment
 from leuk.training import metrics
 from leuk.training.augment import Augmentation, lab_statistics
 from leuk.training.evaluate import erased
-from leuk.training.loop import mean_weights, resolved, whole
+from leuk.training.loop import mean_weights, resolved
 from leuk.training.stress import STRESSES, swap_stain
 from leuk.training.train import Recipe, train
 
@@ -126,15 +127,29 @@ def paint_out(fields: Fields, index: int, seed: int = 0) -> np.ndarray:
 
 
 def painted_out(fields: Fields, folder: Path) -> np.ndarray:
-    """Return the fields of a run with their cells painted out, as `fit` left them there: uint8 (N, TILE, TILE, 3)."""
+    """Return the fields of a run with their cells painted out, as `fit` left them there: uint8 (N, TILE, TILE, 3).
+
+    Raises
+    ------
+    DataError
+        If the run is one on other fields or another partition.
+    """
+    return _blanks_of(fields, folder)[0][: len(fields)]
+
+
+def _blanks_of(fields: Fields, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `make_blanks` made for a run; refuse fields other than those that it was made of."""
     with np.load(folder / "blanks.npz") as stored:
-        blanks: np.ndarray = stored["blanks"][: len(fields)]
-    return blanks
+        blanks, folds, labels = stored["blanks"], stored["folds"], stored.get("labels")
+        same = labels is not None and str(stored["fields"]) == fingerprint(fields)
+    if not (same and np.array_equal(labels, fields.labels) and np.array_equal(folds[: len(fields)], fields.folds)):
+        raise DataError(f"{folder.name} belongs to other fields or another partition; name a new folder with --run.")
+    return blanks, folds
 
 
 def fold_of(name: str, folds: int = 5) -> int:
     """Deal a file out to a fold by the hash of its name."""
-    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % folds
+    return int(hashlib.sha256(os.fsencode(name)).hexdigest(), 16) % folds
 
 
 def fit(
@@ -169,7 +184,7 @@ def fit(
     Raises
     ------
     DataError
-        If the folder holds a run on other fields or another partition.
+        If the folder holds a run on other fields, other pictures or another partition.
     """
     tell = tell or log.info
     folder.mkdir(parents=True, exist_ok=True)
@@ -179,11 +194,12 @@ def fit(
         tell("painting cells out")
         blanks, blank_folds = make_blanks(fields, others)
         with whole(cache) as written, written.open("wb") as stream:
-            np.savez_compressed(stream, blanks=blanks, folds=blank_folds)
-    with np.load(cache) as stored:
-        blanks, blank_folds = stored["blanks"], stored["folds"]
-    if not np.array_equal(blank_folds[: len(fields)], fields.folds):
-        raise DataError(f"{folder.name} belongs to other fields or another partition; name a new folder with --run.")
+            np.savez_compressed(
+                stream, blanks=blanks, folds=blank_folds, labels=fields.labels, fields=fingerprint(fields)
+            )
+    blanks, blank_folds = _blanks_of(fields, folder)
+    if blank_folds[len(fields) :].tolist() != [fold_of(path.name) for path in others]:
+        raise DataError(f"{folder.name} was begun with other pictures in --others; name those, or a new folder.")
     for part in parts:
         done = folder / part / "network.safetensors"
         if done.is_file():
@@ -650,5 +666,14 @@ def finish(
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Return the images of a folder of pictures that are no smears, or none if there is no such folder."""
-    return find_images([folder]) if folder.is_dir() else []
+    """Return the images of a folder of pictures that are no smears.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder, or no image in it.
+    """
+    found = find_images([folder]) if folder.is_dir() else []
+    if not found:
+        raise DataError(f"{folder} is no folder of pictures; name one with --others, or leave it out.")
+    return found

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from leuk.errors import LeukError
+from leuk.errors import DataError, LeukError
+from leuk.files import write_all
 from leuk.models.cards import Card, available, read_card, weights_folder
 from leuk.models.systems import SYSTEMS
 from leuk.training.metrics import all_figures
@@ -100,6 +101,11 @@ def write_result(table: Path, groups: np.ndarray | None = None, **more: Any) -> 
     -------
     dict
         What was written.
+
+    Raises
+    ------
+    DataError
+        If the table can't be read, or its figures can't be written.
     """
     predictions = read_predictions(table)
     content = _read_json(figures_path(table))
@@ -115,8 +121,23 @@ def write_result(table: Path, groups: np.ndarray | None = None, **more: Any) -> 
         "table_sha256": _digest(table),
         "figures": figures_of(predictions, groups=kept),
     }
-    figures_path(table).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_figures(content, figures_path(table))
     return content
+
+
+def write_figures(content: Mapping[str, Any], path: Path) -> None:
+    """Write figures as JSON; the old ones stay until they are written.
+
+    Raises
+    ------
+    DataError
+        If they can't be written.
+    """
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        write_all({path: text.encode("utf-8", "backslashreplace")})
+    except OSError as error:
+        raise DataError(f"{path} can't be written ({error.strerror}); make room, or name another folder.") from error
 
 
 def read_result(table: Path) -> dict[str, Any]:

@@ -24,12 +24,13 @@ from torch.nn import functional
 
 from leuk.classification import run_network, to_tensor
 from leuk.errors import DataError, OptionError
+from leuk.files import whole
 from leuk.models.preprocessing import hide_corner, preprocess
 from leuk.models.store import choose_device
 from leuk.models.systems import System, build_network, find_system
 from leuk.models.weights import shipped, unpacked
 from leuk.training.fields import FIELD, TrainingSet
-from leuk.training.loop import ahead, mixed, read_log, whole, write_checkpoint, write_log
+from leuk.training.loop import ahead, mixed, read_log, write_checkpoint, write_log
 from leuk.training.presets import Preset, Warp
 from leuk.training.selection import fit_components, replace_head, set_components
 
@@ -486,12 +487,7 @@ def train(
     OptionError
         If the preset wants what the system has not.
     """
-    counts = np.bincount(labels, minlength=len(system.classes))
-    if not counts.all():
-        lacking = ", ".join(system.classes[i] for i in np.flatnonzero(counts == 0))
-        raise DataError(
-            f"There is no field of {lacking} to train fold {fold} on; add some or choose another partition."
-        )
+    _need_every_class(labels, system.classes, fold)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint, done = folder / "checkpoint.pt", folder / "network.safetensors"
     described = json.dumps([system.name, system.classes, asdict(preset), seed, pretrained, len(samples)])
@@ -574,6 +570,16 @@ def train(
     return network.eval()
 
 
+def _need_every_class(labels: np.ndarray, classes: Sequence[str], fold: int) -> None:
+    """Refuse to train a fold where a class has no field."""
+    lacking = [name for index, name in enumerate(classes) if not (labels == index).any()]
+    if lacking:
+        raise DataError(
+            f"There is no field of {', '.join(lacking)} to train fold {fold} on; add some, or choose another partition "
+            "or other folds."
+        )
+
+
 def describe_run(
     system: System, data: TrainingSet, partition: str, preset: Preset, seed: int, pretrained: bool
 ) -> tuple[Run, Preset]:
@@ -635,7 +641,7 @@ def fit(
     partition : str
         What the data's folds are: "grouped" or "random".
     folds : sequence of int, optional
-        All by default.
+        Each is trained once; all by default.
     seed : int
     pretrained : bool
     device : str
@@ -660,15 +666,18 @@ def fit(
     # Before anything is written: what is refused must not stand in the way of what is then asked for.
     check_options(system, preset, pretrained)
     run, preset = describe_run(system, data, partition, preset, seed, pretrained)
-    chosen = sorted(set(run.folds)) if folds is None else list(folds)
+    chosen = sorted(set(run.folds)) if folds is None else list(dict.fromkeys(folds))
     unknown = set(chosen) - set(run.folds)
     if unknown:
         raise DataError(f"There is no fold {min(unknown)}; choose among {', '.join(map(str, sorted(set(run.folds))))}.")
     if (folder / "run.json").is_file() and read_run(folder) != run:
         raise DataError(f"The folder {folder.name} holds another run; name another folder, or the same options.")
+    left = [n for n in chosen if not (resume and n in folds_done(folder))]
+    # Before hours of training on the folds that have them all.
+    for fold in left:
+        _need_every_class(data.labels[data.folds != fold], run.classes, fold)
     folder.mkdir(parents=True, exist_ok=True)
     write_run(run, folder)
-    left = [n for n in chosen if not (resume and n in folds_done(folder))]
     if not left:
         return run
     system = system_of(run)

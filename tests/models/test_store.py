@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import torch
 
 from leuk.errors import ModelError, OptionError
 from leuk.models import store, weights
+from leuk.models.cards import write_card
 from leuk.models.reader import Reader
 from leuk.models.store import available, choose_device, load_model, save_model
 
@@ -135,3 +138,38 @@ def test_a_large_network_is_kept_in_eight_bits(folder: Path, tmp_path: Path, mon
         gap = (value - before[name]).flatten(1).abs().amax(1)
         assert (gap <= row / 127 * 0.51 + 1e-6).all(), name
     assert any(value.ndim > 1 for value in before.values())
+
+
+def test_weights_that_can_not_be_written_leave_the_old_ones(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_model("small", "cpu")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    real = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        real(path, data[:5])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(ModelError, match=r"weights of 'small' can't be written .*\(No space left on device\)"):
+        save_model(folder, model.card, model.network, model.means + 1, model.precision)
+    with pytest.raises(ModelError, match=r"card .*small\.json can't be written \(No space left on device\)"):
+        write_card(model.card, folder / "small.json")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_no_shard_takes_its_place_before_all_are_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "LARGEST_FILE", 10_000)
+    old, new = ({str(i): torch.full((2_000,), value) for i in range(3)} for value in (1.0, 2.0))
+    sha256, shards = weights.write_weights(folder, "split", old)
+    assert shards > 1
+    real, count = Path.write_bytes, iter(range(10))
+
+    def full(path: Path, data: bytes) -> int:
+        if next(count) == 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(ModelError, match="make room"):
+        weights.write_weights(folder, "split", new)
+    assert weights.read_weights(folder, "split", sha256, shards)["0"][0] == 1

@@ -1,4 +1,5 @@
-from dataclasses import replace
+import shutil
+from dataclasses import fields, replace
 
 import cv2
 import numpy as np
@@ -42,6 +43,14 @@ def data(tmp_path_factory):
         smear = generate(300 + i, 150, 150, style="pre", cells=1)
         cv2.imwrite(str(root / "all_idb2" / "img" / f"Im00{i}_{blast}.png"), smear.image.pixels[..., ::-1])
     return root
+
+
+@pytest.fixture(scope="module")
+def begun(data, tmp_path_factory):
+    """A run for which cells are gathered and nothing is trained."""
+    folder = tmp_path_factory.mktemp("begun") / "run"
+    training.cells_of(data, folder, str)
+    return folder
 
 
 def test_from_pictures_to_weights_and_a_card_with_figures(data, tmp_path, monkeypatch):
@@ -92,8 +101,8 @@ def test_from_pictures_to_weights_and_a_card_with_figures(data, tmp_path, monkey
     assert len(told) == lines
 
 
-def test_a_stopped_run_goes_on_and_ends_as_one_that_was_not_stopped(data, tmp_path):
-    cells = training.cells_of(data, tmp_path / "run", str)
+def test_a_stopped_run_goes_on_and_ends_as_one_that_was_not_stopped(data, begun, tmp_path):
+    cells = training.cells_of(data, begun, str)
     recipe = replace(TINY["blasts"][0], epochs=2)
 
     def stop(line):
@@ -112,6 +121,25 @@ def test_a_stopped_run_goes_on_and_ends_as_one_that_was_not_stopped(data, tmp_pa
 def test_a_folder_without_the_sources_is_refused(tmp_path):
     with pytest.raises(DataError, match="pbc"):
         training.gather(tmp_path, str)
+
+
+def test_a_run_goes_on_with_its_own_pictures_alone(data, begun, tmp_path):
+    cells = training.cells_of(data, begun, str)
+    other = tmp_path / "other"
+    shutil.copytree(data, other)
+    assert (training.cells_of(other, begun, str).pixels == cells.pixels).all()
+    # A run that was begun before contents were noted is known by its pictures' names.
+    (tmp_path / "old").mkdir()
+    np.savez(tmp_path / "old" / "cells.npz", **{f.name: getattr(cells, f.name) for f in fields(cells)})
+    picture = other / "pbc" / KINDS[0] / f"pbc-{KINDS[0]}-0.png"
+    picture.write_bytes(picture.with_name(f"pbc-{KINDS[0]}-1.png").read_bytes())
+    with pytest.raises(DataError, match="not of the pictures that"):
+        training.cells_of(other, begun, str)
+    assert len(training.cells_of(other, tmp_path / "old", str)) == len(cells)
+    shutil.copy(picture, picture.with_name("new.png"))
+    for changed in (other, tmp_path / "nowhere"):
+        with pytest.raises(DataError, match="name another folder with --run"):
+            training.cells_of(changed, tmp_path / "old", str)
 
 
 @pytest.mark.parametrize("which", ["types", "blasts"])

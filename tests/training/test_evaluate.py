@@ -90,6 +90,14 @@ def test_other_fields_do_not_take_the_place_of_a_table(data: Path, run: Path, tm
     assert read_predictions(predictions_path("simple_cnn", "random", tmp_path)).files == tuple("abcd")
 
 
+@pytest.mark.parametrize("closed", ["simple_cnn.random.csv.gz", "simple_cnn.random.json"])
+def test_what_can_not_be_written_is_one_sentence(closed: str, tmp_path: Path) -> None:
+    (tmp_path / closed).mkdir()
+    logits = {"as photographed": np.eye(4)}
+    with pytest.raises(DataError, match=rf"{closed} can't be written \(.+\); .*name another folder"):
+        record("simple_cnn", "random", list("abcd"), np.arange(4), np.zeros(4, int), CLASSES, logits, tmp_path)
+
+
 def test_readers_are_measured_on_the_processor(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "reader", "--data", str(data), "--run", str(data), "--device", "cuda"]) == 2
     assert "leave --device cuda out" in capsys.readouterr().err

@@ -135,9 +135,26 @@ def test_a_run_of_one_fold_is_read_in_that_fold_alone(
     assert record_reader(outcome, fields, "random")["figures"]["fields"] == held.sum()
     assert read_predictions(predictions_path("reader", "random")).files == tuple(np.array(fields.files)[held])
 
-    other = replace(fields, folds=1 - fields.folds)
-    with pytest.raises(DataError, match="another partition"):
-        reader.fit(other, tmp_path / "run", cycles=(SMALL,), parts=("1",))
+    for change in (
+        {"folds": 1 - fields.folds},
+        {"labels": (fields.labels + 1) % len(CLASSES)},
+        {"pixels": 255 - fields.pixels},
+        {"files": fields.files[::-1]},
+    ):
+        other = replace(fields, **change)
+        with pytest.raises(DataError, match="other fields or another partition"):
+            reader.fit(other, tmp_path / "run", cycles=(SMALL,), parts=("1",))
+        with pytest.raises(DataError, match="other fields or another partition"):
+            reader.painted_out(other, tmp_path / "run")
+    with pytest.raises(DataError, match="other pictures in --others"):
+        reader.fit(fields, tmp_path / "run", others=[folder / "others" / "noise.png"], cycles=(SMALL,), parts=("1",))
+
+
+def test_a_folder_without_pictures_is_refused(folder: Path, tmp_path: Path) -> None:
+    assert [path.name for path in reader.pictures_in(folder / "others")] == ["noise.png"]
+    for empty in (tmp_path, tmp_path / "typo"):
+        with pytest.raises(DataError, match="no folder of pictures; name one with --others"):
+            reader.pictures_in(empty)
 
 
 def test_the_command_trains_chosen_folds_of_either_partition(

@@ -25,6 +25,7 @@ from leuk.models.preprocessing import hide_corner
 from leuk.models.store import Model, load_model
 from leuk.models.systems import SYSTEMS, find_system
 from leuk.training.fields import gather
+from leuk.training.finish import finish
 from leuk.training.loop import read_log, write_log
 from leuk.training.presets import PRESETS, REDUCED, Preset, Warp
 from leuk.training.systems import (
@@ -186,6 +187,48 @@ def test_done_folds_are_left_as_they_are(folder: Path, tmp_path: Path) -> None:
     assert folds_done(tmp_path) == (0, 1)
     with pytest.raises(DataError, match="holds another run"):
         fit(system, data, tmp_path, preset, seed=1, device="cpu", resume=True)
+
+
+def test_each_fold_is_trained_once(folder: Path, tmp_path: Path) -> None:
+    system, preset = find_system("simple_cnn"), replace(REDUCED["simple_cnn"], epochs=1, size=32)
+    seen: list[Step] = []
+    fit(system, gather(folder, system), tmp_path, preset, folds=[0, 0], device="cpu", report=seen.append)
+    assert len(seen) == seen[0].steps
+
+
+def test_no_fold_is_trained_where_one_lacks_a_class(folder: Path, tmp_path: Path) -> None:
+    system, preset = find_system("simple_cnn"), replace(REDUCED["simple_cnn"], epochs=1, size=32)
+    data = gather(folder, system)
+    alone = replace(data, folds=np.where(data.labels == 3, 1, data.folds))
+    with pytest.raises(DataError, match="no field of pro_b to train fold 1 on"):
+        fit(system, alone, tmp_path / "run", preset, device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_held_out_fields_of_one_class_can_not_give_is_null(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system, preset = find_system("simple_cnn"), replace(REDUCED["simple_cnn"], epochs=1, size=32)
+    data = gather(folder, system)
+    data = replace(data, folds=np.where((data.labels == 0) & (data.folds == 0), 0, 1))
+    run = fit(system, data, tmp_path / "run", preset, folds=[0], device="cpu")
+    finish(run, data, tmp_path / "run", tmp_path / "weights", device="cpu", tell=lambda line: None)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    text = (tmp_path / "weights" / "simple_cnn.json").read_text("utf-8")
+    figures = json.loads(text, parse_constant=refuse)["metrics"]
+    assert figures["malignant_auroc"] is figures["malignant_sensitivity"] is figures["recall"]["pro_b"] is None
+    assert figures["accuracy"]["value"] == figures["benign_recall"]["value"] == figures["recall"]["benign"]
+    # What reads cards bears it.
+    monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path / "weights"))
+    for command in (["models"], ["models", "--json"], ["compare"], ["compare", "--json"]):
+        out = tmp_path / "out.json"
+        assert main([*command, str(out)] if command[-1] == "--json" else command) == READ
+    (row,) = (one for one in json.loads(out.read_text("utf-8"), parse_constant=refuse) if one["name"] == "simple_cnn")
+    assert row["auroc"] is None
+    assert row["grouped"] == figures["accuracy"]["value"]
 
 
 def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
