@@ -223,8 +223,12 @@ def palette() -> list[str]:
 
 
 def chart(figure: go.Figure, key: str) -> None:
-    """Show a figure in the theme's colours."""
+    """Show a figure in the theme's colours, its words in that of text: Streamlit's grey for axes is too pale to read."""
     figure.update_layout(colorway=palette())
+    if ink := st.get_option(f"theme.{st.context.theme.type or 'light'}.textColor"):
+        figure.update_xaxes(tickfont_color=ink, title_font_color=ink)
+        figure.update_yaxes(tickfont_color=ink, title_font_color=ink)
+        figure.for_each_annotation(lambda one: one.update(font_color=one.font.color or ink))
     st.plotly_chart(
         figure, key=key, width="stretch", theme="streamlit", config={"displaylogo": False, "displayModeBar": False}
     )
