@@ -401,7 +401,7 @@ def _decode(kind: str, header: Header, shown: str) -> tuple[np.ndarray, tuple[st
 
 
 def _ends_early(pixels: np.ndarray, zeros: bool) -> bool:
-    """Tell whether the last twentieth of the rows is what JPEG decoders make of nothing: grey, or of zeros one block."""
+    """Tell whether the last twentieth of the rows is what JPEG decoders make of nothing, grey or one block of zeros."""
     rest = pixels[-max(8, pixels.shape[0] // 20) :]
     if len(rest) == len(pixels) or pixels.shape[1] <= 8:
         return False

@@ -223,7 +223,7 @@ def palette() -> list[str]:
 
 
 def chart(figure: go.Figure, key: str) -> None:
-    """Show a figure in the theme's colours, its words in that of text: Streamlit's grey for axes is too pale to read."""
+    """Show a figure in the theme's colours, its words in that of text: Streamlit's grey for axes is too pale."""
     figure.update_layout(colorway=palette())
     if ink := st.get_option(f"theme.{st.context.theme.type or 'light'}.textColor"):
         figure.update_xaxes(tickfont_color=ink, title_font_color=ink)
