@@ -285,11 +285,16 @@ def without_colour(pixels: np.ndarray) -> bool:
     bool
         Whether, reduced to 320 pixels, 99.5 % of the picture has channels no more than 6 of 255 apart.
     """
-    factor = 320 / max(pixels.shape[:2])
-    if factor < 1:
-        size = max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    return bool(np.percentile(np.ptp(pixels, axis=2), 99.5) <= _CHROMA)
+    look = reduced(pixels, 320 / max(pixels.shape[:2]))
+    return bool(np.percentile(np.ptp(look, axis=2), 99.5) <= _CHROMA)
+
+
+def reduced(pixels: np.ndarray, factor: float) -> np.ndarray:
+    """Reduce an image by averaging; the image itself for a factor of 1 or more."""
+    if factor >= 1:
+        return pixels
+    size = max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
 
 def _display_name(name: str | None, fallback: str) -> str:

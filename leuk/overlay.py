@@ -18,6 +18,7 @@ from scipy import ndimage
 from skimage import measure
 
 from leuk import report
+from leuk.image import reduced
 
 if TYPE_CHECKING:  # at run time it would bring the networks along, which nothing here needs
     from leuk.analysis import Analysis
@@ -138,7 +139,7 @@ def picture(pixels: np.ndarray) -> tuple[str, bytes]:
 def thumbnail(pixels: np.ndarray, side: int = THUMBNAIL_SIDE) -> bytes:
     """Reduce RGB uint8 pixels (H, W, 3) to a JPEG whose longer side is at most `side` pixels."""
     factor = min(1.0, side / max(pixels.shape[:2]))
-    return _jpeg(_resize(pixels, factor), 80)
+    return _jpeg(reduced(pixels, factor), 80)
 
 
 def cell_outlines(analysis: Analysis) -> list[dict[str, list[np.ndarray]]]:
@@ -259,15 +260,7 @@ def burn_png(analysis: Analysis, **layers: Any) -> bytes:
 def _for_display(pixels: np.ndarray) -> np.ndarray:
     count = pixels.shape[0] * pixels.shape[1]
     # Browsers draw no side longer than that, and JPEG holds none longer than 65,500.
-    return _resize(pixels, min(1.0, (DISPLAY_PIXELS / count) ** 0.5, 16_384 / max(pixels.shape[:2])))
-
-
-def _resize(pixels: np.ndarray, factor: float) -> np.ndarray:
-    if factor >= 1:
-        return pixels
-    height, width = pixels.shape[:2]
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return reduced(pixels, min(1.0, (DISPLAY_PIXELS / count) ** 0.5, 16_384 / max(pixels.shape[:2])))
 
 
 def _encode(pixels: np.ndarray) -> tuple[str, bytes]:

@@ -404,12 +404,8 @@ def training_tab(systems: Sequence[Row]) -> None:
         chart(figures.training_curves(some, "loss", "Loss on training fields"), "curve-loss")
     with right:
         chart(figures.training_curves(some, "held_accuracy", "Accuracy on the held-out fold"), "curve-accuracy")
-    anew = [
-        results.short_title(row)
-        for row in systems
-        if row.card and row.card.training.get("log") and (row.card.training.get("preset") or {}).get("recount")
-    ]
-    if counted := [name for name in chosen if name in anew]:
+    presets = {results.short_title(row): row.card.training.get("preset") or {} for row in systems if row.card}
+    if counted := [name for name in chosen if presets[name].get("recount")]:
         st.caption(
             f"Of {', '.join(counted)} the statistics of batch normalization were counted anew after the last epoch. "
             "The figures are of that network, the curves of the one before it, which can be far worse."

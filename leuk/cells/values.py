@@ -194,8 +194,8 @@ def differential(types: Iterable[str]) -> Differential:
     """Count cells by type.
 
     Erythroblasts and platelets stand beside the count, as laboratories report them, and so does what a person set aside
-    as a smudge or artefact. Unidentified cells are counted: to
-    leave them out would credit their share to the types that are easy to tell.
+    as a smudge or artefact. Unidentified cells are counted: to leave them out would credit their share to the types
+    that are easy to tell.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ import numpy as np
 from leuk._formats import FOREIGN_SUFFIXES, SUFFIX_KINDS
 from leuk.data.datasets import DataSet, Progress
 from leuk.errors import DataError, ImageError
-from leuk.image import MAX_BYTES, read_image
+from leuk.image import MAX_BYTES, read_image, reduced
 
 logger = logging.getLogger(__name__)
 
@@ -362,12 +362,7 @@ def measure(dataset: DataSet, progress: Progress | None = None, keep: bool = Tru
 
 def reduce(pixels: np.ndarray, longest: int) -> np.ndarray:
     """Return pixels averaged down until no side is longer; as they are if none is."""
-    height, width = pixels.shape[:2]
-    factor = longest / max(height, width)
-    if factor >= 1:
-        return pixels
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return reduced(pixels, longest / max(pixels.shape[:2]))
 
 
 def measure_pixels(pixels: np.ndarray) -> dict[str, np.ndarray]:

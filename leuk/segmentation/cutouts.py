@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from leuk.segmentation.default import LOOK, reduced
+from leuk.image import reduced
+from leuk.segmentation.default import LOOK
 from leuk.segmentation.stain import optical_density, otsu
 
 BLACK = 12

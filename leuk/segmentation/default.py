@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from leuk.image import reduced
 from leuk.segmentation import instances
 from leuk.segmentation.recipes import fill_holes
 from leuk.segmentation.stain import cytoplasm_evidence, dye_channel, optical_density, otsu, red_weight, white_point
@@ -121,14 +122,6 @@ def _look(pixels: np.ndarray, side: int) -> _Look:
     red_share = red_weight(density)
     seen = _dyed(density, dye_channel(density, red_share), red_share, 1.0)
     return _Look(reduction, instances.typical_radius(seen) or 0.0, white, red_share)
-
-
-def reduced(pixels: np.ndarray, factor: float) -> np.ndarray:
-    """Reduce an image by averaging; the image itself for a factor of 1."""
-    if factor >= 1:
-        return pixels
-    size = max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
 
 def _dyed(density: np.ndarray, dye: np.ndarray, red_share: float, least_area: float) -> np.ndarray:

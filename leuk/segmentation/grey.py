@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from leuk.image import without_colour
-from leuk.segmentation.default import LOOK, reduced
+from leuk.image import reduced, without_colour
+from leuk.segmentation.default import LOOK
 from leuk.segmentation.recipes import kmeans_1d
 from leuk.segmentation.stain import white_point
 

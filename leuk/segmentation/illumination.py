@@ -9,7 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from leuk.segmentation.default import LOOK, reduced
+from leuk.image import reduced
+from leuk.segmentation.default import LOOK
 
 TILES = 8
 """Parts along each side, of each of which the brighter pixels are taken for background."""

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from leuk.image import reduced
 from leuk.segmentation.stain import optical_density, otsu, white_point
 
 RED_CELL = 7.5
@@ -68,9 +69,8 @@ def red_cell_diameters(pixels: np.ndarray, cell: np.ndarray) -> np.ndarray:
     if min(height, width) * factor < 16:
         return np.zeros(0)
     if factor < 1:
-        size = max(1, round(width * factor)), max(1, round(height * factor))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-        cell = cv2.resize(cell.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        pixels = reduced(pixels, factor)
+        cell = cv2.resize(cell.astype(np.uint8), pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
     density = cv2.GaussianBlur(optical_density(pixels, white_point(pixels)).max(axis=2), (0, 0), 0.7)
     near = cv2.dilate(cell.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     outside = density[~near]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from leuk.segmentation.default import LOOK, reduced
+from leuk.image import reduced
+from leuk.segmentation.default import LOOK
 from leuk.segmentation.stain import otsu
 
 DARK, DIM = 0.25, 0.7

@@ -116,6 +116,7 @@ class Viewer {
     this.root.dataset.ready = "false";
     this.root.dataset.state = header.state;
     this.selected = this.hovered = this.page = 0;
+    this.left = null;
     this.$(".tip").hidden = true;
     for (const name of [".gallery", ".heat", ".measures", ".differential"]) this.$(name).hidden = true;
     if (header.state !== "read") {
@@ -649,6 +650,7 @@ class Viewer {
   filter(show) {
     chosen.show = show;
     this.page = 0;
+    this.left = null;
     this.sift();
     this.options();
     this.gallery();
