@@ -362,6 +362,14 @@ def foreignness(model: Model, view: View, embeddings: np.ndarray) -> tuple[float
     return far, model.card.familiar_up_to(max(1.0, 1 / float((view.weights**2).sum())))
 
 
+def _beyond(far: float, limit: float) -> str:
+    """Say how far beyond a limit a distance lies."""
+    if far > 10 * limit:
+        return "at more than ten times"
+    times = round(far / limit, 1)
+    return f"at {times:.1f} times" if times > 1 else "just past"
+
+
 def describe_classes(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Describe training fields by what `distance` needs.
 
@@ -434,8 +442,8 @@ def classify(model: Model, image: SmearImage, segmentation: Segmentation, view: 
         )
     elif outside:
         reasons.append(
-            f"This picture lies outside what the model has learnt from (distance {far:.2f}, known up to "
-            f"{limit:.2f}): it may be no smear, or come from a stain or camera it has never seen."
+            f"This picture lies outside what the model has learnt from ({_beyond(far, limit)} the limit of what counts "
+            "as known): it may be no smear, or come from a stain or camera it has never seen."
         )
     if not segmentation.cells:
         reasons.append("No white cell was found, so there is nothing to read.")

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from leuk.classification import CANNOT_TELL, Prediction, Tile, classify, distance, forward, prepare
+from leuk.classification import CANNOT_TELL, Prediction, Tile, classify, distance, foreignness, forward, prepare
 from leuk.data.synthetic import generate
 from leuk.explanation import explain
 from leuk.image import SmearImage
@@ -131,7 +131,19 @@ def test_unfamiliar_picture_gets_no_suggestion(field: SmearImage, small_model: M
     found = classify(_with(small_model, familiar=0.0), field, segment(field))
     assert found.outside
     assert found.suggestion == CANNOT_TELL
-    assert "outside what the model has learnt" in found.reasons[0]
+    assert "outside what the model has learnt from (at more than ten times the limit" in found.reasons[0]
+
+
+@pytest.mark.parametrize(("times", "words"), [(0.9, None), (1.001, "just past the limit"), (1.9, "at 1.9 times the")])
+def test_reason_says_how_far_outside_a_picture_lies(
+    field: SmearImage, small_model: Model, times: float, words: str | None
+) -> None:
+    segmentation = segment(field)
+    view = prepare(field, segmentation, small_model.card)
+    far, _ = foreignness(small_model, view, forward(small_model, view.tiles)[1])
+    found = classify(_with(small_model, familiar=far / times, familiar_means=()), field, segmentation)
+    assert found.outside == (words is not None)
+    assert words is None or words in found.reasons[0]
 
 
 def test_many_tiles_are_held_to_less_than_one(small_model: Model) -> None:
