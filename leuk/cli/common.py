@@ -74,6 +74,12 @@ class Names:
         return self._folder / f"{stem}{suffix}"
 
 
+def check_data(path: Path) -> None:
+    """Refuse data that are not there, before anything is made for what would come of them."""
+    if not path.exists():
+        raise OptionError(f"There is no folder or table {path}; check the name.")
+
+
 LONGEST_NAME = 240
 """Bytes of an output's name."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from leuk.cli.common import READ, check_file, make_folder
+from leuk.cli.common import READ, check_data, check_file, make_folder
 from leuk.errors import OptionError
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def _train(options: argparse.Namespace) -> int:
                 f"--{given[0].replace('_', '-')} does not apply to {options.system}, "
                 "which has a recipe of its own; leave it out."
             )
+    check_data(options.data)
     if options.system == "cells":
         return _train_cells(options)
     if options.system == "segmenter":

@@ -107,7 +107,7 @@ def outlines_of(fields: Fields, folder: Path, tell: Tell) -> np.ndarray:
     Raises
     ------
     DataError
-        If the folder's are of other fields.
+        If the folder's are of other fields, or its run holds others of them out.
     """
     cache, print_of = folder / "outlines.npz", fingerprint(fields)
     if not cache.is_file():
@@ -115,10 +115,13 @@ def outlines_of(fields: Fields, folder: Path, tell: Tell) -> np.ndarray:
         folder.mkdir(parents=True, exist_ok=True)
         found = np.stack([outline(pixels) for pixels in fields.pixels])
         with whole(cache) as part, part.open("wb") as stream:
-            np.savez_compressed(stream, labels=found, fields=print_of)
+            np.savez_compressed(stream, labels=found, fields=print_of, folds=fields.folds)
     with np.load(cache) as stored:
-        if str(stored["fields"]) != print_of:
-            raise DataError(f"{folder.name} belongs to other fields; name a new folder with --run.")
+        # On another partition a network would be asked about fields that it has seen, and do well.
+        if str(stored["fields"]) != print_of or not np.array_equal(stored.get("folds"), fields.folds):
+            raise DataError(
+                f"{folder.name} belongs to other fields or another partition; name a new folder with --run."
+            )
         return np.asarray(stored["labels"])
 
 

@@ -46,6 +46,8 @@ def test_what_is_done_is_not_done_again(fields: Fields, run: Path) -> None:
     assert told == []
     with pytest.raises(DataError, match="belongs to other fields"):
         cell_reader.fit(replace(fields, files=fields.files[::-1]), run, recipe=SMALL)
+    with pytest.raises(DataError, match="or another partition"):
+        cell_reader.predict_out_of_fold(replace(fields, folds=fields.folds[::-1]), run, recipe=SMALL)
 
 
 def test_a_stopped_training_ends_like_an_undisturbed_one(fields: Fields, run: Path, tmp_path: Path) -> None:

@@ -270,6 +270,14 @@ def test_empty_class_folder_is_refused(copy: Path, tmp_path: Path, capsys: pytes
     assert "class folder Hairy is empty" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("system", ["simple_cnn", "reader", "cell_reader", "cells", "segmenter"])
+def test_data_that_are_not_there_leave_no_run(system: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert main(["train", system, "--data", str(tmp_path / "nowhere"), "--run", str(run)]) == 2
+    assert "There is no folder or table" in capsys.readouterr().err
+    assert not run.exists()
+
+
 def test_folder_without_classes_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "set").mkdir()
     cv2.imwrite(str(tmp_path / "set" / "one.png"), np.full((40, 40, 3), 200, np.uint8))
