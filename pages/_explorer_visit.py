@@ -72,10 +72,27 @@ def begin() -> None:
     }
     for key, value in defaults.items():
         state.setdefault(key, value)
+    if state.get("address") not in (None, asked.to_dict()) and state.section == state.get("section_before"):
+        _go_back(asked)
     # Streamlit forgets the value of a widget that a run did not draw.
     for key in ("source", "section", "reviewer", "table", "folder"):
         if key in state:
             state[key] = state[key]
+
+
+def _go_back(asked: Mapping[str, str]) -> None:
+    """Follow an address that this page did not write last: the browser's Back or Forward."""
+    source, section = asked.get("set"), asked.get("section")
+    if source in SOURCES and section in SECTIONS:
+        state.source, state.section = source, section
+        state.listing, state.stack = None, []
+
+
+def write_address() -> None:
+    """Put what is open into the address; a folder on the server's disk stays out of it."""
+    state.section_before = state.section
+    state.address = {"set": state.source, "section": state.section} if state.source != "own" else {}
+    st.query_params.from_dict(state.address)
 
 
 def look_away() -> None:

@@ -18,7 +18,17 @@ from pages import _exploring_parts as parts
 from pages._components import literal
 from pages._explorer_image import inspector
 from pages._explorer_sections import SHOW, listing
-from pages._explorer_visit import SECTIONS, SOURCES, begin, look_away, on_section, on_table, readings, state
+from pages._explorer_visit import (
+    SECTIONS,
+    SOURCES,
+    begin,
+    look_away,
+    on_section,
+    on_table,
+    readings,
+    state,
+    write_address,
+)
 from pages._exploring import Opened, View
 from pages._front_door import by_the_front_door
 
@@ -165,8 +175,7 @@ def page() -> None:
             st.caption("Nothing is copied: images are read where they lie.")
         return
     st.segmented_control("Section", SECTIONS, key="section", on_change=on_section, label_visibility="collapsed")
-    state.section_before = state.section
-    st.query_params.from_dict({"set": state.source, "section": state.section} if state.source != "own" else {})
+    write_address()
     show(opened, section)
 
 

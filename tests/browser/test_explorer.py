@@ -130,6 +130,19 @@ def test_another_page_and_back_leads_to_the_same_image(explorer):
     expect(page.get_by_placeholder("your initials")).to_have_value("EF")
 
 
+def test_the_browsers_back_and_forward_change_the_section(explorer):
+    page = explorer()
+    section(page, "Balance")
+    page.wait_for_url("**section=Balance")
+    page.locator('.panel[data-id="alarms"]').wait_for(state="detached")
+    page.go_back()
+    page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
+    expect(page).to_have_url(re.compile("section=Errors"))
+    page.go_forward()
+    page.locator('.panel[data-id="alarms"]').wait_for(state="detached")
+    expect(page).to_have_url(re.compile("section=Balance"))
+
+
 def test_the_threshold_counts_in_the_browser_and_the_images_follow(explorer):
     page = explorer()
     alarms, misses = page.locator(".alarms b"), page.locator(".misses b")
