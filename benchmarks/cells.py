@@ -1,6 +1,6 @@
 """How well the shipped classifier tells cell types: PBC's held-out fifth and ALL-IDB2, from photograph to type.
 
-Run with ``python benchmarks/cells.py DATA``, DATA laid out as in the README of the shared images; one to two minutes.
+Run with ``python -m benchmarks.cells DATA``, DATA laid out as in the README of the shared images; one to two minutes.
 What is found and cut out here is what the page finds and cuts out; a picture in which no cell is found counts as wrong.
 """
 
@@ -41,10 +41,11 @@ def main() -> None:
         if outlines is not None:
             image = cut_out(image, outlines)
         found = segment(image, options.method)
-        cell = central_cell(found)
-        if cell is None:
+        cell, kinds = central_cell(found), classify_cells(image, found, model)
+        # A picture whose cells look like no white cells at all gets no types.
+        if cell is None or not kinds:
             return UNIDENTIFIED, np.zeros(len(TYPES))
-        told = classify_cells(image, found, model)[cell.label - 1]
+        told = kinds[cell.label - 1]
         return told.type, np.array(told.probabilities)
 
     truth, called, sure = [], [], []

@@ -38,7 +38,8 @@ class Explanation:
     heat_on_cells : float or None
         Share of all heat that lies on white cells, 0 … 1; None where there is no heat.
     cells_share : float
-        Share of the field that white cells cover, 0 … 1: what heat_on_cells would be if heat fell anywhere in it.
+        Share of what was read that white cells cover, 0 … 1: what heat_on_cells would be if heat fell evenly on it.
+        Beyond the tiles of a large field there is no heat, and a model of single cells reads hardly more than cells.
     """
 
     method: str
@@ -242,8 +243,15 @@ def _assemble(method: str, target: str, maps: np.ndarray, view: View, segmentati
         count[y0:y1, x0:x1] += seen[inner]
     heat = np.clip(total / np.maximum(count, 1), 0, 1).astype(np.float32)
     cells = cv2.resize(segmentation.cell.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-    whole = float(heat.sum(dtype=np.float64))
-    on_cells = float((heat * cells).sum(dtype=np.float64)) / whole if whole > 0 else None
-    left, top, right, bottom = view.field
-    share = float(segmentation.cell.mean()) * view.height * view.width / ((bottom - top) * (right - left))
-    return Explanation(method, target, heat, on_cells, min(share, 1.0))
+    # Of the grid's squares at the field's edge only a part lies in it.
+    across, down = (
+        np.clip(np.minimum(np.arange(1, n + 1), last / fine) - np.maximum(np.arange(n), first / fine), 0, 1)
+        for n, first, last in ((width, *view.field[::2]), (height, *view.field[1::2]))
+    )
+    inside = np.outer(down, across)
+
+    def on_cells(weight: np.ndarray) -> float | None:
+        within = weight * inside
+        return min(1.0, float((within * cells).sum() / within.sum())) if within.any() else None
+
+    return Explanation(method, target, heat, on_cells(heat), on_cells(np.minimum(count, 1)) or 0.0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from leuk.cells.values import ACUTE, TITLES, TYPES, differential, expected_blasts
+from leuk.cells.values import ACUTE, TITLES, TYPES, UNIDENTIFIED, differential, expected_blasts
 
 if TYPE_CHECKING:  # at run time they would bring the networks along, which nothing here needs
     from leuk.analysis import Analysis
@@ -279,13 +279,15 @@ def _at_odds(suggestion: str, count: Mapping[str, Any]) -> str | None:
 def _differential(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the count of a record's cells, and how many blasts to expect; a type that a person told is certain."""
     typed = [cell for cell in cells if "type" in cell]
-    blasts = [
-        float(cell["type"] == "blast") if cell["type_source"] == "corrected" else cell["type_probabilities"]["blast"]
-        for cell in typed
-    ]
+    blasts = [float(cell["type"] == "blast") if _told(cell) else cell["type_probabilities"]["blast"] for cell in typed]
     types = [cell["type"] for cell in typed]
     share = expected_blasts(types, blasts)
     return count_types(types) | {"expected_blasts": None if share is None else round(share, _SHARE_DIGITS)}
+
+
+def _told(cell: Mapping[str, Any]) -> bool:
+    """Tell whether a person said what a cell is; "unidentified" says only that nobody knows."""
+    return cell["type_source"] == "corrected" and cell["type"] != UNIDENTIFIED
 
 
 def main_class(analysis: Analysis) -> str:
@@ -352,7 +354,7 @@ def _cell(cell: Cell, kind: CellType | None) -> dict[str, Any]:
     }
     for key in MEASURES:
         value = getattr(cell, key)
-        digits = 1 if "diameter" in key else _SHARE_DIGITS
+        digits = 2 if "diameter" in key else _SHARE_DIGITS
         out[key] = value if value is None or isinstance(value, int) else round(float(value), digits)
     if kind is not None:
         out["type"] = out["suggested_type"] = kind.type

@@ -199,7 +199,7 @@ def _heat_words(one: Mapping[str, Any]) -> list[dict[str, Any]]:
     words = [
         {
             "text": f"{prepare.percent(one['heat_on_cells'])} of the heat lies on cells, "
-            f"which cover {prepare.percent(one['cells_share'])} of the field."
+            f"which cover {prepare.percent(one['cells_share'])} of what was read."
         }
     ]
     if one["peak"] < 0.2:

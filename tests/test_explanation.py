@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from leuk.classification import prepare
+from leuk.classification import classify, prepare
+from leuk.data.synthetic import generate
 from leuk.errors import OptionError
 from leuk.explanation import EXPLAINERS, Explanation, explain, raw_maps
 from leuk.image import SmearImage
@@ -62,6 +63,19 @@ def test_weak_heat_is_not_stretched(seen, small_model: Model) -> None:
         small_model.precision,
     )
     assert explain(weaker, view, segmentation)["benign"].heat.max() <= max(0.1001, strong / 10 + 1e-4)
+
+
+def test_heat_is_held_against_what_cells_cover_of_the_tiles_that_were_read(small_model: Model) -> None:
+    image = generate(6, 900, 900, style="early", cells=12, cell_diameter=26).image
+    segmentation = segment(image)
+    view = prepare(image, segmentation, small_model.card)
+    read = np.zeros(segmentation.cell.shape, bool)
+    for x0, y0, x1, y1 in (tile.box for tile in classify(small_model, image, segmentation, view).tiles):
+        read[max(0, y0) : y1, max(0, x0) : x1] = True
+    assert read.mean() < 0.8
+    found = explain(small_model, view, segmentation, targets=["pro_b"])["pro_b"]
+    assert found.cells_share == pytest.approx(segmentation.cell[read].mean(), rel=0.05)
+    assert found.cells_share > 1.2 * segmentation.cell.mean()
 
 
 def test_no_cells_no_share(small_model: Model) -> None:

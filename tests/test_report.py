@@ -111,6 +111,14 @@ def test_a_correction_changes_the_copy_and_its_count_only():
     assert row["diameter_um"] == pytest.approx(row["diameter"] * 0.2, abs=0.01)
 
 
+def test_a_cell_that_a_person_leaves_unidentified_may_be_a_blast_as_before():
+    record = report.record(typed(), "x.png")
+    every = dict.fromkeys(range(1, len(record["cells"]) + 1), "unidentified")
+    changed = report.corrected(record, report.Review(every))
+    assert changed["differential"]["types"]["unidentified"]["share"] == 1
+    assert changed["differential"]["expected_blasts"] == record["differential"]["expected_blasts"] == 0.7
+
+
 def said(kinds, *, scale="estimated", review=None, **prediction):
     """What is said of a picture whose cells, as many as there are kinds, are blasts or else lymphocytes."""
     analysis = make(cells=len(kinds), size=(320, 240), heat=None, **prediction)

@@ -83,8 +83,8 @@ def solidity(mask: np.ndarray) -> float:
 def indentation(mask: np.ndarray) -> float:
     """Measure how deep the deepest cleft of a shape is, over its diameter.
 
-    The depth is the way from the convex hull to the farthest point of the outline behind it; the diameter is that of
-    the disk of the shape's area.
+    The depth is the way from the side of the convex hull that bridges the cleft's mouth to the farthest point of the
+    outline behind it; the diameter is that of the disk of the shape's area.
 
     Parameters
     ----------
@@ -94,8 +94,8 @@ def indentation(mask: np.ndarray) -> float:
     Returns
     -------
     float
-        0 (convex: round or oval) … about 0.5 (a horseshoe), cut to 1; 0 if empty. Clefts of less than a pixel and a
-        half are the staircase of the outline and count as none.
+        0 (convex: round or oval), about 0.4 (a kidney) and 0.9 (a horseshoe), cut to 1; 0 if empty. Clefts of less
+        than a pixel and a half are the staircase of the outline and count as none.
 
     Examples
     --------
@@ -107,17 +107,20 @@ def indentation(mask: np.ndarray) -> float:
     contours, _ = cv2.findContours(drawn, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not contours:
         return 0.0
-    outline = max(contours, key=cv2.contourArea)[:, 0].astype(np.float64)
-    if len(outline) < 4:
+    part = max(contours, key=cv2.contourArea)
+    if len(part) < 4:
         return 0.0
-    # Signed areas tell how far each point lies within each side of the hull; the hull is convex, so the least counts.
-    corners = cv2.convexHull(outline.astype(np.float32))[:, 0].astype(np.float64)
-    along = np.roll(corners, -1, axis=0) - corners
+    # OpenCV's own measure of clefts refuses outlines that touch themselves, as those of thin lobes do.
+    corners = np.sort(cv2.convexHull(part, returnPoints=False).ravel())
+    outline = np.roll(part[:, 0].astype(np.float64), -corners[0], axis=0)
+    corners -= corners[0]
+    side = np.searchsorted(corners, np.arange(len(outline)), side="right") - 1
+    begin, end = outline[corners[side]], outline[np.roll(corners, -1)[side]]
+    along, offset = end - begin, outline - begin
     length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)
-    offset = outline[:, None] - corners[None]
-    away = np.abs(along[None, :, 0] * offset[..., 1] - along[None, :, 1] * offset[..., 0]) / length
-    deepest = float(away.min(axis=1).max())
-    diameter = 2 * math.sqrt(np.count_nonzero(drawn) / math.pi)
+    deepest = float((np.abs(along[:, 0] * offset[:, 1] - along[:, 1] * offset[:, 0]) / length).max())
+    filled = cv2.drawContours(np.zeros_like(drawn), [part], -1, 1, cv2.FILLED)
+    diameter = 2 * math.sqrt(np.count_nonzero(filled & drawn) / math.pi)
     return min(1.0, deepest / diameter) if deepest > 1.5 else 0.0
 
 

@@ -74,8 +74,12 @@ class Predictions:
 
     @property
     def logits(self) -> np.ndarray:
-        """Logarithms of the probabilities, float64 (N, C): logits but for a constant in each row."""
-        return np.log(np.maximum(self.probabilities, 1e-12))
+        """Logarithms of the probabilities, float64 (N, C): logits but for a constant in each row.
+
+        What a table rounds to 0 is taken for the least that it tells, 1e-12 at most.
+        """
+        p = self.probabilities
+        return np.log(np.maximum(p, min(1e-12, p[p > 0].min(initial=1.0))))
 
 
 def predictions_path(system: str, partition: str, folder: Path | None = None) -> Path:

@@ -88,7 +88,9 @@ function countTypes(types) {
 // The share of blasts to expect; as leuk.cells.expected_blasts.
 function expectedBlasts(cells) {
   const known = cells.filter((cell) => cell.type && !NOT_COUNTED.includes(cell.type));
-  const sum = known.reduce((all, cell) => all + (cell.type_source === "corrected" ? Number(cell.type === "blast") : cell.type_probabilities.blast), 0);
+  // A person's "unidentified" says only that nobody knows.
+  const told = (cell) => cell.type_source === "corrected" && cell.type !== "unidentified";
+  const sum = known.reduce((all, cell) => all + (told(cell) ? Number(cell.type === "blast") : cell.type_probabilities.blast), 0);
   return known.length ? Math.round((sum / known.length) * 1e4) / 1e4 : null;
 }
 

@@ -405,6 +405,12 @@ def test_outside_what_is_known_the_cells_still_say_how_many_blasts_to_expect(vis
         page.locator(".cell").nth(number).click()
         page.locator('[data-set="lymphocyte"]').click()
     expect(told).to_contain_text("expect 0 % to be blasts")
+    # "Unidentified" says only that nobody knows: the cell may be a blast again.
+    chosen = record["cells"][-1]["type_probabilities"]["blast"] / len(record["cells"])
+    page.keyboard.press("u")
+    expect(told).to_contain_text(f"expect {round(100 * chosen)} % to be blasts")
+    page.keyboard.press("l")
+    expect(told).to_contain_text("expect 0 % to be blasts")
     expect(page.locator(".differential .warn")).to_contain_text("check these types")
     record = json.loads(saved(page, "json"))[0]
     assert record["differential"]["expected_blasts"] == 0

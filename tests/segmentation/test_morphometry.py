@@ -65,6 +65,25 @@ def test_the_cleft_of_a_kidney_is_as_deep_as_it_was_cut(angle: float) -> None:
     assert morphometry.indentation(kidney) == pytest.approx((np.hypot(50, 0) - 0.65 - 20) / diameter, abs=0.02)
 
 
+@pytest.mark.parametrize("depth", [12, 30, 42, 54])
+def test_a_cleft_deeper_than_half_the_nucleus_is_as_deep_as_it_was_cut(depth: int) -> None:
+    u = np.zeros((70, 70), bool)
+    u[5:65, 5:65] = True
+    u[5 : 5 + depth, 23:47] = False
+    diameter = 2 * (np.count_nonzero(u) / np.pi) ** 0.5
+    assert morphometry.indentation(u) == pytest.approx(depth / diameter, abs=0.02)
+    # Another part beside it changes neither the cleft nor what it is held against.
+    beside = np.pad(u, ((0, 0), (0, 60)))
+    beside[20:50, 80:110] = True
+    assert morphometry.indentation(beside) == morphometry.indentation(u)
+
+
+def test_a_horseshoe_is_indented_by_most_of_its_diameter() -> None:
+    y, x = np.mgrid[-40:41, -40:41]
+    r = np.hypot(x, y)
+    assert 0.85 < morphometry.indentation((r <= 30) & (r > 15) & ~((np.abs(x) <= 8) & (y < 0))) < 0.95
+
+
 @pytest.mark.parametrize(("a", "b"), [(30, 30), (40, 25), (9, 9)])
 def test_a_round_or_oval_nucleus_has_no_cleft(a: float, b: float) -> None:
     assert morphometry.indentation(ellipse(a, b, 0.4)) == 0

@@ -123,6 +123,18 @@ def test_scaling_mends_overconfidence_with_what_other_folds_say() -> None:
     assert told["brier"]["value"] < told["brier_before"]["value"]
 
 
+def test_a_calibration_error_lies_within_its_interval() -> None:
+    rng = np.random.default_rng(5)
+    p = softmax(rng.normal(size=(400, 3)) * 1.5, 1.0)
+    labels = np.array([rng.choice(3, p=row) for row in p])
+    told = metrics.all_figures(labels, np.log(p), ("benign", "a", "b"), np.arange(400) % 5, np.arange(400), draws=300)
+    for name in ("ece_before", "ece"):
+        low, high = told[name]["interval"]
+        assert 0 <= low < told[name]["value"] < high
+        # What drawing adds is taken off at both ends.
+        assert high - told[name]["value"] < 2.5 * (told[name]["value"] - low)
+
+
 def test_figures_that_fields_cannot_give_are_none() -> None:
     told = metrics.all_figures(
         np.ones(6, int), np.tile([0.0, 1.0], (6, 1)), ("benign", "malignant"), np.zeros(6, int), np.arange(6), draws=10

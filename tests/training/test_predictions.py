@@ -52,6 +52,18 @@ def test_a_table_comes_back_as_it_went(tmp_path: Path) -> None:
     assert shipped(tmp_path) == {("simple_cnn", "random"): path}
 
 
+def test_logits_of_a_sure_network_come_back_too(tmp_path: Path) -> None:
+    logits = np.array([[0.0, 40.0, -60.0, 3.0], [90.0, 0.0, 1.0, -2.0]])
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    path = tmp_path / "simple_cnn.random.csv"
+    write_predictions(some(2, probabilities=p / p.sum(1, keepdims=True)), path)
+    back = read_predictions(path).logits
+    np.testing.assert_allclose(np.diff(back, axis=1), np.diff(logits, axis=1), atol=1e-3)
+    # What another system's table rounds to 0 is no less likely than the least that it tells.
+    rounded = some(2, probabilities=np.array([[1.0, 0.0, 0.0, 0.0], [0.5, 0.5 - 1e-20, 1e-20, 0.0]]))
+    assert rounded.logits.min() == pytest.approx(np.log(1e-20))
+
+
 def test_a_name_that_is_not_utf_8_comes_back_too(tmp_path: Path) -> None:
     files = (os.fsdecode(b"b/caf\xe9.png"), "b/caf\u00e9.png")
     path = tmp_path / "simple_cnn.random.csv"
