@@ -67,8 +67,10 @@ HELP = {
     "elsewhere": "Pictures of other laboratories, never trained on: how often malignant or benign is right: the mean "
     "of sensitivity and specificity. Calling everything one thing gives 0.5.",
     "ece": "Expected calibration error after temperature scaling fitted on other folds; lower is better.",
-    "latency": "Time for one field, as a multiple of DenseNet-201's in the same run; lower is faster.",
-    "throughput": "Fields per second in batches, as a multiple of DenseNet-201's in the same run; higher is faster.",
+    "latency": "Time for one field, at the published size, as a multiple of DenseNet-201's in the same run; lower is "
+    "faster.",
+    "throughput": "Fields per second in batches, at the published size, as a multiple of DenseNet-201's in the same "
+    "run; higher is faster.",
     "reader_same": "Grouped accuracy of Leuk's reader on the fields on which a system of fewer folds was measured: "
     "folds differ in how hard they are.",
     "folds": "A system measured on one fold of five was not affordable in full; its card says how it was trained.",
@@ -294,6 +296,19 @@ def speed_tab(rows: Sequence[Mapping[str, Any]]) -> None:
     st.caption(
         f"One field a time, all systems in one run ({speeds.get('machine', 'one machine')}); preprocessing included. "
         "Ratios carry over to other machines. Accuracy is grouped where measured, else random or claimed."
+        + smaller(rows)
+    )
+
+
+def smaller(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say of which systems the accuracy is that of a smaller input than the one that was timed."""
+    sizes: dict[tuple[int, int], list[str]] = {}
+    for row in rows:
+        if row["size"] and row["timed_at"] and row["size"] < row["timed_at"]:
+            sizes.setdefault((row["size"], row["timed_at"]), []).append(row["short"])
+    return "".join(
+        f" Timed at the published {timed} pixels, but trained and scored at {size}: {'; '.join(names)}."
+        for (size, timed), names in sizes.items()
     )
 
 

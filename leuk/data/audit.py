@@ -516,26 +516,26 @@ def _about_duplicates(dataset: DataSet, duplicates: Duplicates) -> list[Finding]
                     {"groups": len(groups), "exact": sum(one.exact for one in groups)},
                 )
             )
-    for exact, name in ((True, "exact"), (False, "near")):
-        groups = [one for one in duplicates.groups if one.exact == exact]
-        if not groups:
+    near = tuple(one.rows for one in duplicates.groups if not one.exact)
+    for name, alike in (("exact", duplicates.same), ("near", near)):
+        if not alike:
             continue
-        images = sum(len(one.rows) for one in groups)
+        images = sum(len(rows) for rows in alike)
         found.append(
             Finding(
                 f"duplicates.{name}",
                 "traps",
                 "warning",
-                f"{_several(len(groups), 'group', 'groups')} of {name} duplicates, {images} images",
+                f"{_several(len(alike), 'group', 'groups')} of {name} duplicates, {images} images",
                 (
                     "Their pixels are the same, whatever the files are called. "
-                    if exact
+                    if name == "exact"
                     else "They show the same field, saved again, shifted or exposed otherwise. "
                 )
                 + "Each counts several times in every figure, and a random split of single images parts most of them: "
                 "keep groups together, or keep one image of each.",
-                _rows(row for one in groups for row in one.rows),
-                {"groups": len(groups), "images": images},
+                _rows(row for rows in alike for row in rows),
+                {"groups": len(alike), "images": images},
             )
         )
     return found

@@ -210,17 +210,19 @@ def _figure(audit: Audit, row: int, picture: Picture, extra: str = "") -> str:
 
 def _pairs(audit: Audit, finding: Finding, picture: Picture) -> str:
     assert audit.duplicates is not None  # noqa: S101 - the caller looked
-    inside = set(finding.rows)
-    groups = [one for one in audit.duplicates.groups if inside.issuperset(one.rows)]
-    if finding.key.endswith(("exact", "near")):
-        groups = [one for one in groups if one.exact == finding.key.endswith("exact")]
+    if finding.key.endswith("exact"):
+        groups = audit.duplicates.same
+    else:
+        inside = set(finding.rows)
+        together = [one for one in audit.duplicates.groups if inside.issuperset(one.rows)]
+        groups = tuple(one.rows for one in together if not (one.exact and finding.key.endswith("near")))
     drawn = []
-    for group in groups[:4]:
+    for rows in groups[:4]:
         folds = audit.verdicts.folds if audit.verdicts is not None else audit.dataset.fold
-        notes = [f"fold {folds[row]}" if folds is not None and folds[row] >= 0 else "" for row in group.rows]
+        notes = [f"fold {folds[row]}" if folds is not None and folds[row] >= 0 else "" for row in rows]
         drawn.append(
             "<div class='pair'>"
-            + "".join(_figure(audit, row, picture, note) for row, note in zip(group.rows[:4], notes, strict=False))
+            + "".join(_figure(audit, row, picture, note) for row, note in zip(rows[:4], notes, strict=False))
             + "</div>"
         )
     return f"<div class='pictures'>{''.join(drawn)}</div>"

@@ -68,6 +68,17 @@ class Duplicates:
     near_pairs: np.ndarray
     group_of: np.ndarray
 
+    @property
+    def same(self) -> tuple[tuple[int, ...], ...]:
+        """Rows that have the same pixels, a tuple for each picture; a group may hold one beside near duplicates."""
+        found: dict[int, list[int]] = {}
+        first_of: dict[int, int] = {}
+        for first, other in self.exact_pairs.tolist():
+            if other not in first_of:
+                first_of[other] = first_of.get(first, first)
+                found.setdefault(first_of[other], [first_of[other]]).append(other)
+        return tuple(tuple(rows) for rows in found.values())
+
 
 def find_duplicates(
     dataset: DataSet,

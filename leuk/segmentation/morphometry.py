@@ -119,7 +119,8 @@ def indentation(mask: np.ndarray) -> float:
     along, offset = end - begin, outline - begin
     length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)
     deepest = float((np.abs(along[:, 0] * offset[:, 1] - along[:, 1] * offset[:, 0]) / length).max())
-    filled = cv2.drawContours(np.zeros_like(drawn), [part], -1, 1, cv2.FILLED)
+    filled = np.zeros_like(drawn)
+    cv2.drawContours(filled, [part], -1, 1, cv2.FILLED)
     diameter = 2 * math.sqrt(np.count_nonzero(filled & drawn) / math.pi)
     return min(1.0, deepest / diameter) if deepest > 1.5 else 0.0
 

@@ -466,7 +466,8 @@ def comparison() -> list[dict[str, Any]]:
     was measured on fewer folds), stressed (the share of its fields that stress and swap were measured on), classes,
     folds (in words; folds_random and folds_grouped count them), training, unsettled_low, unsettled_high and
     unsettled_in (between what accuracies a fold still moved when training ended, and which one), parameters,
-    multiply_adds, latency and throughput (as multiples of DenseNet-201's) and weights.
+    multiply_adds, latency and throughput (as multiples of DenseNet-201's), size and timed_at (sides in pixels of the
+    input that accuracy and speed were measured with; parameters and multiply-adds are of the latter) and weights.
     """
     told, tables = [], shipped()
     for row in systems() + controls():
@@ -502,6 +503,8 @@ def comparison() -> list[dict[str, Any]]:
                 "multiply_adds": row.multiply_adds,
                 "latency": speed_of(row.name, "latency_ratio"),
                 "throughput": speed_of(row.name, "throughput_ratio"),
+                "size": row.size,
+                "timed_at": speed_of(row.name, "size"),
                 "weights": row.weights is not None,
             }
         )

@@ -157,8 +157,25 @@ def test_turned_copies_on_demand(tmp_path: Path) -> None:
     data = load_dataset(root)
     measures = measure(data)
     assert find_duplicates(data, measures).groups == ()
+    assert find_duplicates(data, measures).same == ()
     (group,) = find_duplicates(data, measures, turned=True).groups
     assert {data.files[row] for row in group.rows} == {"benign/benign-002.png", "benign/turned.png"}
+
+
+def test_exact_copies_count_as_such_beside_a_near_one_too(tmp_path: Path, no_forests: None) -> None:
+    root = folder(tmp_path, each=8)
+    source = root / "benign/benign-002.png"
+    for copy in ("again", "once-more"):
+        (root / f"benign/{copy}.png").write_bytes(source.read_bytes())
+    pixels = cv2.imread(str(source))[:, :, ::-1]
+    write(root / "benign/brighter.png", np.clip(pixels * 1.06, 0, 255).astype(np.uint8))
+    found = audit(load_dataset(root))
+    (group,) = found.duplicates.groups
+    assert len(group.rows) == 4 and not group.exact
+    told = {one.key: one for one in found.findings}
+    assert told["duplicates.exact"].title == "1 group of exact duplicates, 3 images"
+    assert told["duplicates.near"].title == "1 group of near duplicates, 4 images"
+    assert len(told["duplicates.exact"].rows) == 3
 
 
 def test_a_planted_colour_is_reported(tmp_path: Path) -> None:
@@ -387,7 +404,7 @@ def test_real_set_shows_what_is_known_of_it(data_dir: Path) -> None:
     listed = [rows for rows in together if len(rows) > 1]
     kept = sum(len(np.unique(found.group_of[rows])) == 1 for rows in listed)
     assert len(listed) == 73 and kept >= 0.95 * len(listed)
-    assert len(found.exact_pairs) == 24
+    assert len(found.exact_pairs) == 24 and len(found.same) == 24
     assert all(not one.crosses for one in found.groups), "no pair of two classes, none parted by the folds"
     by_name = {one.name: one for one in find_shortcuts(data, measures)}
     # Measured on all 3,256 in the data's own notes.
