@@ -231,6 +231,7 @@ def chart(figure: go.Figure, key: str) -> None:
         figure.update_xaxes(tickfont_color=ink, title_font_color=ink)
         figure.update_yaxes(tickfont_color=ink, title_font_color=ink)
         figure.for_each_annotation(lambda one: one.update(font_color=one.font.color or ink))
+        figure.for_each_trace(lambda one: one.update(textfont_color=ink), {"type": "scatter"})
     st.plotly_chart(
         figure, key=key, width="stretch", theme="streamlit", config={"displaylogo": False, "displayModeBar": False}
     )
@@ -533,12 +534,17 @@ def elsewhere_in_words(row: Row) -> list[str]:
     for place, one in row.elsewhere().items():
         parts = []
         if one.get("sensitivity"):
-            parts.append(f"leukaemia found in {one['sensitivity']['value']:.0%}")
+            parts.append(f"leukaemia is found in {one['sensitivity']['value']:.0%}")
         if one.get("specificity"):
-            parts.append(f"normal called benign in {one['specificity']['value']:.0%}")
+            parts.append(f"normal is called benign in {one['specificity']['value']:.0%}")
+        by_class = " and ".join(parts)
         said.append(
-            f"**{PLACES.get(place, place)}** ({one['images']} pictures, never trained on): {', '.join(parts)}; "
-            f"it says that it can't tell of {one['cannot_tell']:.0%}."
+            f"**{PLACES.get(place, place)}** ({one['images']} pictures, never trained on): "
+            + (
+                f"of {one['cannot_tell']:.0%} it says that it can't tell. Taken at its word all the same, {by_class}."
+                if one["cannot_tell"]
+                else f"{by_class}."
+            )
         )
     return said
 

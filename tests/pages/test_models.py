@@ -205,3 +205,19 @@ def test_figures_of_plain_data():
     assert "color: white" in figures.shade(0.3) != figures.shade(0.6)
     assert "color: black" in figures.shade(0.98)
     assert figures.shade(float("nan")) == ""
+
+
+def test_elsewhere_says_first_of_how_much_a_system_can_tell():
+    said = models.elsewhere_in_words(next(one for one in results.systems() if one.name == "reader"))
+    assert any("of 94% it says that it can't tell. Taken at its word all the same, leukaemia" in one for one in said)
+    no_outside = {"images": 4, "cannot_tell": 0.0, "sensitivity": {"value": 0.5}, "specificity": None}
+    assert models.elsewhere_in_words(Fixed({"pbc": no_outside})) == [
+        "**PBC, normal cells** (4 pictures, never trained on): leukaemia is found in 50%."
+    ]
+
+
+class Fixed:
+    """A row of which only its pictures of elsewhere are known."""
+
+    def __init__(self, places):
+        self.elsewhere = lambda: places
