@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 from collections import Counter
@@ -276,6 +277,36 @@ def unescaped(text: str) -> str:
     return re.sub(r"\\(udc[89a-f][0-9a-f])", lambda match: chr(int(match[1][1:], 16)), text)
 
 
+def table_rows(text: str) -> tuple[list[str], list[dict[str, str | None]], str]:
+    """Read a CSV, as a spreadsheet writes it too: where the comma is the decimal mark, Excel puts semicolons between.
+
+    Parameters
+    ----------
+    text : str
+        With a line of names first.
+
+    Returns
+    -------
+    heads : list of str
+        The columns' names in small letters.
+    rows : list of dict
+        By these; None where a line is too short.
+    delimiter : str
+        "," or ";".
+
+    Raises
+    ------
+    csv.Error
+        If it can't be parted into columns.
+    """
+    names = text.split("\n", 1)[0]
+    delimiter = ";" if names.count(";") > names.count(",") else ","
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    heads = [head.strip().casefold() for head in reader.fieldnames or ()]
+    reader.fieldnames = heads
+    return heads, list(reader), delimiter
+
+
 def class_key(name: str) -> str:
     """Return a class's key from what a folder, a table or a person calls it.
 
@@ -338,6 +369,10 @@ def _from_folder(root: Path) -> DataSet:
         named, rows = named + inside, []
     if rows:
         problems += [f"{name} lies in no class folder and was left out: move it into one." for name, _, _ in loose]
+        problems += [
+            f"The class folder {name} holds no image that Leuk reads: put images into it, or remove it."
+            for name in _empty_class_folders(root, [name for name, _ in images], rows)
+        ]
     elif named:
         rows = [(name, "malignant" if mark == "1" else "benign", split) for name, mark, split in sorted(named)]
         kept = {name for name, _, _ in rows}
@@ -374,6 +409,20 @@ def _from_folder(root: Path) -> DataSet:
     return _with_groups(dataset)
 
 
+def _empty_class_folders(root: Path, images: Sequence[str], rows: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Name the folders beside class folders that hold no image: without a word their class would be gone."""
+    filled = {parent for name in images for parent in PurePosixPath(name).parents}
+    folders = [PurePosixPath(*parts[: parts.index(folder)]) for name, folder, _ in rows if (parts := Path(name).parts)]
+    found = []
+    for holder in sorted(set(folders)):
+        for folder in sorted(path for path in (root / holder).iterdir() if path.is_dir()):
+            name = holder / folder.name
+            is_class = folder.name.casefold() not in (*_ORIGINAL, *_SEGMENTED, *_SPLITS)
+            if is_class and not folder.name.startswith(".") and name not in filled:
+                found.append(str(name))
+    return found
+
+
 def _twin(path: PurePosixPath) -> tuple[str, ...]:
     """Return what an original and its segmented twin have in common."""
     kept = [part.casefold() for part in path.parts[:-1] if part.casefold() not in _ORIGINAL + _SEGMENTED]
@@ -401,15 +450,12 @@ _LABEL_COLUMNS = ("label", "class", "diagnosis", "target")
 
 def _from_table(table: Path) -> DataSet:
     try:
-        with table.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            heads = {(head or "").strip().casefold(): head for head in reader.fieldnames or ()}
-            rows = list(reader)
+        heads, rows, _ = table_rows(table.read_bytes().decode("utf-8-sig"))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{table.name} is no table of text; save it as CSV in UTF-8.") from error
 
     def column(*names: str) -> str | None:
-        return next((heads[name] for name in names if name in heads), None)
+        return next((name for name in names if name in heads), None)
 
     path_column, label_column = column(*_PATH_COLUMNS), column(*_LABEL_COLUMNS)
     if path_column is None or label_column is None:

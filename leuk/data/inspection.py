@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leuk.data.datasets import DataSet, Progress, unescaped
+from leuk.data.datasets import DataSet, Progress, table_rows, unescaped
 from leuk.data.measures import Measures
 from leuk.data.mistakes import Mistakes, Operating, Verdicts, mistakes, operate
 from leuk.errors import DataError, LeukError
@@ -165,12 +165,14 @@ class Table:
     classes: tuple[str, ...]
     folds: np.ndarray
     probabilities: np.ndarray
+    problems: tuple[str, ...] = ()
 
 
 def read_table(data: bytes, name: str) -> Table:
     """Read a user's own predictions: a CSV with columns file, ``p_CLASS`` for each class and, if any, fold.
 
-    Rows are brought to sum 1; rows without usable numbers are nan, which counts as no prediction.
+    Rows are brought to sum 1; rows without usable numbers are nan, which counts as no prediction. Of a file's rows the
+    first counts. Where semicolons part the columns, numbers may have a decimal comma.
 
     Parameters
     ----------
@@ -196,19 +198,23 @@ def read_table(data: bytes, name: str) -> Table:
         text = data.decode("utf-8-sig")
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{name} is no table of predictions: {wanted}.") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
-        given, rows = reader.fieldnames or (), list(reader)
+        heads, rows, delimiter = table_rows(text)
     except csv.Error as error:
         raise DataError(f"{name} is no table of predictions ({error}): {wanted}.") from error
-    columns = [column for column in given if column and column.startswith("p_") and column != "p_"]
-    if "file" not in given or not columns:
+    columns = [head for head in heads if head.startswith("p_") and head != "p_"]
+    if "file" not in heads or not columns:
         raise DataError(f"{name} is no table of predictions: {wanted}.")
+    decimal = "," if delimiter == ";" else "."
     first: dict[str, tuple[list[float], int]] = {}
+    differing: dict[str, None] = {}
     for row in rows:
         file = unescaped(row["file"] or "").replace("\\", "/")
-        if file:
-            first.setdefault(file, ([_number(row[column]) for column in columns], _whole(row.get("fold"))))
+        if not file:
+            continue
+        said = [_number(row[column], decimal) for column in columns], _whole(row.get("fold"))
+        if repr(first.setdefault(file, said)) != repr(said):  # nan is no other than itself only when written
+            differing[file] = None
     if not first:
         raise DataError(f"{name} holds no prediction; {wanted}, and a line for each image.")
     values = np.array([numbers for numbers, _ in first.values()], np.float64)
@@ -221,12 +227,20 @@ def read_table(data: bytes, name: str) -> Table:
         classes=tuple(column.removeprefix("p_") for column in columns),
         folds=np.array([fold for _, fold in first.values()], np.int64),
         probabilities=values / values.sum(axis=1, keepdims=True),
+        problems=(_told_apart(name, tuple(differing)),) if differing else (),
     )
 
 
-def _number(text: str | None) -> float:
+def _told_apart(name: str, files: Sequence[str]) -> str:
+    """Say which files a table predicts more than once, and not alike."""
+    if len(files) == 1:
+        return f"{name} predicts {files[0]} more than once, and not alike; its first row counts."
+    return f"{name} predicts {len(files):,} files, such as {files[0]}, more than once, and not alike; first rows count."
+
+
+def _number(text: str | None, decimal: str) -> float:
     try:
-        return float(text or "nan")
+        return float((text or "nan").replace(decimal, "."))
     except ValueError:
         return float("nan")
 

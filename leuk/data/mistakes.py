@@ -61,12 +61,19 @@ class Verdicts:
     problems: tuple[str, ...] = ()
 
 
-def align(dataset: DataSet, predictions: PredictionTable) -> Verdicts:
+def align(dataset: DataSet, predictions: PredictionTable, title: str = "") -> Verdicts:
     """Lay predictions beside the files of a data set.
 
     Files are matched by their whole name, and those left by the end of it (``Benign/a.jpg``, then ``a.jpg``) where only
     one fits.
     On a set of benign and malignant, a system's subtypes count together as malignant.
+
+    Parameters
+    ----------
+    dataset : DataSet
+    predictions : PredictionTable
+    title : str
+        What sentences call the system; its name by default.
 
     Raises
     ------
@@ -75,9 +82,10 @@ def align(dataset: DataSet, predictions: PredictionTable) -> Verdicts:
         not, or two of the system's classes are benign.
     """
     names = [class_key(name) for name in predictions.classes]
+    system = title or predictions.system
     if len(benign := sorted(set(names) & set(BENIGN_NAMES))) > 1:
         raise DataError(
-            f"{predictions.system} has the classes {benign[0]} and {benign[1]}, which both mean that there is no "
+            f"{system} has the classes {benign[0]} and {benign[1]}, which both mean that there is no "
             "leukaemia; add their columns up in one."
         )
     merged = []
@@ -85,7 +93,6 @@ def align(dataset: DataSet, predictions: PredictionTable) -> Verdicts:
         merged = [name for name in names if name not in dataset.classes]
         names = ["malignant" if name in merged else name for name in names]
     shared = [name for name in dataset.classes if name in names]
-    system = predictions.system
     if not shared:
         raise DataError(
             f"{system} knows none of this set's classes; it knows {', '.join(names)}, "
@@ -115,18 +122,21 @@ def align(dataset: DataSet, predictions: PredictionTable) -> Verdicts:
     there = np.isfinite(probabilities).all(1)
     absent = np.flatnonzero(~there)
     if len(absent):
-        problems.append(f"{len(absent)} images have no prediction of {system}, such as {dataset.files[absent[0]]}.")
+        problems.append(
+            f"1 image has no prediction of {system}: {dataset.files[absent[0]]}."
+            if len(absent) == 1
+            else f"{len(absent):,} images have no prediction of {system}, such as {dataset.files[absent[0]]}."
+        )
     familiar = np.array([name in names for name in dataset.classes])
-    problems += _foreign(dataset, predictions, names, places, familiar)
+    problems += _foreign(dataset, predictions, system, names, places, familiar)
     for label in np.flatnonzero(~familiar):
         number = int((dataset.labels == label).sum())
-        problems.append(
-            f"{system} does not know the class {dataset.classes[label]}; its {number} images are not counted as errors."
-        )
+        counted = "image is not counted as an error" if number == 1 else "images are not counted as errors"
+        problems.append(f"{system} does not know the class {dataset.classes[label]}; its {number:,} {counted}.")
     predicted = np.full(len(dataset), -1, np.int64)
     predicted[there] = probabilities[there].argmax(1)
     return Verdicts(
-        system=system,
+        system=predictions.system,
         partition=predictions.partition,
         probabilities=probabilities,
         predicted=predicted,
@@ -137,7 +147,12 @@ def align(dataset: DataSet, predictions: PredictionTable) -> Verdicts:
 
 
 def _foreign(
-    dataset: DataSet, predictions: PredictionTable, names: list[str], places: dict[int, int], familiar: np.ndarray
+    dataset: DataSet,
+    predictions: PredictionTable,
+    system: str,
+    names: list[str],
+    places: dict[int, int],
+    familiar: np.ndarray,
 ) -> list[str]:
     """Say which classes a system predicts that the set has not.
 
@@ -150,13 +165,14 @@ def _foreign(
     told = ", ".join(names[column] for column in foreign)
     usable = np.isfinite(predictions.probabilities).all(1)
     called = usable & np.isin(np.where(usable[:, None], predictions.probabilities, 0).argmax(1), foreign)
-    lost = sum(bool(familiar[dataset.labels[row]]) for source, row in places.items() if called[source])
-    if lost:
+    rows = [row for source, row in places.items() if called[source]]
+    if familiar[dataset.labels[rows]].any():
         raise DataError(
-            f"{predictions.system} calls {lost:,} image{'' if lost == 1 else 's'} {told}, which {dataset.name} has not "
+            f"{system} calls {len(rows):,} image{'' if len(rows) == 1 else 's'} {told}, which {dataset.name} has not "
             f"as a class; give predictions of its own classes: {', '.join(dataset.classes)}."
         )
-    return [f"{predictions.system} also predicts {told}, which this set has not; no image is called that."]
+    but = f" but {len(rows):,} of a class that {system} does not know" if rows else ""
+    return [f"{system} also predicts {told}, which this set has not; no image is called that{but}."]
 
 
 def _match(files: Sequence[str], wanted: Sequence[str]) -> tuple[dict[int, int], list[str]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from leuk.data.datasets import escaped, unescaped
+from leuk.data.datasets import escaped, table_rows, unescaped
 from leuk.errors import DataError
 
 DECISIONS = ("model_error", "label_error", "unusable")
@@ -44,6 +44,8 @@ INSERT INTO decision (dataset, file, reviewer, decision, comment, time) VALUES (
 ON CONFLICT (dataset, file, reviewer)
 DO UPDATE SET decision = excluded.decision, comment = excluded.comment, time = excluded.time
 """
+_ADD = _UPSERT.partition("DO UPDATE")[0] + "DO NOTHING"
+_ADD_LATER = _UPSERT + "WHERE julianday(decision.time) IS NULL OR julianday(excluded.time) >= julianday(decision.time)"
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,10 @@ class Triage:
         with self._lock:
             self._run(_SCHEMA)
 
-    def _run(self, statement: str, rows: Iterable[Sequence[str]] = ((),), change: bool = True) -> list[tuple[str, ...]]:
+    def _run(
+        self, statement: str, rows: Iterable[Sequence[str]] = ((),), change: bool = True
+    ) -> tuple[list[tuple[str, ...]], int]:
+        """Return the rows that a statement finds, and how many it changes."""
         found: list[tuple[str, ...]] = []
         try:
             if change:
@@ -129,19 +134,32 @@ class Triage:
             with closing(sqlite3.connect(self.path, timeout=20)) as connection, connection:
                 for row in rows:
                     found += connection.execute(statement, [escaped(value) for value in row]).fetchall()
+                changed = connection.total_changes
         except (OSError, sqlite3.Error) as error:
             raise DataError(
                 f"Decisions can't be kept in {self.path.name} ({error}); free it, or name another in LEUK_DECISIONS."
             ) from error
-        return found
+        return found, changed
 
     def decide(self, *decisions: Decision) -> None:
         """Keep decisions; each replaces what the same reviewer said of the same image before."""
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        now = _now()
         with self._lock:
-            self._run(
-                _UPSERT, ((d.dataset, d.file, d.reviewer, d.decision, d.comment, d.time or now) for d in decisions)
-            )
+            self._run(_UPSERT, (_values(d, d.time or now) for d in decisions))
+
+    def read_back(self, *decisions: Decision) -> int:
+        """Keep decisions that were exported, unless the same reviewer decided otherwise here since.
+
+        Returns
+        -------
+        int
+            How many were not kept: later ones here stayed, or nothing tells which are later.
+        """
+        now = _now()
+        with self._lock:
+            _, dated = self._run(_ADD_LATER, (_values(d, d.time) for d in decisions if d.time))
+            _, undated = self._run(_ADD, (_values(d, now) for d in decisions if not d.time))
+        return len(decisions) - dated - undated
 
     def forget(self, dataset: str, file: str, reviewer: str = "") -> None:
         """Take one decision back; nothing happens if there is none."""
@@ -156,7 +174,7 @@ class Triage:
 
     def all(self, dataset: str) -> list[Decision]:
         """Return every decision on a data set, the earliest first."""
-        rows = self._run(
+        rows, _ = self._run(
             "SELECT dataset, file, decision, comment, reviewer, time FROM decision"
             " WHERE dataset = ? ORDER BY time, file",
             [(dataset,)],
@@ -167,6 +185,14 @@ class Triage:
     def reviewers(self, dataset: str) -> list[str]:
         """Name who has decided on a data set, sorted."""
         return sorted({one.reviewer for one in self.all(dataset)})
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def _values(one: Decision, time: str) -> tuple[str, ...]:
+    return one.dataset, one.file, one.reviewer, one.decision, one.comment, time
 
 
 def to_csv(decisions: Iterable[Decision]) -> str:
@@ -180,7 +206,7 @@ def to_csv(decisions: Iterable[Decision]) -> str:
 
 
 def from_csv(text: str, dataset: str, name: str = "The table") -> list[Decision]:
-    """Read what `to_csv` wrote.
+    """Read what `to_csv` wrote, or a spreadsheet made of it.
 
     Parameters
     ----------
@@ -200,11 +226,11 @@ def from_csv(text: str, dataset: str, name: str = "The table") -> list[Decision]
     DataError
         If columns are missing, or a row holds no known decision.
     """
-    reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff"), newline=""))
     try:
-        missing, rows = {"file", "decision"} - set(reader.fieldnames or ()), list(reader)
+        heads, rows, _ = table_rows(text.lstrip("\ufeff"))
     except csv.Error as error:
         raise DataError(f"{name} is no CSV ({error}); export decisions from Leuk and use that table.") from error
+    missing = {"file", "decision"} - set(heads)
     if missing:
         raise DataError(f"{name} lacks the column {sorted(missing)[0]}; export decisions from Leuk and use that table.")
     found = []

@@ -29,6 +29,17 @@ def test_class_folders(tmp_path: Path) -> None:
     assert data.path(2) == tmp_path / "normal/a.png"
 
 
+def test_a_class_folder_without_images_is_named(tmp_path: Path) -> None:
+    _touch(tmp_path, "A/x.jpg", "B/notes.txt", "C/deep/y.jpg", ".git/index")
+    (tmp_path / "test").mkdir()
+    data = load_dataset(tmp_path)
+    assert data.classes == ("a", "c")
+    assert data.problems == ("The class folder B holds no image that Leuk reads: put images into it, or remove it.",)
+    _touch(tmp_path / "split", "train/a/1.png", "train/b/2.png", "test/a/3.png")
+    (tmp_path / "split/test/b").mkdir()
+    assert [problem.split()[3] for problem in load_dataset(tmp_path / "split").problems] == ["test/b"]
+
+
 @pytest.mark.parametrize(
     ("name", "key"),
     [
@@ -79,6 +90,14 @@ def test_a_table(tmp_path: Path) -> None:
     assert data.split == ("train", "test") and data.session is not None and len(set(data.session)) == 2
     assert len(data.problems) == 3, "a missing file, a file listed twice and a line without a path: one sentence each"
     assert "gone.png is listed in set.csv but not there" in data.problems[0]
+
+
+def test_a_table_that_semicolons_part(tmp_path: Path) -> None:
+    table = _touch(tmp_path, "a,1.png", "b.png") / "set.csv"
+    table.write_text("\ufeffPath;Label;fold\r\na,1.png;Benign;0\r\nb.png;Pro;1\r\n", encoding="utf-8")
+    data = load_dataset(table)
+    assert data.files == ("a,1.png", "b.png") and data.classes == ("benign", "pro_b")
+    assert data.fold is not None and data.fold.tolist() == [0, 1]
 
 
 def test_a_name_that_can_not_be_looked_up_is_one_rows_problem(tmp_path: Path) -> None:

@@ -91,6 +91,36 @@ def test_a_users_own_table_is_read_leniently(packed):
     assert table.folds.tolist() == [1, -1, 0]
 
 
+def test_a_spreadsheets_table_is_read_by_its_own_marks():
+    plain = inspection.read_table(b"file,p_benign,p_other,fold\na.png,0.85,0.15,2\nb.png,0.5,0.5,3\n", "mine.csv")
+    excel = "\ufeffFile;P_Benign;p_other;Fold\r\na.png;0,85;0,15;2\r\nb.png;0,5;0.5;3\r\n"
+    table = inspection.read_table(excel.encode(), "mine.csv")
+    assert (table.files, table.classes) == (plain.files, plain.classes)
+    assert np.array_equal(table.probabilities, plain.probabilities)
+    assert np.array_equal(table.folds, plain.folds)
+    # Quoted, a comma between digits is no decimal mark where commas part the columns.
+    assert np.isnan(inspection.read_table(b'file,p_a\na.png,"0,85"\n', "mine.csv").probabilities).all()
+
+
+def test_an_unnamed_column_of_numbers_is_no_fold():
+    assert inspection.read_table(b",file,p_a\n7,a.png,1\n", "mine.csv").folds.tolist() == [-1]
+
+
+def test_rows_that_contradict_each_other_are_said_to(dataset):
+    head = "file,p_benign,p_early_pre_b,p_pre_b\n"
+    row = f"{dataset.files[0]},0.8,0.1,0.1\n"
+    alike = inspection.read_table((head + row + row + "x.png,,,\nx.png,,,\n").encode(), "mine.csv")
+    assert alike.problems == ()
+    other = f"{dataset.files[0]},0.1,0.8,0.1\n"
+    table = inspection.read_table((head + row + other + other).encode(), "mine.csv")
+    assert table.problems == (
+        f"mine.csv predicts {dataset.files[0]} more than once, and not alike; its first row counts.",
+    )
+    assert align(dataset, table).problems[0] == table.problems[0]
+    two = inspection.read_table((head + row + other + "b.png,1,0,0\nb.png,0,1,0\n").encode(), "mine.csv")
+    assert "predicts 2 files, such as" in two.problems[0]
+
+
 def test_a_fold_that_no_number_holds_is_not_known():
     table = inspection.read_table(f"file,p_a,fold\na.png,1,{'9' * 30}\nb.png,1,{'9' * 5000}\n".encode(), "mine.csv")
     assert table.folds.tolist() == [-1, -1]

@@ -76,6 +76,8 @@ def test_what_does_not_fit_is_named_and_the_rest_goes_on() -> None:
     assert any("nowhere.jpg, which is not in this set" in problem for problem in verdicts.problems)
     assert any(problem.startswith("3 images have no prediction") for problem in verdicts.problems)
     assert confusion(data, verdicts).sum() == 3
+    alone = align(data, _table(data.files[:5], P[:5])).problems
+    assert alone == (f"1 image has no prediction of net: {data.files[5]}.",)
 
 
 def test_two_classes_without_leukaemia_are_not_told_apart() -> None:
@@ -93,10 +95,15 @@ def test_classes_that_one_side_does_not_know() -> None:
     at = operate(data, verdicts, 0.65)
     assert at.misses == 1 and at.false_alarms == 2, "malignant is all that is not benign"
     assert not verdicts.known[4], "an image of a class that the system can't name is no error"
-    assert any("does not know the class pro_b; its 1 images" in problem for problem in verdicts.problems)
+    assert any("does not know the class pro_b; its 1 image is not" in problem for problem in verdicts.problems)
     assert any("hairy" in problem for problem in verdicts.problems)
-    with pytest.raises(DataError, match="net calls 1 image hairy, which x has not"):
+    with pytest.raises(DataError, match="net calls 2 images hairy, which x has not"):
         align(data, _table(data.files, P, ("benign", "early_pre_b", "hairy")))
+    p[3] = [0.3, 0.4, 0.3]
+    p[4] = [0.1, 0.2, 0.7]
+    verdicts = align(data, _table(data.files, p, ("benign", "early_pre_b", "hairy")), "Net, four classes")
+    assert verdicts.system == "net"
+    assert "no image is called that but 1 of a class that Net, four classes does not know." in verdicts.problems[0]
     with pytest.raises(DataError, match="knows none of this set's classes"):
         align(data, _table(data.files, P[:, :2], ("cat", "dog")))
     with pytest.raises(DataError, match="None of the 1 predictions"):

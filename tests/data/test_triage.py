@@ -36,6 +36,29 @@ def test_a_reviewer_who_decides_again_replaces_the_first_word_and_nobody_elses(s
     assert store.reviewers("set") == ["Ada", "Ben"]
 
 
+def test_what_is_read_back_never_replaces_a_later_word(store):
+    def said(time, decision, comment="", reviewer="Ada", file="a.png"):
+        return Decision("set", file, decision, comment, reviewer, time)
+
+    store.decide(said("2026-11-27T10:00:00.000+00:00", "label_error", "nucleoli after all"))
+    # The same minute told in another zone is earlier; a colleague's word and another file are nobody's else.
+    earlier = said("2026-11-27T10:30:00+01:00", "model_error", "an old export")
+    ben, other = said("2026-11-27T08:00:00+00:00", "unusable", reviewer="Ben"), said("", "unusable", file="b.png")
+    assert store.read_back(earlier, ben, other) == 1
+    assert store.decisions("set", "Ada")["a.png"].comment == "nucleoli after all"
+    assert store.decisions("set", "Ben")["a.png"].decision == "unusable"
+    assert store.decisions("set", "Ada")["b.png"].time, "when it was read, where nothing tells when it was decided"
+    assert store.read_back(said("", "unusable"), said("yesterday", "unusable")) == 2, "which is later can't be told"
+    assert store.read_back(*store.all("set")) == 0, "one's own export comes back as it was"
+    assert store.read_back(said("2026-11-27T10:00:01+00:00", "unusable", "later")) == 0
+    assert store.decisions("set", "Ada")["a.png"].comment == "later"
+
+
+def test_a_spreadsheets_decisions_are_read():
+    text = 'File;Decision;Comment;Reviewer\r\na.png;unusable;"blurred; dark, too";Ada\r\n'
+    assert from_csv(text, "set") == [Decision("set", "a.png", "unusable", "blurred; dark, too", "Ada")]
+
+
 def test_sets_are_kept_apart_and_a_decision_can_be_taken_back(store):
     store.decide(Decision("one", "a.png", "unusable"), Decision("other", "a.png", "model_error"))
     store.forget("one", "a.png")
