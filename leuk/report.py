@@ -57,6 +57,7 @@ CSV_COLUMNS = (
     "type_source",
     "suggested_type",
     *(f"p_{key}" for key in TYPES),
+    "sha256",
 )
 """Header of the table of cells; lengths and areas in pixels of the original image, those in ``_um`` in micrometres."""
 
@@ -76,7 +77,7 @@ class Review:
     Attributes
     ----------
     types : mapping of int to str
-        By cell, from 1, the type that it was given: a key of `leuk.cells.TITLES`.
+        By cell, from 1, the type that it was given: a key of `leuk.cells.TITLES`. The one suggested confirms it.
     micrometres : float or None
         Width of a pixel that was entered; None to keep the estimate.
     """
@@ -98,19 +99,18 @@ def record(analysis: Analysis, file: str) -> dict[str, Any]:
     -------
     dict
         ``file``, ``status`` ("read"), ``error`` (None), ``sha256``, ``width``, ``height`` (pixels), ``model``,
-        ``probabilities`` by class key, ``malignant_probability``, ``suggestion`` (class key or "cannot_tell"),
-        ``outside`` (whether the picture lies outside what the model has learnt from), ``cut_out`` (whether it shows
-        cells cut out of their field), ``remarks`` (sentences on what of the file was changed for reading, and why
-        nothing is suggested) and
-        ``cells``, a list with ``box`` (x0, y0, x1, y1, half-open), ``area``, ``nucleus_area`` (pixels), ``nc_ratio``,
-        ``eccentricity``, ``circularity``, ``solidity`` (0 … 1), ``touches_border``, and `MEASURES` (None where there
-        is nothing to measure). ``scale`` is None or holds ``um_per_px``, ``source`` ("estimated" from red cells, or
-        "entered") and ``red_cells``. If types were told, each cell also has ``type``, ``suggested_type``,
-        ``type_source`` ("suggested" or "corrected") and ``type_probabilities`` by type, and the record its
-        ``differential``: see `count_types`, and ``expected_blasts``, see `leuk.cells.expected_blasts`; and
-        ``from_cells``, see `from_cells`. If the analysis
-        holds heat maps, also ``heat_on_cells`` (None where there is no heat) and ``cells_share`` of the map of
-        `main_class`. Plain Python values only.
+        ``method`` (way of finding cells), ``probabilities`` by class key, ``malignant_probability``, ``suggestion``
+        (class key or "cannot_tell"), ``outside`` (whether the picture lies outside what the model has learnt from),
+        ``cut_out`` (whether it shows cells cut out of their field), ``remarks`` (sentences on what of the file was
+        changed for reading, and why nothing is suggested) and ``cells``, a list with ``box`` (x0, y0, x1, y1,
+        half-open), ``area``, ``nucleus_area`` (pixels), ``nc_ratio``, ``eccentricity``, ``circularity``, ``solidity``
+        (0 … 1), ``touches_border``, and `MEASURES` (None where there is nothing to measure). ``scale`` is None or holds
+        ``um_per_px``, ``source`` ("estimated" from red cells, or "entered") and ``red_cells``. If types were told, each
+        cell also has ``type``, ``suggested_type``, ``type_source`` ("suggested"; "corrected" or "confirmed" by a
+        person, see `corrected`) and ``type_probabilities`` by type, and the record its ``differential``: see
+        `count_types`, and ``expected_blasts``, see `leuk.cells.expected_blasts`; and ``from_cells``, see `from_cells`.
+        If the analysis holds heat maps, also ``explain`` (how they were made), and ``heat_on_cells`` (None where there
+        is no heat) and ``cells_share`` of the map of `main_class`. Plain Python values only.
     """
     prediction = analysis.prediction
     types = analysis.cell_types or (None,) * len(analysis.segmentation.cells)
@@ -122,6 +122,7 @@ def record(analysis: Analysis, file: str) -> dict[str, Any]:
         "width": analysis.image.width,
         "height": analysis.image.height,
         "model": prediction.model,
+        "method": analysis.segmentation.method,
         "probabilities": {
             key: round(float(p), _PROBABILITY_DIGITS)
             for key, p in zip(prediction.classes, prediction.probabilities, strict=True)
@@ -140,6 +141,7 @@ def record(analysis: Analysis, file: str) -> dict[str, Any]:
     explanation = analysis.explanations.get(main_class(analysis))
     if explanation is not None:
         on_cells = explanation.heat_on_cells
+        out["explain"] = explanation.method
         out["heat_on_cells"] = None if on_cells is None else round(float(on_cells), _SHARE_DIGITS)
         out["cells_share"] = round(float(explanation.cells_share), _SHARE_DIGITS)
     return out
@@ -163,6 +165,7 @@ def refused(file: str, error: str) -> dict[str, Any]:
         "width": None,
         "height": None,
         "model": None,
+        "method": None,
         "probabilities": None,
         "malignant_probability": None,
         "suggestion": None,
@@ -201,6 +204,8 @@ def count_types(types: Iterable[str]) -> dict[str, Any]:
 def corrected(record: Mapping[str, Any], review: Review) -> dict[str, Any]:
     """Return a copy of a record with a person's changes in it; cells and types that do not exist are passed over.
 
+    A type that a person gave is "corrected", and "confirmed" where it is the one suggested.
+
     Parameters
     ----------
     record : mapping
@@ -211,7 +216,9 @@ def corrected(record: Mapping[str, Any], review: Review) -> dict[str, Any]:
     for label, key in review.types.items():
         if 1 <= label <= len(out["cells"]) and key in TITLES:
             cell = out["cells"][label - 1]
-            cell.update(type=key, suggested_type=cell.get("suggested_type"), type_source="corrected")
+            suggested = cell.get("suggested_type")
+            source = "confirmed" if key == suggested else "corrected"
+            cell.update(type=key, suggested_type=suggested, type_source=source)
     if any("type" in cell for cell in out["cells"]):
         out["differential"] = _differential(out["cells"])
         # Before the scale, since its red cells say whether this is a smear.
@@ -228,6 +235,9 @@ def from_cells(record: Mapping[str, Any]) -> str | None:
     can't be read, its cells still say something: whether they are blasts carries over to other laboratories, a field's
     look does not.
 
+    Of the cells of such a field two shares of blasts can be told: of those called blasts, as the differential has it,
+    and of those to expect (`leuk.cells.expected_blasts`). Where they differ, the sentence says both.
+
     Parameters
     ----------
     record : mapping
@@ -243,19 +253,34 @@ def from_cells(record: Mapping[str, Any]) -> str | None:
         return _at_odds(record["suggestion"], count) if record["suggestion"] in record["probabilities"] else None
     if count["expected_blasts"] is None:
         return None
-    share = f"{int(100 * count['expected_blasts'] + 0.5)} %"
+    share, called = _percent(count["expected_blasts"]), _percent(count["types"].get("blast", {"share": 0.0})["share"])
     # Red cells make a picture a smear, and so does cutting cells out of one.
     smear = record["cut_out"] or (record["scale"] or {}).get("source") == "estimated"
-    if len(cells) == 1 and cells[0]["type_source"] == "corrected":
-        return f"Changed by you to {TITLES[cells[0]['type']].lower()}."
+    if len(cells) == 1 and cells[0]["type_source"] != "suggested":
+        done = "Confirmed by you as" if cells[0]["type_source"] == "confirmed" else "Changed by you to"
+        return f"{done} {TITLES[cells[0]['type']].lower()}."
     if len(cells) == 1:
         lead = "By its look alone, the cell" if smear else "If it is a white cell, it"
         return f"{lead} is a blast with a probability of {share}."
     # Nobody knows how cells were chosen for cutting out: their share says nothing of the smear's.
-    if record["cut_out"]:
-        return f"Of the cells cut out, expect {share} to be blasts."
-    lead = f"Of its single cells, expect {share}" if smear else f"If these are white cells, expect {share} of them"
-    return f"{lead} to be blasts; acute leukaemia begins at 20 % as a rule."
+    lead = (
+        "Of the cells cut out" if record["cut_out"] else "Of its single cells" if smear else "If these are white cells"
+    )
+    end = "." if record["cut_out"] else "; acute leukaemia begins at 20 % as a rule."
+    of = "" if smear else " of them"
+    if share == called:
+        return f"{lead}, expect {share}{of} to be blasts{end}"
+    called = "none" if called == "0 %" else called
+    return f"{lead}, {called}{of} are called blasts; weighing how sure each call is, expect {share}{end}"
+
+
+def _percent(share: float) -> str:
+    """Write a share as a whole percentage; one of few cells is not none, nor one of nearly all all."""
+    if 0 < share < 0.005:
+        return "< 1 %"
+    if 0.995 <= share < 1:
+        return "> 99 %"
+    return f"{int(100 * share + 0.5)} %"
 
 
 def _at_odds(suggestion: str, count: Mapping[str, Any]) -> str | None:
@@ -279,15 +304,18 @@ def _at_odds(suggestion: str, count: Mapping[str, Any]) -> str | None:
 def _differential(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the count of a record's cells, and how many blasts to expect; a type that a person told is certain."""
     typed = [cell for cell in cells if "type" in cell]
-    blasts = [float(cell["type"] == "blast") if _told(cell) else cell["type_probabilities"]["blast"] for cell in typed]
-    types = [cell["type"] for cell in typed]
-    share = expected_blasts(types, blasts)
-    return count_types(types) | {"expected_blasts": None if share is None else round(share, _SHARE_DIGITS)}
+    # Of a cell that had no type before a person left it unidentified, nothing is known.
+    known = [cell for cell in typed if _told(cell) or "type_probabilities" in cell]
+    blasts = [float(cell["type"] == "blast") if _told(cell) else cell["type_probabilities"]["blast"] for cell in known]
+    share = expected_blasts([cell["type"] for cell in known], blasts)
+    return count_types(cell["type"] for cell in typed) | {
+        "expected_blasts": None if share is None else round(share, _SHARE_DIGITS)
+    }
 
 
 def _told(cell: Mapping[str, Any]) -> bool:
     """Tell whether a person said what a cell is; "unidentified" says only that nobody knows."""
-    return cell["type_source"] == "corrected" and cell["type"] != UNIDENTIFIED
+    return cell["type_source"] != "suggested" and cell["type"] != UNIDENTIFIED
 
 
 def main_class(analysis: Analysis) -> str:
@@ -299,9 +327,10 @@ def main_class(analysis: Analysis) -> str:
     return prediction.classes[best]
 
 
-def cell_rows(segmentation: Segmentation, file: str) -> list[Row]:
+def cell_rows(segmentation: Segmentation, file: str, sha256: str = "") -> list[Row]:
     """List one row per cell in the order of `CSV_COLUMNS`, of cells whose types were not told."""
-    return record_rows({"file": file, "scale": None, "cells": [_cell(cell, None) for cell in segmentation.cells]})
+    cells = [_cell(cell, None) for cell in segmentation.cells]
+    return record_rows({"file": file, "sha256": sha256, "scale": None, "cells": cells})
 
 
 def record_rows(record: Mapping[str, Any]) -> list[Row]:
@@ -325,6 +354,7 @@ def record_rows(record: Mapping[str, Any]) -> list[Row]:
             scale.get("source", ""),
             *(cell.get(key) for key in ("type", "type_source", "suggested_type")),
             *(probabilities.get(key) for key in TYPES),
+            record["sha256"],
         ]
         rows.append(tuple("" if value is None else value for value in values))
     return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -24,8 +25,8 @@ from leuk.report import MEASURES
 
 ROOT = Path(__file__).resolve().parent.parent
 KEYS = {
-    "file", "status", "error", "sha256", "width", "height", "model", "probabilities", "malignant_probability",
-    "suggestion", "outside", "cut_out", "cells", "scale", "remarks",
+    "file", "status", "error", "sha256", "width", "height", "model", "method", "probabilities",
+    "malignant_probability", "suggestion", "outside", "cut_out", "cells", "scale", "remarks",
 }  # fmt: skip
 CELL_KEYS = {
     "box", "area", "nucleus_area", "nc_ratio", "eccentricity", "circularity", "solidity", "touches_border",
@@ -102,7 +103,7 @@ def test_of_a_field_that_cannot_be_read_the_cells_are_told_of(
     assert main(["analyze", str(tmp_path), "--json", str(tmp_path / "out.json")]) == READ
     (row,) = json.loads((tmp_path / "out.json").read_text("utf-8"))
     assert (row["suggestion"], row["outside"], row["cut_out"]) == ("cannot_tell", True, False)
-    assert f"expect {100 * row['differential']['expected_blasts']:.0f} % to be blasts" in row["from_cells"]
+    assert f"expect {100 * row['differential']['expected_blasts']:.0f} %" in row["from_cells"]
     assert row["from_cells"] in capsys.readouterr().out
 
 
@@ -111,7 +112,8 @@ def test_explain_adds_shares_and_out_writes_overlays(folder: Path) -> None:
     arguments = ["analyze", str(folder / "in" / "a"), "--model", "small", "--explain", "layercam"]
     assert main([*arguments, "--out", str(out), "--json", str(record)]) == READ
     (read,) = json.loads(record.read_text("utf-8"))
-    assert set(read) == KEYS | {"heat_on_cells", "cells_share"}
+    assert set(read) == KEYS | {"explain", "heat_on_cells", "cells_share"}
+    assert (read["method"], read["explain"]) == ("default", "layercam")
     assert 0 < read["cells_share"] < 1
     (overlay,) = out.iterdir()
     assert overlay.name == "field_overlay.png"
@@ -132,6 +134,8 @@ def test_segment_writes_masks_and_tables_without_overwriting(folder: Path) -> No
         rows = list(csv.DictReader(stream))
     assert rows
     assert {"area", "nucleus_area", "nc_ratio", "eccentricity", "circularity", "solidity"} <= set(rows[0])
+    # Two files of one name are told apart by what is in them.
+    assert {row["sha256"] for row in rows} == {hashlib.sha256((folder / "in/a/field.png").read_bytes()).hexdigest()}
 
 
 def test_segment_leaves_its_inputs_alone(tmp_path: Path, field: SmearImage) -> None:

@@ -11,8 +11,8 @@ from leuk.segmentation.scale import Scale
 from tests.readings import CLASSES, make
 
 KEYS = {
-    "file", "status", "error", "sha256", "width", "height", "model", "probabilities", "malignant_probability",
-    "suggestion", "outside", "cut_out", "cells", "scale", "remarks",
+    "file", "status", "error", "sha256", "width", "height", "model", "method", "probabilities",
+    "malignant_probability", "suggestion", "outside", "cut_out", "cells", "scale", "remarks",
 }  # fmt: skip
 CELL_KEYS = {
     "box", "area", "nucleus_area", "nc_ratio", "eccentricity", "circularity", "solidity", "touches_border",
@@ -42,7 +42,8 @@ def test_a_record_has_exactly_the_keys_that_others_build_on():
 )
 def test_heat_is_that_of_the_suggestion_or_else_of_the_likeliest_class(suggestion, heat, on_cells):
     record = report.record(make(suggestion=suggestion, heat=heat), "x")
-    assert set(record) == KEYS | {"heat_on_cells", "cells_share"}
+    assert set(record) == KEYS | {"explain", "heat_on_cells", "cells_share"}
+    assert (record["method"], record["explain"]) == ("default", "gradcam")
     assert record["heat_on_cells"] == (None if on_cells is None else pytest.approx(on_cells))
     assert record["cells_share"] == pytest.approx(0.2)
 
@@ -59,11 +60,11 @@ def test_a_refused_file_has_the_same_keys_and_its_reason():
 @pytest.mark.parametrize("cells", [0, 4])
 def test_the_table_has_a_row_for_every_cell(cells):
     analysis = make(cells=cells)
-    text = report.to_csv(report.cell_rows(analysis.segmentation, "x.png"))
+    text = report.to_csv(report.cell_rows(analysis.segmentation, "x.png", analysis.image.sha256))
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert len(rows) == len(analysis.segmentation.cells)
     for row, cell in zip(rows, analysis.segmentation.cells, strict=True):
-        assert row["file"] == "x.png"
+        assert (row["file"], row["sha256"]) == ("x.png", analysis.image.sha256)
         assert int(row["cell"]) == cell.label
         assert [int(row[k]) for k in ("x0", "y0", "x1", "y1")] == list(cell.box)
         assert float(row["nc_ratio"]) == pytest.approx(cell.nc_ratio, abs=1e-4)
@@ -119,6 +120,28 @@ def test_a_cell_that_a_person_leaves_unidentified_may_be_a_blast_as_before():
     assert changed["differential"]["expected_blasts"] == record["differential"]["expected_blasts"] == 0.7
 
 
+def test_of_a_cell_without_a_type_that_a_person_leaves_unidentified_nothing_is_expected():
+    record = report.record(make(heat=None), "x.png")
+    changed = report.corrected(record, report.Review({1: "unidentified"}))
+    assert changed["differential"]["types"]["unidentified"]["count"] == 1
+    assert changed["differential"]["expected_blasts"] is None
+    assert (
+        report.corrected(record, report.Review({1: "unidentified", 2: "blast"}))["differential"]["expected_blasts"] == 1
+    )
+
+
+def test_the_type_suggested_given_by_a_person_is_confirmed():
+    record = report.record(typed(), "x.png")
+    left = len(record["cells"]) - 1
+    changed = report.corrected(record, report.Review({1: "blast"}))
+    assert [cell["type_source"] for cell in changed["cells"]][:2] == ["confirmed", "suggested"]
+    assert changed["differential"]["types"] == record["differential"]["types"]
+    # What a person says of a cell is certain.
+    assert changed["differential"]["expected_blasts"] == pytest.approx((1 + 0.7 * left) / (left + 1), abs=1e-4)
+    row = dict(zip(report.CSV_COLUMNS, report.record_rows(changed)[0], strict=True))
+    assert (row["type"], row["type_source"], row["suggested_type"]) == ("blast", "confirmed", "blast")
+
+
 def said(kinds, *, scale="estimated", review=None, **prediction):
     """What is said of a picture whose cells, as many as there are kinds, are blasts or else lymphocytes."""
     analysis = make(cells=len(kinds), size=(320, 240), heat=None, **prediction)
@@ -164,19 +187,45 @@ def test_a_field_and_cells_at_odds_are_told_of(kinds, suggestion, words):
 def test_of_a_field_that_cannot_be_read_its_cells_are_told_of():
     outside = {"suggestion": "cannot_tell", "outside": True}
     pair = ("blast", "lymphocyte")
-    assert "expect 38 % to be blasts; acute leukaemia begins at 20 %" in said(pair, **outside)
+    # The share called blasts and the one to expect can lie on either side of a fifth.
+    both = "are called blasts; weighing how sure each call is, expect"
+    rule = "; acute leukaemia begins at 20 % as a rule."
     # No red cells: perhaps no smear, whatever width of a pixel was entered.
     for review in (None, report.Review({}, 0.2)):
-        assert "If these are white cells, expect 38 % of them" in said(pair, **outside, scale=None, review=review)
-        assert "Of its single cells, expect 38 %" in said(pair, **outside, review=review)
+        assert (
+            said(pair, **outside, scale=None, review=review)
+            == f"If these are white cells, 50 % of them {both} 38 %{rule}"
+        )
+        assert said(pair, **outside, review=review) == f"Of its single cells, 50 % {both} 38 %{rule}"
+    assert said(LYMPHOCYTES, **outside) == f"Of its single cells, expect 0 % to be blasts{rule}"
+    unsure = report.Review({2: "unidentified"})
+    assert said(LYMPHOCYTES, **outside, scale=None, review=unsure) == (
+        f"If these are white cells, expect 0 % of them to be blasts{rule}"
+    )
+    unnamed = report.Review({1: "unidentified"})
+    assert said(pair, **outside, review=unnamed) == f"Of its single cells, none {both} 38 %{rule}"
     assert said(("blast",), **outside, scale=None) == "If it is a white cell, it is a blast with a probability of 75 %."
     assert "By its look alone, the cell is a blast" in said(("blast",), **outside)
-    assert "expect 50 %" in said(pair, **outside, review=report.Review({1: "blast"}))
+    assert "expect 50 % to be blasts" in said(pair, **outside, review=report.Review({1: "blast"}))
     assert said(("platelet",), **outside) is None
     cut = outside | {"cut_out": True, "scale": None}
-    assert said(pair, **cut) == "Of the cells cut out, expect 38 % to be blasts."
+    assert said(pair, **cut) == f"Of the cells cut out, 50 % {both} 38 %."
+    assert said(LYMPHOCYTES, **cut) == "Of the cells cut out, expect 0 % to be blasts."
     assert said(("blast",), **cut) == "By its look alone, the cell is a blast with a probability of 75 %."
     assert said(("blast",), **cut, review=report.Review({1: "monocyte"})) == "Changed by you to monocyte."
+    assert said(("blast",), **cut, review=report.Review({1: "blast"})) == "Confirmed by you as blast."
+
+
+def test_one_blast_of_many_cells_is_not_none():
+    many = ("lymphocyte",) * 250
+    counts = report.count_types((*many, "blast"))
+    record = {
+        "suggestion": "cannot_tell", "outside": True, "cut_out": False, "scale": {"source": "estimated"},
+        "probabilities": {}, "cells": [{}] * 251, "differential": counts | {"expected_blasts": 0.997},
+    }  # fmt: skip
+    assert report.from_cells(record).startswith(
+        "Of its single cells, < 1 % are called blasts; weighing how sure each call is, expect > 99 %;"
+    )
 
 
 @pytest.mark.parametrize("name", ["=1+1.png", "+x.png", "-x.png", "@x.png"])

@@ -127,11 +127,12 @@ def _segment(options: argparse.Namespace) -> int:
     names = Names(make_folder(options.out), find_images(options.paths, written=True))
 
     def find(path: Path) -> tuple[str, str]:
-        found = segment(read_image(path), options.method)
+        image = read_image(path)
+        found = segment(image, options.method)
         mask = names.claim(path, "_mask.png")
         table = mask.with_name(mask.name.removesuffix("_mask.png") + "_cells.csv")
-        picture, rows = cv2.imencode(".png", to_mask_image(found))[1], to_csv(cell_rows(found, path.name))
-        write_outputs(path, {mask: picture.tobytes(), table: rows.encode("utf-8", "backslashreplace")})
+        picture, rows = cv2.imencode(".png", to_mask_image(found))[1], cell_rows(found, path.name, image.sha256)
+        write_outputs(path, {mask: picture.tobytes(), table: to_csv(rows).encode("utf-8", "backslashreplace")})
         return str(path), f"{len(found.cells)} cells"
 
     failed: list[str] = []
