@@ -11,6 +11,7 @@ from leuk.data import inspection, mistakes
 from leuk.data.datasets import DataSet
 from leuk.data.triage import DECISIONS, TITLES
 from leuk.errors import LeukError
+from leuk.names import class_name
 from pages import _exploring as prepare
 from pages import _exploring_parts as parts
 from pages._explorer_visit import (
@@ -28,6 +29,7 @@ from pages._explorer_visit import (
     poll,
     readings,
     reference_if_done,
+    reviewer,
     state,
 )
 from pages._exploring import Opened, View
@@ -54,6 +56,8 @@ def inspector(opened: Opened, view: View | None) -> None:
     found = inspection.ranges(dataset, row, classes, known, reading.cells if reading else None, reference)
     data = {
         "stamp": state.stamp,
+        "set": opened.key,
+        "reviewer": reviewer(),
         "row": row,
         "name": dataset.files[row],
         "back": f"Back to {_lower(here['title'])}" if len(state.stack) == 1 else "Back",
@@ -75,7 +79,7 @@ def inspector(opened: Opened, view: View | None) -> None:
         "wrong": called >= 0 and called != label,
         "bars": _bars(dataset, verdicts, row),
         "source": _source(view, state.get("table", "")),
-        "panes": _panes(dataset, label, called, reading, model, with_image),
+        "panes": _panes(dataset, view, label, called, reading, model, with_image),
         "missing": missing,
         "colors": overlay.color_table().tobytes().hex(),
         "size": [pack.header["record"]["width"], pack.header["record"]["height"]]
@@ -150,14 +154,23 @@ def _bars(dataset: DataSet, verdicts: Any, row: int) -> list[dict[str, Any]]:
 def _source(view: View | None, table: str) -> str:
     if view is None:
         return "No predictions are open for this image."
-    return (
-        f"Out-of-fold probabilities of {table}, not calibrated: the system had not seen this image. The heat maps are "
-        "of the bundled weights, which may have been trained on it."
+    model = model_for(view)
+    whose = "its bundled weights" if _is_of(view, model) else prepare.system_title(model)
+    known = (
+        f"Probabilities of {table}, not calibrated; out of fold, as you state."
+        if view.own
+        else f"Out-of-fold probabilities of {table}, not calibrated: the system had not seen this image."
     )
+    return f"{known} The heat maps are of {whose}, which may have been trained on it."
+
+
+def _is_of(view: View, model: str) -> bool:
+    """Tell whether the bundled weights are those of the system whose predictions are open."""
+    return view.verdicts.system == model and not view.own
 
 
 def _panes(
-    dataset: DataSet, label: int, called: int, reading: Any, model: str, with_image: bool
+    dataset: DataSet, view: View | None, label: int, called: int, reading: Any, model: str, with_image: bool
 ) -> list[dict[str, Any]]:
     photo = {"title": "Photograph", "sub": "outlines: cell yellow, nucleus cyan", "foot": []}
     if not with_image:
@@ -178,17 +191,22 @@ def _panes(
     for index in wanted:
         key = dataset.classes[index]
         role = "called and labelled" if called == label else "called" if index == called else "labelled"
+        who = prepare.system_title(model)
+        # Beside another system's call, a map must not pass for that system's.
         pane: dict[str, Any] = {
             "title": f"{prepare.title(key)} ({role})",
-            "sub": f"where the score depends on the image · {model.replace('_', ' ')}",
+            "sub": f"where the score depends on the image · {who}",
         }
+        if view is not None and not _is_of(view, model):
+            pane["title"] = f"{who}'s map for {class_name(key).plain} ({role})"
+            pane["sub"] = "where that reader's own score depends on the image"
         if reading is None:
             pane["wait"] = "on its way …"
         elif key in heat:
             pane["heat"] = key
             pane["foot"] = _heat_words(heat[key])
         else:
-            pane["foot"] = [{"text": f"The model {model} does not know this class, so there is no map."}]
+            pane["foot"] = [{"text": f"{who} does not know this class, so there is no map."}]
         panes.append(pane)
     return panes
 
@@ -219,7 +237,9 @@ def _ranges_note(with_image: bool, known: Any, reference: Any, reading: Any) -> 
 
 def _near(opened: Opened, view: View | None, row: int, known: Any) -> dict[str, Any]:
     dataset = opened.dataset
-    heading = "Nearest training images"
+    # What was trained on is known where Leuk dealt out the folds.
+    parted = view is not None and bool(view.verdicts.folds[row] >= 0)
+    heading = "Nearest training images" if view is not None and parted and not view.own else "Nearest images"
     if known is None:
         note = "Needs the images." if dataset.root is None else "Being measured …"
         return {"title": heading, "note": note, "items": []}
@@ -235,12 +255,13 @@ def _near(opened: Opened, view: View | None, row: int, known: Any) -> dict[str, 
                 "thumb": prepare.thumb(dataset, one.row),
                 "label": prepare.short(dataset.classes[one.label]),
                 "same": bool(same),
-                "where": "" if same is None else "same session" if same else "other session",
+                "where": "" if same is None else "same pseudo-session" if same else "other pseudo-session",
             }
         )
     return {
         "title": heading,
-        "note": f"Likest by {source}, from other folds; sessions are clusters of colour, never patients.",
+        "note": f"Likest by {source}{', from other folds' if parted else ''}; pseudo-sessions are clusters of colour, "
+        "never patients.",
         "items": items,
     }
 
@@ -263,9 +284,10 @@ def _others(opened: Opened, row: int, label: int) -> dict[str, Any]:
                     }
                 )
     if items:
-        note = "Out of fold, the likeliest class."
+        own = any(prepare.is_own(opened.tables[one["system"]]) for one in items)
+        note = f"Out of fold{' (yours as you state)' if own else ''}, the likeliest class."
     elif len(opened.tables) > 1:
-        note = "No other system has predicted this image out of fold."
+        note = "No other system has predicted this image."
     else:
         note = "No other table of predictions fits this set."
     return {"note": note, "items": items}

@@ -37,6 +37,7 @@ from pages._explorer_visit import (
 )
 from pages._exploring import Opened, View
 
+KINDS = {"session": "pseudo-session"}
 SEVERITY = {"serious": "Serious", "warning": "Warning", "note": "Note"}
 
 
@@ -200,7 +201,8 @@ def section_traps(opened: Opened, view: View | None) -> None:
                 "badge": "Strip",
                 "title": "Right and wrong in the order of capture",
                 "text": "One line an image, in the order of the numbers in the files' names; errors are orange. Errors "
-                "that stand together point at a slide or a session, not at cells. Press a place to see its image.",
+                "that stand together point at a slide or a pseudo-session, not at cells. Press a place to see its "
+                "image.",
                 "bars": [
                     {
                         "name": prepare.title(dataset.classes[label]),
@@ -241,7 +243,7 @@ def section_map(opened: Opened, view: View | None) -> None:
         return
     known: measures.Measures = job.result
     model = model_for(view)
-    sources = {"Colour and layout": None, f"What {model.replace('_', ' ')} makes of them": model}
+    sources = {"Colour and layout": None, f"What {prepare.system_title(model)} makes of them": model}
     colors = ["Label", "Called", "Right or wrong"] if view is not None else ["Label"]
     colors += ["Pseudo-session"] if dataset.session is not None else []
     colors += [prepare.MEASURE_TITLES[name] for name in ("brightness", "sharpness", "saturation", "cells")]
@@ -314,10 +316,11 @@ def section_labels(opened: Opened, view: View | None) -> None:
     if not len(found.rows):
         st.success("No label is in doubt by these predictions.", icon=":material/check:")
         return
+    how = "probabilities, which it takes to be out of fold," if view.own else "out-of-fold probabilities"
     st.markdown(
         f"**{len(found.rows)} of {int(view.verdicts.known.sum()):,} labels are in doubt**, the most suspicious first. "
-        "Confident learning compares each image's out-of-fold probabilities with what images of each label usually "
-        "get. A system that is wrong in the same way many times is doubted too: look before you decide."
+        f"Confident learning compares each image's {how} with what images of each label usually get. A system that is "
+        "wrong in the same way many times is doubted too: look before you decide."
     )
     notes = {
         int(row): f"labelled {prepare.short(dataset.classes[dataset.labels[row]])}, "
@@ -340,7 +343,7 @@ def section_slices(opened: Opened, view: View | None) -> None:
     kinds = list(dict.fromkeys(one.by for one in found))
     chosen = st.pills(
         "Cut by", kinds, key="slice-kind", selection_mode="multi", label_visibility="collapsed",
-        format_func=lambda kind: CUTS.get(kind, kind.replace("_", " ")).capitalize(),
+        format_func=lambda kind: KINDS.get(kind, CUTS.get(kind, kind.replace("_", " "))).capitalize(),
     )  # fmt: skip
     shown = [one for one in found if not chosen or one.by in chosen][:40]
     verdicts, dataset = view.verdicts, opened.dataset
@@ -376,7 +379,7 @@ def section_slices(opened: Opened, view: View | None) -> None:
     st.caption(
         f"Accuracy with its 95 % interval, 0 to 100 %; the upright line is the whole set, {prepare.percent(overall)}. "
         "The worst come first, by the upper end of their interval; orange intervals lie wholly below the set's own. "
-        "Intervals count images as independent, which images of one session are not."
+        "Intervals count images as independent, which images of one pseudo-session are not."
     )
     parts.rows(data={"rows": rows, "legend": None}, key="slices", on_choose_change=on_choose("slices"))
 
@@ -386,6 +389,7 @@ def section_triage(opened: Opened, view: View | None) -> None:
     dataset, mine = opened.dataset, decided(opened)
     place = {file: row for row, file in enumerate(dataset.files)}
     everything = store().all(opened.key)
+    present = [one for one in mine.values() if one.file in place]
     errors: list[int] = []
     if view is not None:
         wrong = view.verdicts.known & (view.verdicts.predicted != dataset.labels)
@@ -398,18 +402,20 @@ def section_triage(opened: Opened, view: View | None) -> None:
             bars.append({"name": "Errors decided", "kind": "share", "value": done / len(errors),
                          "num": f"{done} of {len(errors)}"})  # fmt: skip
         for word in DECISIONS:
-            count = sum(one.decision == word for one in mine.values())
-            bars.append({"name": TITLES[word], "kind": "share", "value": count / max(1, len(mine)), "num": str(count)})
-        who = f"decisions of {reviewer()}" if reviewer() else "decisions of an unnamed reviewer"
+            count = sum(one.decision == word for one in present)
+            share = count / max(1, len(present))
+            bars.append({"name": TITLES[word], "kind": "share", "value": share, "num": str(count)})
+        who = f"{prepare.counted(len(present), 'decision')} of {reviewer() or 'an unnamed reviewer'}."
         parts.rows(
-            data={"rows": [{"id": "progress", "narrow": True, "title": "Progress", "text": f"{len(mine)} {who}.",
+            data={"rows": [{"id": "progress", "narrow": True, "title": "Progress", "text": who,
                             "bars": bars}], "legend": None},
             key="progress",
         )  # fmt: skip
         undecided = [row for row in _benign_first(dataset, errors) if dataset.files[row] not in mine]
         if undecided:
+            left_over = prepare.counted(len(undecided), "undecided error")
             st.button(
-                f"Go on with {len(undecided)} undecided errors", key="go-on", type="primary", width="stretch",
+                f"Go on with {left_over}", key="go-on", type="primary", width="stretch",
                 on_click=open_list, args=("Undecided errors", undecided, undecided[0]),
             )  # fmt: skip
         parts.save(
@@ -427,13 +433,13 @@ def section_triage(opened: Opened, view: View | None) -> None:
                          on_change=on_decisions)  # fmt: skip
         if "told" in state:
             st.success(literal(state.pop("told")), icon=":material/check:")
-        _agreement(opened, everything)
+        _agreement(opened, [one for one in everything if one.file in place])
     with right:
-        order = sorted(mine.values(), key=lambda one: one.time, reverse=True)
+        order = sorted(present, key=lambda one: one.time, reverse=True)
         panels = []
         for word in DECISIONS:
-            rows = [place[one.file] for one in order if one.decision == word and one.file in place]
-            notes = {place[one.file]: one.comment for one in order if one.file in place and one.comment}
+            rows = [place[one.file] for one in order if one.decision == word]
+            notes = {place[one.file]: one.comment for one in order if one.comment}
             panels.append(panel(opened, view, f"triage-{word}", TITLES[word], rows, first=not panels, notes=notes,
                                 empty="None yet. Open an image and press "
                                 f"{DECISIONS.index(word) + 1}.", kind="lesser"))  # fmt: skip
@@ -461,7 +467,7 @@ def _agreement(opened: Opened, everything: Sequence[Decision]) -> None:
     kappa = "can't be told" if np.isnan(found.kappa) else f"{found.kappa:.2f}"
     st.markdown(f"**Cohen's kappa {kappa}** · {found.agreed} of {found.shared} images decided alike")
     place = {file: row for row, file in enumerate(opened.dataset.files)}
-    rows = [place[file] for file in found.differing if file in place]
+    rows = [place[file] for file in found.differing]
     if rows:
         st.button(
             f"Show {len(rows)} decided otherwise", key="differing",

@@ -10,7 +10,7 @@ import streamlit as st
 
 from leuk.data import inspection, maps, measures, mistakes, triage
 from leuk.data.triage import DECISIONS, Decision, Triage
-from leuk.errors import LeukError
+from leuk.errors import DataError, LeukError
 from leuk.models.cards import available
 from pages import _exploring as prepare
 from pages import _exploring_parts as parts
@@ -91,7 +91,7 @@ def _go_back(asked: Mapping[str, str]) -> None:
 def write_address() -> None:
     """Put what is open into the address; a folder on the server's disk stays out of it."""
     state.section_before = state.section
-    state.address = {"set": state.source, "section": state.section} if state.source != "own" else {}
+    state.address = {"set": state.source, "section": state.section}
     st.query_params.from_dict(state.address)
 
 
@@ -243,13 +243,13 @@ def on_table() -> None:
         return
     try:
         table = inspection.read_table(file.getvalue(), file.name)
-        view = View(state.opened.dataset, mistakes.align(state.opened.dataset, table))
+        problems = mistakes.align(state.opened.dataset, table).problems
         name = f"{table.system} · yours"
         state.own_tables[name] = table
         state.opened.tables[name] = table
         state.table = name
         look_away()
-        state.trouble = " ".join(view.verdicts.problems[:3])
+        state.trouble = " ".join(problems[:3])
     except LeukError as error:
         state.trouble = str(error)
 
@@ -260,10 +260,22 @@ def on_decisions() -> None:
     if file is None:
         return
     try:
-        text = file.getvalue().decode("utf-8-sig")
+        text, dataset = file.getvalue().decode("utf-8-sig"), state.opened.dataset
         found = triage.from_csv(text, state.opened.key, file.name)
-        store().decide(*found)
-        state.told = f"{len(found)} decisions read from {file.name}."
+        there = set(dataset.files)
+        fitting = [one for one in found if one.file in there]
+        if found and not fitting:
+            raise DataError(
+                f"{file.name} holds {prepare.counted(len(found), 'decision')}, but none on an image of {dataset.name}; "
+                "open the data set that they were made on."
+            )
+        stayed = store().read_back(*fitting)
+        told = [f"{prepare.counted(len(fitting) - stayed, 'decision')} read from {file.name}"]
+        if stayed:
+            told.append(f"{prepare.counted(stayed, 'newer one')} here stayed")
+        if len(found) > len(fitting):
+            told.append(f"{prepare.counted(len(found) - len(fitting), 'other')} left out, on no image of this set")
+        state.told = "; ".join(told) + "."
     except UnicodeDecodeError:
         state.trouble = f"{file.name} is no CSV; export decisions from Leuk and use that table."
     except LeukError as error:
@@ -383,7 +395,7 @@ def embedding_if_done(opened: Opened, view: View | None, known: measures.Measure
     """Return a system's embeddings if they are computed, else colour and layout, and what to call them."""
     job = jobs().known(("embedding", *opened.identity, model_for(view)))
     if job is not None and job.done and job.result is not None:
-        return job.result, f"what {model_for(view).replace('_', ' ')} makes of them"
+        return job.result, f"what {prepare.system_title(model_for(view))} makes of them"
     return embedding_plain(opened, known), "colour and layout"
 
 

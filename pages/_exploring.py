@@ -9,6 +9,7 @@ import atexit
 import base64
 import contextlib
 import dataclasses
+import functools
 import gc
 import hashlib
 import logging
@@ -32,6 +33,8 @@ from leuk.errors import Cancelled, DataError, LeukError
 from leuk.image import read_image
 from leuk.names import class_name
 from leuk.overlay import Pack
+from leuk.training import results
+from leuk.training.predictions import Predictions
 from pages._worklist import TURNS
 
 _logger = logging.getLogger(__name__)
@@ -71,6 +74,27 @@ def title(key: str) -> str:
 def short(key: str) -> str:
     """Name a class in a narrow place."""
     return class_name(key).short
+
+
+@functools.cache
+def _system_titles() -> Mapping[str, str]:
+    return {row.name: results.short_title(row) for row in results.systems()}
+
+
+def system_title(name: str) -> str:
+    """Name a system as the models' page does; of one that Leuk doesn't know, its name in words."""
+    return _system_titles().get(name, name.replace("_", " "))
+
+
+def pasted(path: str) -> str:
+    """Return a path without the quotation marks that a file manager copies it with."""
+    path = path.strip()
+    return path[1:-1].strip() if len(path) > 1 and path[0] == path[-1] and path[0] in "\"'" else path
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Write how many there are of something."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 # ---- long work ----------------------------------------------------------------------------------------------------
@@ -352,7 +376,9 @@ class Opened:
         given, view = self._views.get(table, (None, None))
         if view is None or given is not self.tables[table]:  # one's own table may come again, corrected
             given = self.tables[table]
-            view = View(self.dataset, mistakes.align(self.dataset, given))
+            own = is_own(given)
+            called = given.system if own else system_title(given.system)
+            view = View(self.dataset, mistakes.align(self.dataset, given, called), own)
             self._views[table] = given, view
         return view
 
@@ -367,6 +393,8 @@ class View:
 
     dataset: DataSet
     verdicts: Verdicts
+    own: bool = False
+    """Whether the predictions are the user's own: only they know whether they are out of fold."""
 
     @cached_property
     def confusion(self) -> np.ndarray:
@@ -404,10 +432,15 @@ def fitting(dataset: DataSet, tables: Mapping[str, PredictionTable]) -> dict[str
     return kept
 
 
+def is_own(table: PredictionTable) -> bool:
+    """Tell a table that a user brought from one that came about here, of images held out from training."""
+    return not isinstance(table, Predictions)
+
+
 def table_title(table: PredictionTable) -> str:
     """Name a table on a screen."""
     partition = PARTITIONS.get(table.partition, table.partition)
-    return f"{table.system.replace('_', ' ')} · {partition}"
+    return f"{system_title(table.system)} · {partition}"
 
 
 # ---- selection ----------------------------------------------------------------------------------------------------

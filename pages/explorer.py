@@ -33,6 +33,7 @@ from pages._exploring import Opened, View
 from pages._front_door import by_the_front_door
 
 NO_TABLE = "no predictions"
+MOST_REMARKS = 50
 
 
 STYLE = """
@@ -62,7 +63,7 @@ STYLE = """
 
 def open_set() -> Opened | None:
     """Open the chosen set; say in one sentence why if it can't be."""
-    source, folder = state.source, str(state.get("folder") or "").strip()
+    source, folder = state.source, prepare.pasted(str(state.get("folder") or ""))
     wanted = (source, folder if source != "demonstration" else "")
     if state.opened_as == wanted and state.opened is not None:
         return state.opened
@@ -144,19 +145,23 @@ def head() -> Opened | None:
 def facts(opened: Opened, view: View | None) -> None:
     """Say in a line what is open, and what was left out."""
     dataset = opened.dataset
-    images, classes = len(dataset), len(dataset.classes)
-    words = [f"{images:,} image{'' if images == 1 else 's'}", f"{classes} class{'' if classes == 1 else 'es'}"]
+    words = [prepare.counted(len(dataset), "image"), prepare.counted(len(dataset.classes), "class", "classes")]
     if view is not None:
         known = view.verdicts.known
         right = float((view.verdicts.predicted == dataset.labels)[known].mean()) if known.any() else float("nan")
-        words.append(f"{int(known.sum()):,} predicted out of fold, {prepare.percent(right)} as labelled")
+        stated = " (out of fold, as you state)" if view.own else " out of fold"
+        words.append(f"{int(known.sum()):,} predicted{stated}, {prepare.percent(right)} as labelled")
     if dataset.root is None:
         words.append("images are not here: statistics only")
     st.caption(" · ".join(words))
     problems = [*dataset.problems, *(view.verdicts.problems if view is not None else ())]
     if problems:
-        with st.expander(f"{len(problems)} remarks on files and predictions", icon=":material/info:"):
-            st.markdown("\n".join(f"- {literal(one)}" for one in problems[:50]))
+        with st.expander(
+            f"{prepare.counted(len(problems), 'remark')} on files and predictions", icon=":material/info:"
+        ):
+            st.markdown("\n".join(f"- {literal(one)}" for one in problems[:MOST_REMARKS]))
+            if len(problems) > MOST_REMARKS:
+                st.caption(f"The first {MOST_REMARKS} of {len(problems):,}.")
 
 
 def page() -> None:
@@ -170,12 +175,12 @@ def page() -> None:
         show(state.opened, inspector)
         return
     opened = head()
+    write_address()
     if opened is None:
         if state.source == "own":
             st.caption("Nothing is copied: images are read where they lie.")
         return
     st.segmented_control("Section", SECTIONS, key="section", on_change=on_section, label_visibility="collapsed")
-    write_address()
     show(opened, section)
 
 

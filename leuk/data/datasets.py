@@ -369,10 +369,11 @@ def _from_folder(root: Path) -> DataSet:
         named, rows = named + inside, []
     if rows:
         problems += [f"{name} lies in no class folder and was left out: move it into one." for name, _, _ in loose]
-        problems += [
-            f"The class folder {name} holds no image that Leuk reads: put images into it, or remove it."
-            for name in _empty_class_folders(root, [name for name, _ in images], rows)
-        ]
+        if len(picture_folders) != 1:
+            problems += [
+                f"The class folder {name} holds no image that Leuk reads: put images into it, or remove it."
+                for name in _empty_class_folders(root, [name for name, _ in images], rows)
+            ]
     elif named:
         rows = [(name, "malignant" if mark == "1" else "benign", split) for name, mark, split in sorted(named)]
         kept = {name for name, _, _ in rows}

@@ -3,8 +3,9 @@ export default (component) => keep(component, Inspector);
 const CELL = "#ffd400", NUCLEUS = "#00e5ff";
 // Choices outlive a change of image.
 const layers = { outlines: true, heat: true };
-// Comments that wait for their decision, by file.
+// Comments that wait for their decision, by data set, reviewer and file.
 const drafts = new Map();
+const draftOf = (header, name = header.name) => JSON.stringify([header.set, header.reviewer, name]);
 
 function unpack(data) {
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
@@ -144,7 +145,7 @@ class Inspector {
     if (header.called) list.append(element("dt", {}, "Called"), element("dd", { class: header.wrong ? "wrong" : null }, header.called));
     box.replaceChildren(list);
     if (header.bars.length) {
-      box.append(element("div", { class: "bars", role: "list", "aria-label": "Probabilities out of fold" }, header.bars.map((bar) => element("div", { class: "b", role: "listitem" },
+      box.append(element("div", { class: "bars", role: "list", "aria-label": "Probabilities" }, header.bars.map((bar) => element("div", { class: "b", role: "listitem" },
         element("span", { class: "n", title: bar.title }, bar.short), element("span", { class: "t", "aria-hidden": "true" }, element("i", { style: `--c:${color(bar.index)};width:${(bar.p * 100).toFixed(2)}%` })), element("span", { class: "v" }, percent(bar.p))))));
       box.append(element("p", { class: "quiet" }, header.source));
     } else box.append(element("p", { class: "quiet" }, header.source));
@@ -160,21 +161,25 @@ class Inspector {
     }, one.title, element("kbd", {}, String(i + 1)))));
     const area = written ?? element("textarea", { rows: 2, maxlength: 2000, "aria-label": "Comment", placeholder: "Comment (kept with the decision)" });
     if (!written) area.addEventListener("input", () => {
-      if (!this.header.decision) drafts.set(this.header.name, area.value);
+      if (!this.header.decision) drafts.set(draftOf(this.header), area.value);
     });
     if (!written) area.addEventListener("change", () => {
       if (this.header.decision) { this.busy = true; this.sent = Date.now(); this.emit("comment", { row: this.header.row, decision: this.header.decision, comment: area.value }); }
     });
-    if (header.decision) drafts.delete(header.name);
-    if (kept === null) area.value = header.comment || (drafts.get(header.name) ?? "");
-    const head = element("h3", {}, "Your decision", element("small", { class: "progress" }, header.progress));
+    // A draft is done with once its decision is stored, not when it was sent: storing may fail.
+    for (const one of header.film) if (one.mark) drafts.delete(draftOf(header, one.name));
+    if (kept === null) area.value = header.comment || (drafts.get(draftOf(header)) ?? "");
+    const head = element("h3", {}, element("span", {}, header.reviewer ? `Your decision, as ${header.reviewer}` : "Your decision"), element("small", { class: "progress" }, header.progress));
+    const unnamed = header.reviewer ? null : element("p", { class: "quiet unnamed" }, "Stored without a name: enter yours under Reviewer, above the list.");
     const back = header.decision ? element("button", { type: "button", "data-do": "mark", "data-of": "-1", style: "margin-top:7px;width:100%" }, "Take back") : null;
     if (!written) box.replaceChildren(head, marks, area);
     else {
+      box.querySelector(".unnamed")?.remove();
       box.querySelector("h3").replaceWith(head);
       box.querySelector(".marks").replaceWith(marks);
       box.querySelector(":scope > button")?.remove();
     }
+    if (unnamed) head.after(unnamed);
     if (back) box.append(back);
   }
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.browser.conftest import expect, footer
+from tests.browser.conftest import PATIENCE, expect, footer
 
 SLOW = 240_000
 
@@ -87,9 +87,39 @@ def test_from_a_confusion_cell_to_decisions_that_outlive_the_visit(explorer):
     page.get_by_text(f"3 of {count} decided").wait_for()
     page.keyboard.press("Escape")
     page.locator('.panel[data-id="cell-0-1"] .badge').nth(2).wait_for()
+    cut = page.locator(".tile .badge").evaluate_all("all => all.filter(e => e.scrollWidth > e.clientWidth).length")
+    assert cut == 0
+
+    # Whoever decides next begins with an empty comment, under a name of their own.
+    page.get_by_placeholder("your initials").fill("GH")
+    page.keyboard.press("Enter")
+    page.locator('.panel[data-id="cell-0-1"] .badge').first.wait_for(state="detached")
+    page.locator('.panel[data-id="cell-0-1"] .tile').first.click()
+    inspecting(page, marked[0])
+    page.get_by_text("Your decision, as GH").wait_for()
+    expect(page.locator(".inspector textarea")).to_have_value("")
+    page.locator(".inspector textarea").fill("a draft of GH's")
+    page.keyboard.press("Escape")
+    step(page, "n")
+    page.keyboard.press("Escape")
+    page.get_by_placeholder("your initials").fill("AB")
+    page.keyboard.press("Enter")
+    page.locator('.panel[data-id="cell-0-1"] .badge').nth(2).wait_for()
+    page.locator('.panel[data-id="cell-0-1"] .tile').first.click()
+    inspecting(page, marked[0])
+    expect(page.locator(".inspector textarea")).to_have_value("nucleoli")
+    page.keyboard.press("Escape")
 
     section(page, "Triage")
     page.get_by_text("3 decisions of AB").wait_for()
+    for width in (1440, 768, 600):
+        page.set_viewport_size({"width": width, "height": 900})
+        beyond = page.locator(".bars.narrow").evaluate(
+            """box => [...box.querySelectorAll("*")].filter(
+                e => e.getBoundingClientRect().right > box.getBoundingClientRect().right + 1
+            ).length"""
+        )
+        assert beyond == 0, f"bars run over the card's edge at {width} pixels"
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Export my decisions").click()
     rows = list(csv.DictReader(io.StringIO(waiting.value.path().read_text(), newline="")))
@@ -105,13 +135,25 @@ def test_from_a_confusion_cell_to_decisions_that_outlive_the_visit(explorer):
     again.get_by_text("3 decisions of AB").wait_for()
     expect(again.locator('.panel[data-id="triage-label_error"] .tile')).to_have_count(1)
 
-    # A colleague reads them in, agrees, and it is counted.
-    text = waiting.value.path().read_text().replace(",AB,", ",CD,")
-    again.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(
-        {"name": "colleague.csv", "mimeType": "text/csv", "buffer": text.encode()}
-    )
-    again.get_by_text("3 decisions read").wait_for()
-    again.get_by_text("Cohen's kappa 1.00").wait_for()
+    # A colleague reads them in, agrees, and it is counted; what is on other images is not.
+    def read_back(name, text):
+        again.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(
+            {"name": name, "mimeType": "text/csv", "buffer": text.encode()}
+        )
+
+    text = waiting.value.path().read_text()
+    elsewhere = text.splitlines()[1].replace(rows[0]["file"], "elsewhere/x.jpg")
+    read_back("colleague.csv", (text + elsewhere).replace(",AB,", ",CD,"))
+    again.get_by_text("3 decisions read from colleague.csv; 1 other left out, on no image of this set.").wait_for()
+    again.get_by_text("Cohen's kappa 1.00 · 3 of 3").wait_for()
+
+    # An old export replaces nothing, and one of another set is refused.
+    old = re.sub(r",20\d\d-", ",2001-", text).replace("label_error", "unusable")
+    read_back("old.csv", old)
+    again.get_by_text("0 decisions read from old.csv; 3 newer ones here stayed.").wait_for()
+    expect(again.locator('.panel[data-id="triage-label_error"] .tile')).to_have_count(1)
+    read_back("other.csv", f"{text.splitlines()[0]}\n{elsewhere}\n")
+    again.get_by_text("other.csv holds 1 decision, but none on an image of").wait_for()
 
 
 def test_another_page_and_back_leads_to_the_same_image(explorer):
@@ -141,6 +183,53 @@ def test_the_browsers_back_and_forward_change_the_section(explorer):
     page.go_forward()
     page.locator('.panel[data-id="alarms"]').wait_for(state="detached")
     expect(page).to_have_url(re.compile("section=Balance"))
+
+
+def test_a_reload_of_a_set_of_ones_own_asks_for_its_folder_again(browser, server):
+    # Streamlit looks for itself beside a page's own address first, and the browser notes that it isn't there.
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{server}/explorer")
+    page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
+    section(page, "Balance")
+    page.wait_for_url("**section=Balance")
+    page.get_by_role("combobox", name="Data set").click()
+    page.get_by_role("option", name="Folder or table").click()
+    folder = page.get_by_placeholder("/path/to/data")
+    folder.wait_for()
+    page.wait_for_url("**set=own&section=Balance")
+    page.reload()
+    folder.wait_for()
+    expect(folder).to_have_value("")
+    expect(page).to_have_url(re.compile("set=own"))
+    page.go_back()
+    page.locator('.panel[data-id^="sheet"] .tile img').first.wait_for()
+    expect(page).to_have_url(re.compile("set=demonstration&section=Balance"))
+    page.go_forward()
+    folder.wait_for()
+    context.close()
+
+
+def test_the_captions_of_errors_can_be_read_in_both_themes(explorer):
+    for scheme in ("light", "dark"):
+        page = explorer(color_scheme=scheme)
+        contrast = page.locator(".tile .cap.wrong").first.evaluate(
+            """caption => {
+                const pen = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
+                const light = (colour) => {
+                    pen.fillStyle = colour;
+                    pen.fillRect(0, 0, 1, 1);
+                    const [r, g, b] = [...pen.getImageData(0, 0, 1, 1).data].map((v) => v / 255)
+                        .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+                    return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+                };
+                const under = getComputedStyle(caption.closest(".tile")).backgroundColor;
+                const both = [light(getComputedStyle(caption).color), light(under)];
+                return Math.max(...both) / Math.min(...both);
+            }"""
+        )
+        assert contrast >= 4.5, scheme
 
 
 def test_the_threshold_counts_in_the_browser_and_the_images_follow(explorer):

@@ -38,6 +38,8 @@ def test_a_class_folder_without_images_is_named(tmp_path: Path) -> None:
     _touch(tmp_path / "split", "train/a/1.png", "train/b/2.png", "test/a/3.png")
     (tmp_path / "split/test/b").mkdir()
     assert [problem.split()[3] for problem in load_dataset(tmp_path / "split").problems] == ["test/b"]
+    beside = load_dataset(_touch(tmp_path / "one", "images/1.png", "boxes/1.xml"))
+    assert beside.problems == (), "what lies beside a folder of pictures is no class"
 
 
 @pytest.mark.parametrize(

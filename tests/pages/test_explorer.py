@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import re
 import threading
 import time
@@ -9,11 +10,13 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from leuk.data.datasets import DataSet
+from leuk.data.inspection import Table
 from leuk.data.triage import Decision
 from leuk.errors import DataError
 from leuk.training.predictions import Predictions
 from pages import _explorer_visit as visit
 from pages import _exploring as prepare
+from pages import _exploring_parts as parts
 from pages._components import WORD_JOINER, literal
 from pages._exploring import Jobs, Opened
 from tests.conftest import ROOT
@@ -90,6 +93,66 @@ def test_an_image_opens_with_what_is_known_about_it(app):
     assert app.session_state.last_row == alarms[0]
 
 
+def inspected(app, monkeypatch):
+    """Open an image and return what its view is given."""
+    given = []
+    monkeypatch.setattr(parts, "inspector", lambda data, **_: given.append(data))
+    app.session_state.stack = [{"title": "Errors", "rows": [0, 1], "row": 0}]
+    sound(app.run())
+    length = int.from_bytes(given[-1][4:8], "little")
+    return json.loads(given[-1][8 : 8 + length])
+
+
+def test_a_users_own_table_is_not_vouched_for(app, monkeypatch):
+    ours = app.session_state.opened.view(app.session_state.table)
+    shipped = inspected(app, monkeypatch)
+    assert "the system had not seen this image" in shipped["source"]
+    assert shipped["near"]["title"] == "Nearest training images"
+    app.session_state.stack = []
+    sound(app.run())
+    assert "102 predicted out of fold" in said(app)
+
+    dataset = app.session_state.opened.dataset
+    # Even one that bears a bundled system's name is not that system's.
+    mine = Table("reader", "", dataset.files, dataset.classes, ours.verdicts.folds, ours.verdicts.probabilities)
+    app.session_state.opened.tables["reader · yours"] = mine
+    sound(app.run())
+    app.session_state.table = "reader · yours"
+    sound(app.run())
+    assert "(out of fold, as you state)" in said(app)
+    header = inspected(app, monkeypatch)
+    assert "not seen" not in header["source"]
+    assert "out of fold, as you state" in header["source"]
+    assert "The heat maps are of Leuk reader" in header["source"]
+    assert all(pane["title"].startswith("Leuk reader's map for") for pane in header["panes"][1:])
+    assert header["near"]["title"] == "Nearest images"
+
+
+def test_the_image_says_who_decides(app, monkeypatch):
+    assert inspected(app, monkeypatch)["reviewer"] == ""
+    app.session_state.reviewer = " Ada "
+    assert inspected(app, monkeypatch)["reviewer"] == "Ada"
+
+
+def test_remarks_are_counted_and_not_passed_over(app, tmp_path):
+    for name in ("benign/a.png", "pre/b.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"not looked at")
+    (tmp_path / "pro").mkdir()
+    app.session_state.section = "Slices"
+    # As "Copy as path" gives it.
+    app.session_state.source, app.session_state.folder = "own", f'"{tmp_path}"'
+    sound(app.run())
+    assert app.expander[0].label == "1 remark on files and predictions"
+    assert "class folder pro" in said(app).replace("\\", "")
+    for number in range(60):
+        (tmp_path / f"{number}.png").write_bytes(b"not looked at")
+    app.session_state.opened = None
+    sound(app.run())
+    assert app.expander[0].label == "61 remarks on files and predictions"
+    assert "The first 50 of 61." in said(app)
+
+
 def test_a_folder_that_is_none_is_one_sentence(app, tmp_path):
     app.session_state.source = "own"
     sound(app.run())
@@ -122,6 +185,9 @@ def test_the_public_list_shows_statistics_without_the_images(app):
     assert "statistics only" in said(app)
     view = app.session_state.opened.view(app.session_state.table)
     assert view.confusion.sum() == 2516
+    names = list(app.session_state.opened.tables)
+    assert names[0] == "Leuk reader · pseudo-sessions held out", "as the models' page calls it"
+    assert "DenseNet-201, B-ALL · pseudo-sessions held out" in names
     for section in ("Balance", "Traps", "Map", "Slices"):
         app.session_state.section = section
         sound(app.run())
