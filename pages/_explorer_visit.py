@@ -267,7 +267,7 @@ def on_decisions() -> None:
         if found and not fitting:
             raise DataError(
                 f"{file.name} holds {prepare.counted(len(found), 'decision')}, but none on an image of {dataset.name}; "
-                "open the data set that they were made on."
+                "open the data set that it was made for."
             )
         stayed = store().read_back(*fitting)
         told = [f"{prepare.counted(len(fitting) - stayed, 'decision')} read from {file.name}"]
