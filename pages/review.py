@@ -28,7 +28,7 @@ from leuk.report import Review
 from leuk.segmentation import DEFAULT_METHOD, METHODS
 from pages import _components
 from pages._front_door import by_the_front_door
-from pages._worklist import TURNS, Item, Progress, Settings, Source, Worklist
+from pages._worklist import MAX_BYTES, MAX_FILES, TURNS, Item, Progress, Settings, Source, Worklist
 
 LABELS = {key: {"title": one.title, "short": one.short, "note": one.note} for key, one in CLASS_NAMES.items()}
 EXPLAINER_TITLES = {
@@ -53,6 +53,10 @@ STYLE = """
 }
 [data-stale="true"] { opacity: 1 !important; transition: none !important; }
 .st-key-intake button { min-height: 40px; }
+@media (min-width: 641px) {
+  .st-key-intake .stColumn:first-child { flex: 1 1 0; min-width: 0; }
+  .st-key-intake .stColumn:last-child { flex: none; width: auto; min-width: 16rem; }
+}
 .st-key-start { max-width: 900px; margin: 4vh auto 0; }
 .st-key-start [data-testid="stFileUploaderDropzone"] {
   min-height: 132px; flex-flow: column; gap: .5rem; align-items: center; justify-content: center; border-style: dashed;
@@ -68,6 +72,10 @@ STYLE = """
   .st-key-intake [data-testid="stFileUploaderDropzone"] { padding: .3rem; min-height: 0; }
   .st-key-intake [data-testid="stFileUploaderDropzone"] > span { width: 100%; }
   .st-key-intake [data-testid="stFileUploaderDropzone"] button { width: 100%; justify-content: center; }
+}
+@media (max-height: 600px) {
+  .stMainBlockContainer .stVerticalBlock { gap: .4rem; }
+  .st-key-intake [data-testid="stFileUploaderDropzone"] { min-height: 0; padding: 0; border: 0; background: none; }
 }
 </style>
 """
@@ -220,6 +228,8 @@ def on_remove() -> None:
     if item_id not in ids:
         return
     worklist().remove(item_id)
+    reviews = st.session_state.reviews
+    st.session_state.reviews = {key: one for key, one in reviews.items() if not key.startswith(f"{item_id}/")}
     if st.session_state.chosen == item_id:
         at = ids.index(item_id)
         rest = ids[:at] + ids[at + 1 :]
@@ -232,6 +242,7 @@ def on_all() -> None:
     if what == "clear":
         worklist().clear()
         st.session_state.download = None
+        st.session_state.reviews = {}
         look_at(None)
     elif what in ("csv", "json"):
         number = next(st.session_state.setdefault("downloads", count(1)))
@@ -326,7 +337,8 @@ def viewer_data(item: Item, index: int, total: int) -> bytes:
 def uploader(*, label: bool) -> None:
     """Offer to add files."""
     st.file_uploader(
-        "Photographs of smears: JPEG, PNG, BMP or TIFF, up to 50 MB and 64 megapixels each, as many as you like",
+        "Photographs of smears: JPEG, PNG, BMP or TIFF, up to 50 MB and 64 megapixels each; at "
+        f"once {MAX_FILES} files, or {MAX_BYTES // 2**20} MB of files and readings",
         accept_multiple_files=True,
         max_upload_size=50,
         key=f"upload-{st.session_state.uploads}",
@@ -366,7 +378,10 @@ def settings_form() -> None:
         help="All of them show where the score depends on the image. Four maps are made, one for each class.",
     )
     if worklist().items():
-        st.caption("After a change all files are read again; the types that you corrected stay.")
+        st.caption(
+            "After a change all files are read again. The types that you gave cells stay with the way of finding "
+            "cells that you gave them under, since another finds other cells."
+        )
     worklist().choose(Settings(model, method, explain))
 
 

@@ -28,14 +28,18 @@ const MEASURES = [
 const MEASURE = Object.fromEntries(MEASURES.map((measure) => [measure.key, measure]));
 
 // What a person changed, by file: it outlives a change of file, and a viewer that leaves the page and comes back.
-const reviews = new Map();
+// It hangs on the window for the strip, which forgets that of a file removed, and for the frame, which asks before all
+// of it is left.
+const reviews = (window.leukReviews ??= new Map());
 function reviewOf(key) {
-  if (!reviews.has(key)) reviews.set(key, { types: {}, um: null, done: [] });
+  if (!reviews.has(key)) {
+    reviews.set(key, { types: {}, um: null, done: [], get changes() { return Object.keys(this.types).length + (this.um ? 1 : 0); } });
+  }
   return reviews.get(key);
 }
 function reviewsToKeep() {
   const out = {};
-  for (const [key, { types, um }] of reviews) if (Object.keys(types).length || um) out[key] = { types, um };
+  for (const [key, review] of reviews) if (review.changes) out[key] = { types: review.types, um: review.um };
   return out;
 }
 
@@ -87,12 +91,22 @@ function countTypes(types) {
 
 // The share of blasts to expect; as leuk.cells.expected_blasts.
 function expectedBlasts(cells) {
-  const known = cells.filter((cell) => cell.type && !NOT_COUNTED.includes(cell.type));
   // A person's "unidentified" says only that nobody knows.
-  const told = (cell) => cell.type_source === "corrected" && cell.type !== "unidentified";
+  const told = (cell) => cell.type_source !== "suggested" && cell.type !== "unidentified";
+  const known = cells.filter((cell) => cell.type && !NOT_COUNTED.includes(cell.type) && (told(cell) || cell.type_probabilities));
   const sum = known.reduce((all, cell) => all + (told(cell) ? Number(cell.type === "blast") : cell.type_probabilities.blast), 0);
   return known.length ? Math.round((sum / known.length) * 1e4) / 1e4 : null;
 }
+
+// A share as a whole percentage: one of few cells is not none, nor one of nearly all all.
+function rounded(share) {
+  if (share > 0 && share < 0.005) return "< 1 %";
+  if (share >= 0.995 && share < 1) return "> 99 %";
+  return `${Math.round(share * 100)} %`;
+}
+
+// How a cell came by the type that a person gave it; as leuk.report.corrected.
+const sourceOf = (type, suggested) => (type === suggested ? "confirmed" : "corrected");
 
 // How many of a type, in words.
 const several = (key, n) => `${n} ${n > 1 && key === "artefact" ? "smudges or artefact" : TYPE[key].title.toLowerCase()}${n > 1 ? "s" : ""}`;
@@ -105,13 +119,17 @@ function fromCells(record) {
   const { suggestion, cells, differential: count } = record;
   if (!record.outside) return suggestion in record.probabilities ? atOdds(suggestion, count) : null;
   if (count.expected_blasts === null) return null;
-  const share = `${Math.round(count.expected_blasts * 100)} %`;
-  if (cells.length === 1 && cells[0].type_source === "corrected") return `Changed by you to ${TYPE[cells[0].type].title.toLowerCase()}.`;
+  const share = rounded(count.expected_blasts), called = rounded(count.types.blast?.share ?? 0);
+  if (cells.length === 1 && cells[0].type_source !== "suggested") {
+    return `${cells[0].type_source === "confirmed" ? "Confirmed by you as" : "Changed by you to"} ${TYPE[cells[0].type].title.toLowerCase()}.`;
+  }
   const smear = isSmear(record);
   if (cells.length === 1) return `${smear ? "By its look alone, the cell" : "If it is a white cell, it"} is a blast with a probability of ${share}.`;
-  if (record.cut_out) return `Of the cells cut out, expect ${share} to be blasts.`;
-  const lead = smear ? `Of its single cells, expect ${share}` : `If these are white cells, expect ${share} of them`;
-  return `${lead} to be blasts; acute leukaemia begins at 20 % as a rule.`;
+  const lead = record.cut_out ? "Of the cells cut out" : smear ? "Of its single cells" : "If these are white cells";
+  const end = record.cut_out ? "." : "; acute leukaemia begins at 20 % as a rule.";
+  const of = smear ? "" : " of them";
+  if (share === called) return `${lead}, expect ${share}${of} to be blasts${end}`;
+  return `${lead}, ${called === "0 %" ? "none" : called}${of} are called blasts; weighing how sure each call is, expect ${share}${end}`;
 }
 
 function atOdds(suggestion, { total, types }) {

@@ -1,5 +1,7 @@
 export default (component) => keep(component, Save);
 
+const MARK = "\ufeff"; // without it, Excel reads a CSV as if it were in the machine's old code page
+
 // Files are put together here in the browser: what a server offers under an address is open to whoever learns it.
 class Save {
   constructor(root) {
@@ -8,7 +10,7 @@ class Save {
       const at = event.target.closest("button")?.dataset.file;
       if (at === undefined) return;
       const { name, type, text } = this.files[at];
-      const url = URL.createObjectURL(new Blob([text], { type }));
+      const url = URL.createObjectURL(new Blob([type === "text/csv" ? MARK : "", text], { type }));
       const link = element("a", { href: url, download: name });
       document.body.append(link);
       link.click();

@@ -6,6 +6,7 @@ const ICONS = {
   stopped: '<svg viewBox="0 0 24 24" aria-hidden="true"><circle cx="12" cy="12" r="8"/><path d="M9.5 9.5v5M14.5 9.5v5"/></svg>',
   refused: '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 4 21 19.5H3zM12 10v4.5M12 17v.2"/></svg>',
 };
+const MARK = "\ufeff"; // without it, Excel reads a CSV as if it were in the machine's old code page
 const CROSS = '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="m4 4 8 8M12 4l-8 8"/></svg>';
 
 export default function (component) {
@@ -27,11 +28,14 @@ class Strip {
     this.given = null;
     root.addEventListener("click", (event) => {
       const all = event.target.closest("[data-all]");
-      if (all?.dataset.all === "clear" && !this.sure(all)) return;
+      if (all?.dataset.all === "clear") {
+        if (!this.sure(all, [[all, `Remove all ${this.list.children.length}?`]])) return;
+        window.leukReviews?.clear();
+      }
       if (all) return this.emit("all", all.dataset.all);
       const file = event.target.closest(".file");
       if (!file) return;
-      if (event.target.closest("button")) this.emit("remove", file.dataset.id);
+      if (event.target.closest("button")) this.remove(file);
       else this.choose(file);
     });
     this.list.addEventListener("keydown", (event) => {
@@ -44,7 +48,7 @@ class Strip {
         const file = files[Math.min(Math.max(to, 0), files.length - 1)];
         file.focus();
         this.choose(file);
-      } else if (event.key === "Delete") this.emit("remove", event.target.dataset.id);
+      } else if (event.key === "Delete") this.remove(event.target);
       else if (event.key === "Enter" || event.key === " ") {
         event.preventDefault();
         this.choose(event.target);
@@ -52,13 +56,38 @@ class Strip {
     });
   }
 
-  // Whether all may be removed: what was read and corrected would be lost, so it takes a second press.
-  sure(button) {
-    clearTimeout(this.asked);
-    const asked = button.classList.toggle("asked");
-    button.textContent = asked ? `Remove all ${this.list.children.length}?` : "Remove all";
-    if (asked) this.asked = setTimeout(() => button.isConnected && button.classList.contains("asked") && this.sure(button), 5000);
-    return !asked;
+  // What was changed in a file goes with it; whatever way of finding cells it was changed under.
+  remove(file) {
+    const mine = [...(window.leukReviews ?? [])].filter(([key]) => key.startsWith(`${file.dataset.id}/`));
+    const changes = mine.reduce((sum, [, review]) => sum + review.changes, 0);
+    const button = file.querySelector("button"), state = file.querySelector(".text > span");
+    if (changes && !this.sure(button, [[state, `${changes} ${changes > 1 ? "changes" : "change"} would be lost`], [button, "Remove?"]])) return;
+    for (const [key] of mine) window.leukReviews.delete(key);
+    this.emit("remove", file.dataset.id);
+  }
+
+  // Whether to remove: what was read and changed would be lost, so it takes a second press. `words` are the nodes that
+  // ask, and what they say meanwhile.
+  sure(button, words) {
+    const again = this.asked?.button === button;
+    this.settle();
+    if (again) return true;
+    button.classList.add("asked");
+    const was = words.map(([node]) => [node, [...node.childNodes]]);
+    for (const [node, text] of words) node.replaceChildren(text);
+    this.root.querySelector(".live").textContent = `${words.map(([, text]) => text).join(". ")} Press again to remove.`;
+    this.asked = { button, was, timer: setTimeout(() => this.settle(), 5000) };
+    return false;
+  }
+
+  settle() {
+    if (!this.asked) return;
+    const { button, was, timer } = this.asked;
+    clearTimeout(timer);
+    this.asked = null;
+    button.classList.remove("asked");
+    for (const [node, children] of was) node.replaceChildren(...children);
+    this.root.querySelector(".live").textContent = "";
   }
 
   choose(file) {
@@ -98,18 +127,23 @@ class Strip {
       }
       return node;
     });
+    const active = this.root.getRootNode().activeElement;
+    const at = [...this.list.children].findIndex((node) => node.contains(active));
+    const gone = at >= 0 && !nodes.includes(this.list.children[at]);
     // Moving a node that has the focus would lose it, so only the differences are touched.
     for (const node of known.values()) if (!nodes.includes(node)) node.remove();
     nodes.forEach((node, i) => {
       if (this.list.children[i] !== node) this.list.insertBefore(node, this.list.children[i] ?? null);
     });
     this.mark(chosen);
+    // The focus of a file that was removed goes to its neighbour.
+    if (gone) nodes[Math.min(at, nodes.length - 1)]?.focus();
     this.root.querySelector(".sum").textContent = sum;
     this.root.querySelector('[data-all="csv"]').disabled = !files.some(({ state }) => state === "read");
     this.root.querySelector('[data-all="json"]').disabled = !files.some(({ state }) => state === "read" || state === "refused");
     if (download && download.id !== this.given) {
       this.given = download.id;
-      const url = URL.createObjectURL(new Blob([download.text], { type: download.type }));
+      const url = URL.createObjectURL(new Blob([download.type === "text/csv" ? MARK : "", download.text], { type: download.type }));
       const link = document.createElement("a");
       link.href = url;
       link.download = download.name;

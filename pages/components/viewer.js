@@ -136,7 +136,7 @@ class Viewer {
       paths: { cell: path(header.outlines[i].cell), nucleus: path(header.outlines[i].nucleus) },
     }));
     this.typed = this.cells.some((cell) => cell.type);
-    for (const [label, type] of Object.entries(this.review.types)) if (this.cells[label - 1]) this.cells[label - 1].type = type;
+    for (const [label, type] of Object.entries(this.review.types)) if (this.cells[label - 1]) this.give(this.cells[label - 1], type);
     this.sift();
     this.target = header.main_class;
     // Of a picture outside what the model knows nothing that speaks for a class is shown unasked.
@@ -161,6 +161,9 @@ class Viewer {
     this.gallery();
     this.differential();
     this.describe();
+    const [w, h] = header.display;
+    const less = w < this.size[0] ? `, reduced to ${whole(w)} × ${whole(h)} px from ${this.size.map(whole).join(" × ")}` : "";
+    this.$('[data-do="save-png"] small').textContent = `PNG, with the layers as they are shown now${less}`;
     this.root.dataset.ready = "true";
     this.say(`${header.name}: ${this.cells.length} white cells. ${this.verdict().lead}.`);
   }
@@ -168,9 +171,12 @@ class Viewer {
   place() {
     const { index, total } = this.header;
     this.$(".place").textContent = total ? `${index + 1} of ${total}` : "";
-    this.$('[data-do="prev-file"]').disabled = !(index > 0);
-    this.$('[data-do="next-file"]').disabled = !(index < total - 1);
+    this.allow("prev-file", index > 0);
+    this.allow("next-file", index < total - 1);
   }
+
+  // A button that can do no more keeps the focus, which one that is disabled would drop.
+  allow(act, can) { this.$(`[data-do="${act}"]`).setAttribute("aria-disabled", !can); }
 
   // A reading by tiles of the field, or by its cells alone.
   get byCell() { return this.header?.read_by === "cells"; }
@@ -514,9 +520,8 @@ class Viewer {
     if (shown.cells) line(this.paths.cell, CELL, 2, layers.cells.opacity);
     if (shown.cells && this.aside) line(this.aside, CELL, 1, layers.cells.opacity * 0.35);
     for (const [text, x, y, rise] of votes) this.tag(c, ratio, text, x, y, rise, layers.tiles.opacity);
-    if (!live) return;
-    const marked = this.cells[this.selected - 1];
-    const over = this.cells[this.hovered - 1];
+    const marked = live && this.cells[this.selected - 1];
+    const over = live && this.cells[this.hovered - 1];
     if (over && over !== marked) line(over.paths.cell, "#ffffff", 2.5, 0.9);
     if (marked) {
       line(marked.paths.cell, "#ffffff", 3.5, 1);
@@ -531,12 +536,16 @@ class Viewer {
       line(brackets, "#ffffff", 2.5, 1);
     }
     if (shown.cells) {
+      // In a picture that is saved, which cannot be zoomed for them, numbers are no wider than most cells.
+      const areas = this.cells.map((cell) => cell.area).sort((a, b) => a - b);
+      const letters = live ? ratio : Math.max(1, Math.min(ratio, (Math.sqrt(areas[areas.length >> 1] ?? 0) * scale) / 36));
       for (const cell of this.cells) {
         const [x0, y0, x1] = cell.box;
-        if ((x1 - x0) / unit < 26 && cell !== marked) continue;
+        // It stands beside the table, so it has every one.
+        if (live && (x1 - x0) / unit < 26 && cell !== marked) continue;
         if (!this.shown.has(cell.label) && cell !== marked) continue;
         const type = cell.type && (x1 - x0) / unit > 58 ? ` ${TYPE[cell.type].short}` : "";
-        this.tag(c, ratio, cell.label + type, x0, y0, -13, cell === marked ? 1 : layers.cells.opacity);
+        this.tag(c, letters, cell.label + type, x0, y0, -13, cell === marked ? 1 : layers.cells.opacity);
       }
     }
   }
@@ -613,7 +622,8 @@ class Viewer {
   }
 
   sorted() {
-    const key = chosen.sort, sign = chosen.reversed ? -1 : 1;
+    // What is likeliest a blast comes first, unless asked for the other way round.
+    const key = chosen.sort, sign = chosen.reversed !== (chosen.sort === "suspicion") ? -1 : 1;
     const order = TYPES.map((type) => type.key);
     const value = (c) => (key === "type" ? order.indexOf(c.type) : c[key]);
     // What was not measured comes last, whichever way the rest is sorted; within a type the surest come first.
@@ -633,7 +643,7 @@ class Viewer {
       }).flat());
       select.value = value;
     };
-    const typed = this.typed ? [["type", "type"], ["suspicion", "suspicion"], ["certainty", "certainty"]] : [];
+    const typed = this.typed ? [["type", "type"], ["suspicion", "probability of a blast"], ["certainty", "certainty"]] : [];
     const measures = MEASURES.map(({ key, title }) => [key, title[0].toLowerCase() + title.slice(1)]).map(([key, title]) => [key, title.replace(/^n:C/, "N:C")]);
     if (!this.typed && ["type", "suspicion", "certainty"].includes(chosen.sort)) chosen.sort = "label";
     fill(this.$(".sort select"), [[null, [["label", "position"], ...typed]], ["By measure", [["area", "area"], ["nucleus_area", "nucleus area"], ...measures]]], chosen.sort);
@@ -642,7 +652,7 @@ class Viewer {
     const types = TYPES.filter(({ key }) => counts[key] || chosen.show === key).map(({ key, title }) => [key, `${title} (${counts[key] ?? 0})`]);
     const states = [["all", "all"], ["whole", "not cut by the edge"]];
     if (this.typed) states.push(["unsure", "doubtful type"]);
-    states.push(["changed", "changed by you"]);
+    states.push(["changed", "changed or confirmed by you"]);
     fill(this.$(".show select"), [[null, states], ...(types.length ? [["Type", types]] : [])], chosen.show);
   }
 
@@ -678,7 +688,7 @@ class Viewer {
 
   typeWord(cell) {
     if (!cell.type) return "";
-    if (this.review.types[cell.label]) return `${TYPE[cell.type].short} ✎`;
+    if (this.review.types[cell.label]) return `${TYPE[cell.type].short} ${cell.type_source === "confirmed" ? "✓" : "✎"}`;
     return cell.type === "unidentified" ? TYPE[cell.type].short : `${TYPE[cell.type].short} ${Math.round(cell.certainty * 100)} %`;
   }
 
@@ -687,7 +697,7 @@ class Viewer {
     box.hidden = false;
     const cells = this.sorted();
     this.$(".gallery .count").textContent = `· ${cells.length < this.cells.length ? `${cells.length} of ` : ""}${this.cells.length}`;
-    this.$('[data-do="undo"]').disabled = !this.review.done.length;
+    this.allow("undo", this.review.done.length > 0);
     const reverse = this.$('[data-do="reverse"]');
     reverse.setAttribute("aria-pressed", chosen.reversed);
     const list = this.$(".cells");
@@ -702,7 +712,7 @@ class Viewer {
     this.page = Math.min(Math.max(this.page, 0), pages - 1);
     for (const cell of cells.slice(this.page * PAGE, (this.page + 1) * PAGE)) {
       const crop = element("canvas", { width: 132, height: 132, "aria-hidden": "true" });
-      const type = cell.type ? `${TYPE[cell.type].title}${this.review.types[cell.label] ? ", changed by you" : ""}, ` : "";
+      const type = cell.type ? `${TYPE[cell.type].title}${this.review.types[cell.label] ? `, ${this.byYou(cell)}` : ""}, ` : "";
       const option = element("div", { class: "cell", role: "option", "data-cell": cell.label, "data-type": cell.type ?? "", tabindex: -1,
         "aria-label": `Cell ${cell.label}: ${type}area ${whole(cell.area)} pixels, N to C ratio ${cell.nc_ratio.toFixed(2)}, circularity ${cell.circularity.toFixed(2)}${cell.touches_border ? ", cut by the edge of the image" : ""}` },
       crop, element("b", {}, String(cell.label)), cell.touches_border ? element("i", { class: "cut", title: "Cut by the edge of the image" }, "edge") : null);
@@ -713,8 +723,8 @@ class Viewer {
     const pager = this.$(".pager");
     pager.hidden = pages < 2;
     pager.querySelector("span").textContent = `${this.page + 1} of ${pages}`;
-    pager.querySelector('[data-do="page-back"]').disabled = this.page === 0;
-    pager.querySelector('[data-do="page-on"]').disabled = this.page === pages - 1;
+    this.allow("page-back", this.page > 0);
+    this.allow("page-on", this.page < pages - 1);
     this.mark();
   }
 
@@ -726,18 +736,20 @@ class Viewer {
     const rows = Object.entries(count.types).sort((a, b) => b[1].count - a[1].count);
     const table = element("div", { class: "shares", role: "list" });
     for (const [key, { count: n, share, low, high }] of rows) {
-      const row = element("button", { type: "button", "data-type": key, "aria-pressed": chosen.show === key, role: "listitem",
+      const row = element("button", { type: "button", "data-type": key, "aria-pressed": chosen.show === key,
         title: `${n} of ${count.total}; show only these`,
-        "aria-label": `${TYPE[key].title}: ${n} of ${count.total}, ${Math.round(share * 100)} percent, 95 % interval ${Math.round(low * 100)} to ${Math.round(high * 100)} percent` },
+        "aria-label": `${TYPE[key].title}: ${n} of ${count.total}, ${rounded(share)}, 95 % interval ${Math.round(low * 100)} to ${Math.round(high * 100)} %` },
       element("span", { class: "n" }, TYPE[key].title), element("span", { class: "c" }, String(n)),
       element("span", { class: "t", "aria-hidden": "true" }, element("i", { class: "range", style: `left:${low * 100}%;width:${(high - low) * 100}%` }), element("i", { class: "at", style: `left:${share * 100}%` })),
-      element("span", { class: "v" }, `${Math.round(share * 100)} %`, element("small", {}, `${Math.round(low * 100)}–${Math.round(high * 100)}`)));
-      table.append(row);
+      element("span", { class: "v" }, rounded(share), element("small", {}, `${Math.round(low * 100)}–${Math.round(high * 100)}`)));
+      table.append(element("div", { role: "listitem" }, row));
     }
     const beside = Object.entries(count.beside).map(([key, n]) => several(key, n)).join(", ").replace(/, ([^,]*)$/, " and $1");
-    const changed = Object.keys(this.review.types).length;
+    const yours = this.cells.filter((cell) => this.review.types[cell.label]);
+    const changed = ["corrected", "confirmed"].map((source) => [yours.filter((cell) => cell.type_source === source).length, source === "corrected" ? "changed" : source])
+      .filter(([n]) => n).map(([n, word]) => `${n} ${word}`).join(", ");
     const cells = `${count.total} white ${count.total === 1 ? "cell" : "cells"}`;
-    box.replaceChildren(element("header", {}, element("h3", {}, "Differential count"), element("span", {}, changed ? `${changed} changed by you` : "suggested, for you to check")),
+    box.replaceChildren(element("header", {}, element("h3", {}, "Differential count"), element("span", {}, changed ? `${changed} by you` : "suggested, for you to check")),
       rows.length ? table : "",
       element("p", { class: "quiet" }, `Rests on ${cells}${count.total < 200 ? "; 200 are usual" : ""}. Ranges are exact 95 % binomial intervals.${beside ? ` Not counted: ${beside}.` : ""}`),
       this.record.outside ? element("p", { class: "warn" }, `The picture is outside what Leuk knows: check ${isSmear(this.record) ? "these types" : "that these are white cells, and their types"}.`) : "");
@@ -748,12 +760,11 @@ class Viewer {
   fromCells(count) {
     const place = this.root.querySelector(".from-cells");
     if (!place) return;
-    const { types } = this.review;
-    const cells = this.record.cells.map((cell, i) => (types[i + 1] ? { ...cell, type: types[i + 1], type_source: "corrected" } : cell));
+    const { cells } = this;
     const said = fromCells({ ...this.record, cells, differential: { ...count, expected_blasts: expectedBlasts(cells) } });
-    // Of two percentages the first is the field's own.
-    const [before, share, after] = said?.match(/^(.*?)(\d+ %)(.*)$/)?.slice(1) ?? [said ?? ""];
-    place.replaceChildren(before, ...(share ? [element("b", {}, share), after] : []));
+    // The last percentage is the rule's, the others are the field's own.
+    const parts = (said ?? "").split(/((?:[<>] )?\d+ %)(?! as a rule)/);
+    place.replaceChildren(...parts.map((text, i) => (i % 2 ? element("b", {}, text) : text)));
   }
 
   crop(canvas, cell) {
@@ -797,7 +808,7 @@ class Viewer {
     };
     // On a narrow screen neither the marked cell nor the list's own button is in sight.
     const undo = turn("undo-here", "Undo the last change (Z)", "M7.5 4 4 7.5 7.5 11M4.5 7.5h7a4.5 4.5 0 0 1 0 9H8");
-    undo.disabled = !this.review.done.length;
+    undo.setAttribute("aria-disabled", !this.review.done.length);
     const crop = element("canvas", { width: 132, height: 132, class: "seen", "aria-hidden": "true" });
     if (this.levels) this.crop(crop, cell);
     const tools = element("div", {}, undo, turn("cell-back", "Previous cell (K)", "M12.5 4.5 7 10l5.5 5.5"), turn("cell-on", "Next cell (J)", "M7.5 4.5 13 10l-5.5 5.5"), close);
@@ -805,44 +816,59 @@ class Viewer {
     if (cell.touches_border) parts.push(element("p", { class: "warn" }, "Cut by the edge: measured in part"));
     const types = element("div", { class: "types", role: "radiogroup", "aria-label": "Type of this cell" });
     for (const { key, title, short, press } of TYPES) {
-      types.append(element("button", { type: "button", role: "radio", "data-set": key, "aria-checked": cell.type === key, title: `${title} (${press})`, "aria-label": title }, element("kbd", { "aria-hidden": "true" }, press), short));
+      types.append(element("button", { type: "button", role: "radio", "data-set": key, "aria-checked": cell.type === key, tabindex: key === (cell.type ?? TYPES[0].key) ? 0 : -1, title: `${title} (${press})`, "aria-label": title }, element("kbd", { "aria-hidden": "true" }, press), short));
     }
+    // Arrows only go to a type: giving it to the cell, which is work to be undone, takes the space bar or Enter.
+    types.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const all = [...types.children], at = all.indexOf(event.target);
+      const next = all[(at + step + all.length) % all.length];
+      event.target.tabIndex = -1;
+      next.tabIndex = 0;
+      next.focus();
+    });
     parts.push(types);
     const table = element("div", { class: "table" });
     const rows = [...MEASURES];
     for (const measure of rows) {
-      table.append(element("div", { class: "row", title: `${measure.title}: ${measure.note}` }, element("span", {}, measure.title), element("b", {}, this.amount(measure, cell)),
+      table.append(element("div", { class: "row", title: `${measure.title}: ${measure.note}` }, element("span", {}, measure.title, element("span", { class: "sr" }, `: ${measure.note}`)), element("b", {}, this.amount(measure, cell)),
         spread(this.cells.map((c) => c[measure.key]), cell[measure.key] ?? null, measure.title)));
     }
     parts.push(table, this.scale());
-    const kept = box.querySelector(".table")?.scrollTop ?? 0;
+    // All is made anew; what had the focus has it again.
+    const active = this.root.getRootNode().activeElement;
+    const { set, do: act } = active?.dataset ?? {};
+    const held = box.contains(active) && (set ? `[data-set="${set}"]` : act ? `[data-do="${act}"]` : "input");
     box.replaceChildren(...parts);
-    box.querySelector(".table").scrollTop = kept;
+    if (held) box.querySelector(held).focus({ preventScroll: true });
   }
+
+  byYou(cell) { return cell.type_source === "confirmed" ? "confirmed by you" : "changed by you"; }
 
   // How the type came about.
   says(cell) {
     if (!cell.type) return "";
-    const was = this.record.cells[cell.label - 1].suggested_type;
-    if (this.review.types[cell.label]) return was && was !== cell.type ? `changed by you; ${TYPE[was].title.toLowerCase()} was suggested` : "set by you";
+    const was = cell.suggested_type;
+    if (this.review.types[cell.label]) return `${this.byYou(cell)}${was && was !== cell.type ? `; ${TYPE[was].title.toLowerCase()} was suggested` : ""}`;
     const best = Object.entries(cell.type_probabilities ?? {}).sort((a, b) => b[1] - a[1]).slice(0, 2);
     return best.map(([key, p]) => `${TYPE[key].title.toLowerCase()} ${percent(p)}`).join(", ");
   }
 
   scale() {
     const { scale } = this.record;
-    const input = element("input", { type: "number", min: "0.001", max: "10", step: "any", inputmode: "decimal", "aria-label": "Micrometres per pixel", placeholder: scale ? String(scale.um_per_px) : "unknown" });
+    const input = element("input", { inputmode: "decimal", "aria-describedby": "leuk-scale", "aria-label": "Micrometres per pixel", placeholder: scale ? String(scale.um_per_px) : "unknown" });
     if (this.review.um) input.value = this.review.um;
     const note = this.review.um ? "entered" : scale ? `estimated from ${scale.red_cells} red cells of 7.5 µm` : "too few red cells to estimate it";
-    return element("label", { class: "scale" }, "Scale", input, element("span", {}, `µm per pixel, ${note}`));
+    return element("label", { class: "scale" }, "Scale", input, element("span", { id: "leuk-scale", "aria-live": "polite" }, `µm per pixel, ${note}`));
   }
 
   // ---- changes ------------------------------------------------------------------------------------------------
 
   setType(label, key) {
-    const cell = this.cells[label - 1];
-    if (!cell || cell.type === key) return;
     const { types, done } = this.review;
+    if (!this.cells[label - 1] || types[label] === key) return;
     done.push({ label, was: types[label] ?? null });
     const at = this.sorted().findIndex((c) => c.label === label);
     if (at >= 0) this.left = { label, at };
@@ -850,15 +876,19 @@ class Viewer {
     this.putType(label, key);
     // The list is made anew: the keys go on from where they were.
     if (inList) (this.$(`.cell[data-cell="${label}"]`) ?? this.$('.cell[tabindex="0"]'))?.focus({ preventScroll: true });
-    this.say(`Cell ${label} is now ${TYPE[key].title}`);
+    this.say(this.cells[label - 1].type_source === "confirmed" ? `${TYPE[key].title} confirmed for cell ${label}` : `Cell ${label} is now ${TYPE[key].title}`);
   }
 
   // A null key gives the suggestion back.
+  give(cell, key) {
+    const { type, type_source, suggested_type: suggested } = this.record.cells[cell.label - 1];
+    Object.assign(cell, key === null ? { type, type_source } : { type: key, type_source: sourceOf(key, suggested) });
+  }
+
   putType(label, key) {
-    const suggested = this.record.cells[label - 1].suggested_type;
     if (key === null) delete this.review.types[label];
     else this.review.types[label] = key;
-    this.cells[label - 1].type = key ?? suggested;
+    this.give(this.cells[label - 1], key);
     this.typed = this.cells.some((cell) => cell.type);
     this.revised();
   }
@@ -869,11 +899,16 @@ class Viewer {
     if ("um" in last) {
       this.review.um = last.um;
       this.revised();
-    } else {
-      this.selected = last.label;
-      this.putType(last.label, last.was);
+      const um = this.um();
+      return this.say(`Undone: the scale is ${um ? `${um} micrometres per pixel` : "unknown"} again`);
     }
-    this.say("Undone");
+    const { label, was } = last;
+    const focus = this.$(".cells").contains(this.root.getRootNode().activeElement);
+    this.putType(label, was);
+    // What is undone is shown, wherever the reader has gone meanwhile.
+    this.select(label, { focus, sift: false });
+    const { type } = this.cells[label - 1];
+    this.say(`Undone: cell ${label} is ${type ? `${TYPE[type].title} again` : "without a type again"}${type && was === null ? ", as suggested" : ""}`);
   }
 
   revised() {
@@ -885,11 +920,6 @@ class Viewer {
     // The page keeps the changes for its own downloads; a burst of them travels as one.
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.flush(), 250);
-  }
-
-  // Changes live in this visit alone: leaving it asks first.
-  leaving(event) {
-    if (Object.keys(reviewsToKeep()).length) event.preventDefault();
   }
 
   flush() {
@@ -906,7 +936,7 @@ class Viewer {
     if (this.header.synthetic) out.synthetic = true;
     for (const [label, type] of Object.entries(types)) {
       const cell = out.cells[label - 1];
-      Object.assign(cell, { type, suggested_type: cell.suggested_type ?? null, type_source: "corrected" });
+      Object.assign(cell, { type, suggested_type: cell.suggested_type ?? null, type_source: sourceOf(type, cell.suggested_type) });
     }
     const told = out.cells.map((cell) => cell.type).filter(Boolean);
     if (told.length) {
@@ -923,7 +953,7 @@ class Viewer {
     const { types, um } = this.review;
     const lines = rows.map((row, i) => {
       const out = [...row];
-      if (types[i + 1]) Object.assign(out, { [at.type]: types[i + 1], [at.type_source]: "corrected" });
+      if (types[i + 1]) Object.assign(out, { [at.type]: types[i + 1], [at.type_source]: sourceOf(types[i + 1], row[at.suggested_type]) });
       if (um) {
         for (const key of ["diameter", "nucleus_diameter"]) out[at[`${key}_um`]] = Math.round(row[at[key]] * um * 100) / 100;
         Object.assign(out, { [at.um_per_px]: um, [at.um_source]: "entered" });
@@ -933,14 +963,14 @@ class Viewer {
     return [columns, ...lines].map((line) => line.map(quoted).join(",") + "\r\n").join("");
   }
 
-  select(label, { center = true, focus = false, scroll = true } = {}) {
+  select(label, { center = true, focus = false, scroll = true, sift = true } = {}) {
     this.selected = label;
     const cell = this.cells[label - 1];
     if (cell) {
-      if (!this.shown.has(label)) this.filter("all");
+      if (sift && !this.shown.has(label)) this.filter("all");
       const at = this.sorted().findIndex((c) => c.label === label);
       const page = Math.floor(at / PAGE);
-      if (page !== this.page) {
+      if (at >= 0 && page !== this.page) {
         this.page = page;
         this.gallery();
       }
@@ -1010,17 +1040,16 @@ class Viewer {
       help: () => this.$(".help").showModal(), "close-help": () => this.$(".help").close(),
       overlays: () => this.toggleAll(), reverse: () => { chosen.reversed = !chosen.reversed; this.page = 0; this.gallery(); },
       "let-go": () => this.select(0),
-      "cell-back": () => { this.step(-1); this.$('[data-do="cell-back"]')?.focus(); },
-      "cell-on": () => { this.step(1); this.$('[data-do="cell-on"]')?.focus(); },
+      "cell-back": () => this.step(-1), "cell-on": () => this.step(1),
       "page-back": () => { this.page -= 1; this.gallery(); }, "page-on": () => { this.page += 1; this.gallery(); },
-      undo: () => this.undo(), "undo-here": () => { this.undo(); this.$('[data-do="undo-here"]')?.focus(); },
-      "save-csv": () => save(new Blob([this.table()], { type: "text/csv" }), `${this.stem()}_cells.csv`),
+      undo: () => this.undo(), "undo-here": () => this.undo(),
+      "save-csv": () => save(new Blob(["\ufeff", this.table()], { type: "text/csv" }), `${this.stem()}_cells.csv`),
       "save-json": () => save(new Blob([JSON.stringify([this.corrected()], null, 2) + "\n"], { type: "application/json" }), `${this.stem()}_reading.json`),
       "save-png": () => this.savePicture(),
     };
     on(root, "click", (event) => {
       const button = event.target.closest("[data-do]");
-      if (button && !button.disabled) acts[button.dataset.do]();
+      if (button && button.getAttribute("aria-disabled") !== "true") acts[button.dataset.do]();
       // A menu closes on a choice made in it and on a click anywhere else.
       if (button || !event.target.closest(".menu")) this.$(".menu").open = false;
       const row = event.target.closest(".shares [data-type]");
@@ -1030,10 +1059,7 @@ class Viewer {
         this.$(`.shares [data-type="${type}"]`)?.focus();
       }
       const type = event.target.closest("[data-set]");
-      if (type && this.selected) {
-        this.setType(this.selected, type.dataset.set);
-        this.$(`[data-set="${type.dataset.set}"]`)?.focus();
-      }
+      if (type && this.selected) this.setType(this.selected, type.dataset.set);
       const option = event.target.closest(".cell");
       if (option) {
         this.select(Number(option.dataset.cell), { focus: true });
@@ -1058,9 +1084,14 @@ class Viewer {
     on(this.$(".sort select"), "change", (event) => { chosen.sort = event.target.value; this.page = 0; this.gallery(); });
     on(this.$(".show select"), "change", (event) => this.filter(event.target.value));
     on(this.$(".measures"), "change", (event) => {
-      const um = Number(event.target.value);
-      const now = um >= 0.001 && um <= 10 ? um : null;
-      if (now === this.review.um) return;
+      const text = event.target.value.trim().replace(",", ".");
+      const now = text ? Number(text) : null;
+      if (now !== null && !(now >= 0.001 && now <= 10)) {
+        event.target.setAttribute("aria-invalid", "true");
+        this.$("#leuk-scale").replaceChildren(element("b", { class: "warn" }, "not taken: 0.001 to 10 µm per pixel, such as 0.21"));
+        return;
+      }
+      if (now === this.review.um) return this.measures();
       this.review.done.push({ um: this.review.um });
       this.review.um = now;
       this.revised();
@@ -1090,7 +1121,6 @@ class Viewer {
       this.moved();
     });
     on(document, "keydown", (event) => this.key(event));
-    on(window, "beforeunload", (event) => this.leaving(event));
   }
 
   local(event) {
@@ -1184,6 +1214,14 @@ class Viewer {
     this.say(chosen.all ? "Layers on" : "Layers off");
   }
 
+  toggleHeat() {
+    if (!Object.keys(this.heat ?? {}).length) return this.say("There is no heat map of this file");
+    chosen.layers.heat.on = chosen.heatWanted = !chosen.layers.heat.on;
+    chosen.all = true;
+    this.changed();
+    this.say(chosen.layers.heat.on ? `Heat map for ${this.label(this.target).title} on` : "Heat map off");
+  }
+
   key(event) {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !this.root.isConnected) return;
     const from = event.composedPath()[0];
@@ -1195,7 +1233,7 @@ class Viewer {
       ...Object.fromEntries(this.selected && this.cells ? TYPES.map(({ key, press }) => [press.toLowerCase(), () => this.setType(this.selected, key)]) : []),
       n: () => this.leaf(1), p: () => this.leaf(-1), j: () => this.step(1), k: () => this.step(-1),
       o: () => this.toggleAll(),
-      h: () => { chosen.layers.heat.on = chosen.heatWanted = !chosen.layers.heat.on; chosen.all = true; this.changed(); },
+      h: () => this.toggleHeat(),
       "+": () => this.zoomAt(1.4), "=": () => this.zoomAt(1.4), "-": () => this.zoomAt(1 / 1.4), "−": () => this.zoomAt(1 / 1.4), 0: () => this.fit(),
       "?": () => this.$(".help").showModal(),
       Escape: () => {

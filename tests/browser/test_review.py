@@ -1,3 +1,4 @@
+import codecs
 import csv
 import hashlib
 import io
@@ -12,8 +13,11 @@ from PIL import Image
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from leuk import report
+from leuk.cells import TITLES
 from leuk.data.synthetic import generate
+from leuk.report import Review
 from tests.browser.conftest import expect, footer
+from tests.conftest import ROOT
 
 SUBTYPES = ("Early Pre-B", "Pre-B", "Pro-B")
 
@@ -109,9 +113,12 @@ def test_downloads_hold_what_is_on_the_screen(visit, smears):
 
     name, data = download("csv")
     assert name == "first_cells.csv"
-    rows = list(csv.DictReader(io.StringIO(data.decode(), newline="")))
+    # Without this mark, Excel spoils accents.
+    assert data.startswith(codecs.BOM_UTF8)
+    rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
     assert len(rows) == cells
     assert {row["file"] for row in rows} <= {"first.png"}
+    assert {row["sha256"] for row in rows} == {hashlib.sha256(smears[0].read_bytes()).hexdigest()}
 
     name, data = download("json")
     assert name == "first_reading.json"
@@ -119,12 +126,17 @@ def test_downloads_hold_what_is_on_the_screen(visit, smears):
     assert record["sha256"] == hashlib.sha256(smears[0].read_bytes()).hexdigest()
     assert len(record["cells"]) == cells
     assert {"heat_on_cells", "cells_share"} <= set(record)
+    assert (record["method"], record["explain"]) == ("default", "gradcam")
 
     name, data = download("png")
     assert name == "first_overlay.png"
     image, original = Image.open(io.BytesIO(data)).convert("RGB"), Image.open(smears[0])
     assert image.size == original.size
     assert image.tobytes() != original.tobytes()
+    # Every cell bears its number, as in the table.
+    for cell in record["cells"]:
+        x, y = max(cell["box"][0], 0) + 2, max(cell["box"][1] - 6, 6)
+        assert max(image.getpixel((min(x, 222), y))) < max(original.convert("RGB").getpixel((min(x, 222), y)))
 
 
 def test_a_corrupt_file_stands_beside_a_good_one(visit, smears, tmp_path):
@@ -214,6 +226,27 @@ def test_the_keyboard_is_enough(visit, smears):
     page.locator(".measures", has_text="Cell 2").wait_for()
     page.keyboard.press("k")
     page.locator(".measures", has_text="Cell 1").wait_for()
+    for state in ("off", "on"):
+        page.keyboard.press("h")
+        expect(page.locator(".leuk .live")).to_contain_text(re.compile(f"Heat map.* {state}$"))
+    # The types are one stop; arrows go to them, which gives the cell none yet.
+    types = page.get_by_role("radiogroup", name="Type of this cell").get_by_role("radio")
+    expect(types).to_have_count(len(TITLES))
+    assert types.evaluate_all("all => all.filter(e => e.tabIndex === 0).map(e => e.ariaChecked)") == ["true"]
+    suggested = page.locator('[data-set][aria-checked="true"]')
+    before = suggested.get_attribute("data-set")
+    suggested.focus()
+    page.keyboard.press("ArrowRight")
+    expect(types.nth(list(TITLES).index(before) + 1)).to_be_focused()
+    expect(suggested).to_have_attribute("data-set", before)
+    page.keyboard.press("Space")
+    expect(suggested).not_to_have_attribute("data-set", before)
+    expect(suggested).to_be_focused()
+    page.keyboard.press("z")
+    # Rows of the count are buttons in a list, and measures say what they are.
+    rows = page.locator(".differential").get_by_role("list").get_by_role("listitem")
+    expect(rows.first.get_by_role("button")).to_have_count(1)
+    expect(page.locator(".measures .row", has_text="N:C ratio")).to_contain_text("nucleus area over cell area")
     page.keyboard.press("Shift+?")
     page.locator("dialog.help[open]").wait_for()
     page.keyboard.press("Escape")
@@ -256,6 +289,17 @@ def test_a_phone_needs_no_sideways_scrolling_and_no_small_fingers(visit, smears)
     expect(footer(page)).to_be_visible()
 
 
+def test_a_low_or_narrow_window_is_for_the_image(visit, smears):
+    page = visit(viewport={"width": 768, "height": 1024})
+    read(page, smears[0])
+    tops = [page.get_by_role("button", name=name).bounding_box()["y"] for name in ("Samples", "Settings")]
+    assert tops[0] == tops[1]
+    page.set_viewport_size({"width": 720, "height": 450})
+    page.wait_for_timeout(500)
+    top, foot = page.locator(".stage").bounding_box()["y"], footer(page).bounding_box()["y"]
+    assert foot - top > 170
+
+
 def test_a_sample_is_one_click_and_says_that_it_is_synthetic(visit):
     page = visit()
     page.get_by_role("button", name="Red cells only, no white cell").click()
@@ -271,28 +315,76 @@ def test_removing_the_last_file_leads_back_to_the_start(visit, smears):
     expect(page.locator("canvas.view")).to_have_count(0)
 
 
+LEAVING = """() => {
+    const event = new Event("beforeunload", { cancelable: true });
+    window.dispatchEvent(event);
+    return event.defaultPrevented;
+}"""
+
+
+def asks(page):
+    """Whether leaving the page would ask first."""
+    return page.evaluate(LEAVING)
+
+
+def test_what_was_changed_is_not_lost_unasked(visit, smears):
+    page = visit()
+    read(page, *smears)
+    page.locator('.file[data-state="read"]').nth(2).wait_for()
+    assert not asks(page)
+    page.locator(".cell").nth(0).click()
+    page.keyboard.press("3")
+    assert asks(page)
+    # Changes are kept while another page is looked at, and so is the question.
+    for other in ("Models", "Explorer"):
+        page.get_by_role("link", name=other).click()
+        page.locator(".strip").wait_for(state="detached")
+        footer(page).wait_for()
+        page.wait_for_function(LEAVING)
+    page.get_by_role("link", name="Review").click()
+    shown(page, "first.png")
+    # Removing a file with changes takes a second press, by the mouse or by Delete; then nothing is left to ask about.
+    file = page.locator(".file", has_text="first.png")
+    file.get_by_role("button").click()
+    expect(file).to_contain_text("1 change would be lost")
+    expect(page.locator(".strip .live")).to_contain_text("Press again to remove")
+    assert page.locator(".file").count() == 3
+    file.focus()
+    page.keyboard.press("Delete")
+    expect(page.locator(".file")).to_have_count(2)
+    expect(page.locator(".file").nth(0)).to_be_focused()
+    assert not asks(page)
+    # One without changes goes at once.
+    page.locator(".file").nth(1).get_by_role("button").click()
+    expect(page.locator(".file")).to_have_count(1)
+    expect(page.locator(".file")).to_be_focused()
+
+
 def test_removing_all_takes_a_second_press(visit, smears):
     page = visit()
     read(page, *smears[:2])
+    page.locator(".cell").nth(0).click()
+    page.keyboard.press("3")
     clear = page.locator('[data-all="clear"]')
     clear.click()
     expect(clear).to_have_text("Remove all 2?")
     assert page.locator(".file").count() == 2
     clear.click()
     page.get_by_role("heading", name="Read a smear").wait_for()
+    assert not asks(page)
 
 
 def saved(page, kind):
     page.locator(".menu summary").click()
     with page.expect_download() as waiting:
         page.locator(f'[data-do="save-{kind}"]').click()
-    return waiting.value.path().read_bytes().decode()
+    return waiting.value.path().read_bytes().decode("utf-8-sig")
 
 
 def all_saved(page, kind):
     with page.expect_download() as waiting:
         page.locator(f'[data-all="{kind}"]').click()
-    return waiting.value.path().read_bytes().decode()
+    return waiting.value.path().read_bytes().decode("utf-8-sig")
 
 
 def count_of(page, kind):
@@ -312,8 +404,15 @@ def test_a_type_changed_by_key_or_click_moves_the_count_and_reaches_every_downlo
     page.locator(".cell").nth(1).click()
     page.locator('[data-set="eosinophil"]').click()
     assert count_of(page, "eosinophil") == 2
-    page.locator(".scale input").fill("0.25")
-    page.locator(".scale input").press("Tab")
+    scale = page.locator(".scale input")
+    for slip in ("0", "-1", "0.0001", "wide"):
+        scale.fill(slip)
+        scale.press("Enter")
+        expect(page.locator(".scale")).to_contain_text("not taken: 0.001 to 10 µm per pixel")
+        expect(scale).to_be_focused()
+    scale.fill("0,25")
+    scale.press("Tab")
+    expect(page.locator(".scale")).to_contain_text("µm per pixel, entered")
     page.locator(".measures .table", has_text="µm").wait_for()
     page.wait_for_timeout(1500)
     (mine,), (kept,) = json.loads(saved(page, "json")), json.loads(all_saved(page, "json"))
@@ -335,6 +434,101 @@ def test_a_type_changed_by_key_or_click_moves_the_count_and_reaches_every_downlo
     assert count_of(page, "eosinophil") == sum(c["suggested_type"] == "eosinophil" for c in mine["cells"])
     assert page.locator('[data-do="undo"]').is_disabled()
     assert json.loads(saved(page, "json"))[0]["cells"][0]["type_source"] == "suggested"
+
+
+def test_a_doubtful_type_is_confirmed_and_what_is_undone_is_shown(visit, tmp_path):
+    path = tmp_path / "many.png"
+    Image.fromarray(generate(11, 640, 480, style="pre", cells=30, cell_diameter=60).image.pixels).save(path)
+    page = visit()
+    read(page, path)
+    (record,) = json.loads(saved(page, "json"))
+    count = len(record["cells"])
+    assert count > 24
+    # At its end the list keeps the focus.
+    on = page.get_by_role("button", name="Next page of cells")
+    on.focus()
+    for _ in range(2):
+        page.keyboard.press("Enter")
+    expect(on).to_be_focused()
+    assert on.get_attribute("aria-disabled") == "true"
+    expect(page.locator(".pager span")).to_have_text("2 of 2")
+    page.locator(".show select").select_option("unsure")
+    doubtful = [int(cell.get_attribute("data-cell")) for cell in page.locator(".cell").all()]
+    assert len(doubtful) > 1
+    first = record["cells"][doubtful[0] - 1]
+    page.locator(".cell").nth(0).click()
+    page.locator('[data-set][aria-checked="true"]').click()
+    expect(page.locator(".cell")).to_have_count(len(doubtful) - 1)
+    expect(page.locator(".measures .says")).to_have_text("confirmed by you")
+    expect(page.locator(".differential")).to_contain_text("1 confirmed by you")
+    page.wait_for_timeout(1500)
+    (mine,), (kept,) = json.loads(saved(page, "json")), json.loads(all_saved(page, "json"))
+    assert mine == kept == report.corrected(record, Review({doubtful[0]: first["type"]}))
+    rows = list(csv.DictReader(io.StringIO(saved(page, "csv"), newline="")))
+    assert [row["type_source"] for row in rows].count("confirmed") == 1
+    assert rows[doubtful[0] - 1]["type_source"] == "confirmed"
+    # From another page of the list, the cell whose change is undone is gone to, and named.
+    page.locator(".show select").select_option("all")
+    page.keyboard.press("Escape")
+    far = count if doubtful[0] <= 24 else 1
+    page.locator("canvas.view").focus()
+    page.keyboard.press("k" if far == count else "j")
+    expect(page.locator(".measures h3")).to_have_text(f"Cell {far}")
+    page.keyboard.press("z")
+    expect(page.locator(".measures h3")).to_have_text(f"Cell {doubtful[0]}")
+    expect(page.locator('.cell[aria-selected="true"]')).to_have_attribute("data-cell", str(doubtful[0]))
+    title = TITLES[first["type"]]
+    expect(page.locator(".leuk .live")).to_have_text(f"Undone: cell {doubtful[0]} is {title} again, as suggested")
+    assert json.loads(saved(page, "json")) == [record]
+
+
+def test_the_page_counts_and_says_what_python_does(browser):
+    """Both write readings: what follows from cells is the same to the letter."""
+
+    def cell(kind, blast, source="suggested"):
+        chances = {"blast": blast, "lymphocyte": 1 - blast}
+        return {"type": kind, "suggested_type": "lymphocyte", "type_source": source, "type_probabilities": chances}
+
+    few = [cell("blast", 0.83), cell("lymphocyte", 0.2), cell("unidentified", 0.44), cell("platelet", 0.1)]
+    many = [cell("blast", 0.9)] + [cell("lymphocyte", 0.08)] * 249
+    nearly = [cell("blast", 0.999)] * 249 + [cell("lymphocyte", 0.9)]
+    bare = [{"type": "unidentified", "suggested_type": None, "type_source": "corrected"}, {}]
+    lists = [
+        few, many, nearly, bare, [], few[:1], few[1:2], few[3:], few[2:3], [cell("monocyte", 0.7, "corrected")],
+        [cell("lymphocyte", 0.7, "confirmed")], [cell("unidentified", 0.7, "corrected"), *few],
+        [cell("lymphocyte", 0.9, "confirmed"), *few], [cell("blast", 0.9, "corrected"), *few],
+    ]  # fmt: skip
+    records = [
+        {
+            "suggestion": suggestion, "outside": outside, "cut_out": cut_out, "scale": scale, "cells": cells,
+            "probabilities": {"benign": 0.6, "pre_b": 0.4},
+        }
+        for cells in lists
+        for scale in (None, {"source": "estimated"})
+        for suggestion, outside, cut_out in (
+            ("benign", False, False), ("pre_b", False, False), ("cannot_tell", False, False),
+            ("cannot_tell", True, False), ("cannot_tell", True, True),
+        )
+    ]  # fmt: skip
+    told = [report.corrected(record, Review()) for record in records]
+    page = browser.new_page()
+    text = (ROOT / "pages/components/cells.js").read_text(encoding="utf-8")
+    page.evaluate(
+        f"""() => {{
+            {text};
+            window.tell = (record) => {{
+                const types = record.cells.map((cell) => cell.type).filter(Boolean);
+                if (!types.length) return record;
+                const differential = {{ ...countTypes(types), expected_blasts: expectedBlasts(record.cells) }};
+                return {{ ...record, differential, from_cells: fromCells({{ ...record, differential }}) }};
+            }};
+        }}"""
+    )
+    assert page.evaluate("records => records.map(window.tell)", records) == told
+    said = {record.get("from_cells") for record in told}
+    assert len(said) > 25
+    assert any("< 1 % are called blasts" in text for text in said if text)
+    page.close()
 
 
 def test_a_smudge_is_left_out_and_the_keys_go_on_through_a_sifted_list(visit, smears):
@@ -400,7 +594,8 @@ def test_outside_what_is_known_the_cells_still_say_how_many_blasts_to_expect(vis
     told = page.locator(".reading .from-cells")
     record = json.loads(saved(page, "json"))[0]
     assert record["suggestion"] == "cannot_tell"
-    expect(told).to_contain_text(f"expect {round(record['differential']['expected_blasts'] * 100)} % to be blasts")
+    expect(told).to_contain_text(f"expect {round(record['differential']['expected_blasts'] * 100)} %")
+    expect(told).to_have_text(record["from_cells"])
     for number in range(page.locator(".cell").count()):
         page.locator(".cell").nth(number).click()
         page.locator('[data-set="lymphocyte"]').click()
@@ -409,7 +604,7 @@ def test_outside_what_is_known_the_cells_still_say_how_many_blasts_to_expect(vis
     chosen = record["cells"][-1]["type_probabilities"]["blast"] / len(record["cells"])
     page.keyboard.press("u")
     expect(told).to_contain_text(f"expect {round(100 * chosen)} % to be blasts")
-    page.keyboard.press("l")
+    page.keyboard.press("5")
     expect(told).to_contain_text("expect 0 % to be blasts")
     expect(page.locator(".differential .warn")).to_contain_text("check these types")
     record = json.loads(saved(page, "json"))[0]
@@ -514,10 +709,11 @@ def test_the_list_is_sorted_and_sifted(visit, smears):
         page.locator(".sort select").select_option(key)
         values = [record["cells"][label - 1][key] for label in labels()]
         assert values == sorted(values)
-    page.locator(".sort select").select_option("suspicion")
-    page.locator('[data-do="reverse"]').click()
-    values = [record["cells"][label - 1]["type_probabilities"]["blast"] for label in labels()]
-    assert values == sorted(values, reverse=True)
+    page.locator(".sort select").select_option(label="probability of a blast")
+    for most_first in (True, False):
+        values = [record["cells"][label - 1]["type_probabilities"]["blast"] for label in labels()]
+        assert values == sorted(values, reverse=most_first)
+        page.locator('[data-do="reverse"]').click()
     row = page.locator(".shares button").nth(0)
     kind, expected = row.get_attribute("data-type"), int(row.locator(".c").text_content())
     before = picture(page)

@@ -10,7 +10,8 @@ from streamlit.testing.v1 import AppTest
 
 from leuk.data.synthetic import samples
 from leuk.overlay import pack
-from pages._worklist import Item
+from leuk.report import Review
+from pages._worklist import MAX_FILES, Item
 from tests.conftest import ROOT
 from tests.readings import make
 
@@ -41,6 +42,7 @@ def test_the_page_opens(app):
     assert not app.exception
     assert any("Read a smear" in text.value for text in app.markdown)
     assert len([b for b in app.button if b.key and b.key.startswith("sample-")]) == len(samples())
+    assert f"{MAX_FILES} files" in app.file_uploader[0].label
 
 
 def test_a_sample_is_one_click_away_from_its_reading(app):
@@ -77,6 +79,7 @@ def test_other_settings_read_the_files_anew(app):
     (after,) = finish(app)
     assert before.pack.header["heat"]["pro_b"]["method"] == "gradcam"
     assert after.pack.header["heat"]["pro_b"]["method"] == "hirescam"
+    assert any("stay with the way of finding cells" in caption.value for caption in app.caption)
 
 
 def test_two_visits_know_nothing_of_each_other():
@@ -132,6 +135,27 @@ def test_what_the_user_changed_is_in_the_downloads_of_all_files(page, monkeypatc
     assert [row["type"] for row in rows[:3]] == ["", "blast", ""]
     assert float(rows[1]["diameter_um"]) == pytest.approx(float(rows[1]["diameter"]) / 10, abs=0.01)
     assert item.pack.header["record"]["cells"][1].get("type") is None  # the reading itself stays as it was
+
+
+class State(dict):
+    """A visit's state, as Streamlit holds it."""
+
+    __getattr__, __setattr__ = dict.__getitem__, dict.__setitem__
+
+
+def test_what_the_user_changed_goes_with_its_file(page, monkeypatch):
+    state = State()
+    monkeypatch.setattr("streamlit.session_state", state)
+    files = page.worklist()
+    first, second = (files.add(name, b"") for name in ("a.png", "b.png"))
+    state.reviews = {f"{item}/0123/{method}/4": Review() for item in (first, second) for method in ("default", "hsv")}
+    state.strip = {"remove": first}
+    page.on_remove()
+    assert [item.id for item in files.items()] == [second]
+    assert list(state.reviews) == [f"{second}/0123/{method}/4" for method in ("default", "hsv")]
+    state.strip = {"all": "clear"}
+    page.on_all()
+    assert state.reviews == {}
 
 
 @pytest.mark.parametrize(
