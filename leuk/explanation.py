@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -14,11 +14,17 @@ from torch import nn
 from leuk import _torchvision  # noqa: F401 - before pytorch_grad_cam, which imports torchvision
 from leuk.classification import View, inputs, to_tensor
 from leuk.errors import OptionError
+from leuk.models.network import Network
 from leuk.models.preprocessing import CELLS
 from leuk.models.store import Model
 from leuk.segmentation import Segmentation
 
 EXPLAINERS = ("gradcam", "gradcam++", "hirescam", "layercam", "eigencam")
+PLACE_BY_PLACE = ("hirescam", "layercam")
+"""Methods that weigh every place by its own gradient, and so can be drawn on early, fine maps, as LayerCAM's authors
+do; the others weigh whole channels, which means something on the last maps only."""
+FINE = 4
+"""Pixels of a tile to a place of a map, up to which it is smoothed."""
 _BATCH = 16
 
 
@@ -40,6 +46,9 @@ class Explanation:
     cells_share : float
         Share of what was read that white cells cover, 0 … 1: what heat_on_cells would be if heat fell evenly on it.
         Beyond the tiles of a large field there is no heat, and a model of single cells reads hardly more than cells.
+    fine : bool
+        Whether heat was drawn on maps finer than the network's last, which often don't tell where a score comes from:
+        ``docs/heat.md``.
     """
 
     method: str
@@ -47,6 +56,7 @@ class Explanation:
     heat: np.ndarray
     heat_on_cells: float | None
     cells_share: float
+    fine: bool = False
 
     def __post_init__(self) -> None:
         if self.method not in EXPLAINERS:
@@ -58,38 +68,8 @@ class Explanation:
         self.heat.setflags(write=False)
 
 
-class _Unstretched:
-    """Mixed into the library's classes: their maps as computed, neither stretched from min to max nor enlarged."""
-
-    def compute_cam_per_layer(self, input_tensor: torch.Tensor, targets: Any, eigen_smooth: bool) -> np.ndarray:
-        holder: Any = self
-        activations = holder.activations_and_grads.activations[0].numpy()
-        gradients = holder.activations_and_grads.gradients
-        gradient = gradients[0].numpy() if gradients else None
-        layer = holder.target_layers[0]
-        maps = holder.get_cam_image(input_tensor, layer, targets, activations, gradient, eigen_smooth)
-        return np.asarray(maps, dtype=np.float32)
-
-    def aggregate_multi_layers(self, maps: np.ndarray) -> np.ndarray:
-        return maps
-
-
-class _Tail(nn.Module):
-    """What a network does after its last activations, with a seam where the library can look at them."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.seam = nn.Identity()
-        # A method, not a part: the library must neither walk nor change the shared network.
-        self._read = network.read
-        # The library asks the first parameter where the network is.
-        self.place = nn.Parameter(next(network.parameters()).new_empty(0), requires_grad=False)
-
-    def forward(self, activations: torch.Tensor) -> torch.Tensor:
-        return self._read(self.seam(activations))  # type: ignore[operator]
-
-
-def _library(method: str) -> type:
+def _library(method: str) -> Any:
+    """Return the library's method, for its arithmetic alone: it neither runs nor hooks the shared network."""
     import pytorch_grad_cam as library
 
     classes = {
@@ -99,7 +79,8 @@ def _library(method: str) -> type:
         "layercam": library.LayerCAM,
         "eigencam": library.EigenCAM,
     }
-    return type(f"Unstretched{classes[method].__name__}", (_Unstretched, classes[method]), {})
+    # It asks the first parameter where the network is.
+    return classes[method](model=nn.Linear(1, 1), target_layers=[])
 
 
 def raw_maps(model: Model, tiles: np.ndarray, targets: Sequence[int], method: str) -> np.ndarray:
@@ -119,9 +100,9 @@ def raw_maps(model: Model, tiles: np.ndarray, targets: Sequence[int], method: st
     Returns
     -------
     numpy.ndarray
-        float32, (len(targets), T, h, w), ≥ 0, at the size of the network's last maps (S / 16 for the reader). For the
-        reader's Grad-CAM and HiResCAM the unit is the class's logit: the mean over a tile, before negative values are
-        cut, is the tile's logit less the bias.
+        float32, (len(targets), T, h, w), ≥ 0, at the size of the network's last maps (S / 16 for the reader), for
+        `PLACE_BY_PLACE` at that of its fine ones (S / 4). For the reader's Grad-CAM the unit is the class's logit: the
+        mean over a tile, before negative values are cut, is the tile's logit less the bias.
 
     Raises
     ------
@@ -141,29 +122,24 @@ def raw_maps(model: Model, tiles: np.ndarray, targets: Sequence[int], method: st
     channels = 4 if model.card.preprocessing == CELLS else 3
     if tiles.dtype != np.uint8 or tiles.ndim != 4 or tiles.shape[3] != channels or tiles.shape[1] != tiles.shape[2]:
         raise ValueError(f"expected tiles as uint8 (T, S, S, {channels}), got {tiles.dtype} {tiles.shape}")
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-
-    given = inputs(model.card, tiles)
-    wanted = list(targets) if method != "eigencam" else list(targets)[:1]
-    network, maps = model.network, []
-    # Activations are computed once for all classes, by a forward pass that nobody else can disturb. The library hooks
-    # and differentiates only the tail, so that its cost is a few milliseconds; one caller at a time all the same.
-    with torch.inference_mode():
-        batches = [
-            network.features(to_tensor(given[start : start + _BATCH], model.device))  # type: ignore[operator]
-            for start in range(0, len(given), _BATCH)
-        ]
+    network: Any = model.network
+    given, wanted = inputs(model.card, tiles), list(targets) if method != "eigencam" else list(targets)[:1]
+    begin, end = (network.fine, network.read_fine) if method in PLACE_BY_PLACE else (network.features, network.read)
+    cam, maps = _library(method), [[] for _ in wanted]  # type: ignore[var-annotated]
+    # One caller at a time: the graph of a batch takes memory.
     with model.lock:
-        tail = _Tail(network)
-        cam = _library(method)(model=tail, target_layers=[tail.seam])
-        try:
-            for target in wanted:
-                for activations in batches:
-                    start = activations.clone().requires_grad_(True)
-                    maps.append(cam(input_tensor=start, targets=[ClassifierOutputTarget(target)] * len(start)))
-        finally:
-            cam.activations_and_grads.release()
-    stacked = np.concatenate(maps).reshape(len(wanted), len(tiles), *maps[0].shape[1:])
+        for start in range(0, len(given), _BATCH):
+            with torch.inference_mode():
+                found = begin(to_tensor(given[start : start + _BATCH], model.device))
+            # All classes share the forward pass from here.
+            found = found.clone().requires_grad_(True)
+            with torch.enable_grad():
+                logits = end(found)
+            activations = found.detach().cpu().numpy()
+            for target, drawn in zip(wanted, maps, strict=True):
+                (slope,) = torch.autograd.grad(logits[:, target].sum(), found, retain_graph=True)
+                drawn.append(cam.get_cam_image(None, None, None, activations, slope.cpu().numpy(), False))
+    stacked = np.stack([np.concatenate(one) for one in maps]).astype(np.float32)
     if method == "eigencam":
         # A principal direction has no sign of its own: the stronger side counts as heat.
         low, high = stacked.min(axis=(2, 3), keepdims=True), stacked.max(axis=(2, 3), keepdims=True)
@@ -171,7 +147,12 @@ def raw_maps(model: Model, tiles: np.ndarray, targets: Sequence[int], method: st
     else:
         # The logit is read from a mean over the map, so gradients carry 1 / area: undo it, for tiles of any size.
         stacked = stacked * (stacked.shape[2] * stacked.shape[3])
-    return np.maximum(stacked, 0).astype(np.float32)
+    stacked = np.maximum(stacked, 0)
+    if method in PLACE_BY_PLACE and tiles.shape[1] // stacked.shape[2] <= FINE:
+        # Maps this fine show the grid of the strides below them: each place takes from those beside it.
+        for one in stacked.reshape(-1, *stacked.shape[2:]):
+            cv2.GaussianBlur(one, (0, 0), 1, dst=one)
+    return stacked
 
 
 def explain(
@@ -209,8 +190,13 @@ def explain(
         )
     maps = raw_maps(model, view.tiles, [classes.index(name) for name in names], method)
     strong = float(model.card.strong[method])
+    network = model.network
+    finer = isinstance(network, Network) and type(network).fine is not Network.fine
     return {
-        name: _assemble(method, name, np.clip(tiles / strong, 0, 1), view, segmentation)
+        name: replace(
+            _assemble(method, name, np.clip(tiles / strong, 0, 1), view, segmentation),
+            fine=finer and method in PLACE_BY_PLACE,
+        )
         for name, tiles in zip(names, maps, strict=True)
     }
 
@@ -221,7 +207,7 @@ def _assemble(method: str, target: str, maps: np.ndarray, view: View, segmentati
     # A grid at a quarter of the stride: fine enough to place overlapping tiles, coarse enough to stay small. Single
     # cells have edges to keep to.
     alone = view.tiles.shape[3] == 4
-    fine = max(1, step // (8 if alone else 4))
+    fine = max(2, step // (8 if alone else 4))
     height, width = -(-view.height // fine), -(-view.width // fine)
     total, count = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
     side = -(-tile // fine)

@@ -49,7 +49,7 @@ class Pack:
         JSON-ready: ``record`` (see `leuk.report.record`), ``columns`` and ``rows`` (table of cells), ``notes``,
         ``reasons``, ``scale``, ``method`` (segmentation), ``classes``, ``tiles`` (box, probabilities,
         weight), ``outlines`` (per cell ``cell`` and ``nucleus``: polygons as flat x, y lists in tenths of a pixel),
-        ``heat`` by class key (method, heat_on_cells, cells_share) and ``main_class``.
+        ``heat`` by class key (method, heat_on_cells, cells_share, fine) and ``main_class``.
     blobs : mapping of str to (str, bytes)
         Media type and bytes of ``image`` and of ``heat:CLASS`` (8-bit grey PNG, 255 = strength 1).
     thumbnail : bytes
@@ -86,6 +86,7 @@ def pack(analysis: Analysis, file: str) -> Pack:
             "method": explanation.method,
             "heat_on_cells": None if explanation.heat_on_cells is None else float(explanation.heat_on_cells),
             "cells_share": float(explanation.cells_share),
+            "fine": explanation.fine,
             "peak": round(float(np.max(explanation.heat, initial=0.0)), 3),
         }
     record = report.record(analysis, file)

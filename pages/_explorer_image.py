@@ -222,6 +222,8 @@ def _heat_words(one: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
     if one["peak"] < 0.2:
         words.append({"text": "Nearly flat: this score hangs on no place in particular."})
+    elif not one["fine"]:
+        words.append({"text": "Drawn on the network's last maps, which often don't tell where a score comes from."})
     elif one["heat_on_cells"] < one["cells_share"]:
         words.append({"text": "Less than chance: it depends on what lies around the cells.", "low": True})
     return words

@@ -35,7 +35,7 @@ from leuk.names import class_name
 from leuk.overlay import Pack
 from leuk.training import results
 from leuk.training.predictions import Predictions
-from pages._worklist import TURNS
+from pages._worklist import TURNS, Settings
 
 _logger = logging.getLogger(__name__)
 
@@ -312,7 +312,7 @@ def _warm_up() -> None:
 
     blank = SmearImage.from_array(np.full((96, 96, 3), 235, np.uint8), "blank")
     with TURNS, contextlib.suppress(LeukError):  # a model that can't be used is said where an image is read with it
-        analyze(blank, explain="gradcam")
+        analyze(blank, explain=Settings.explain)
 
 
 def _read(dataset: DataSet, row: int, model: str) -> Reading:
@@ -320,7 +320,7 @@ def _read(dataset: DataSet, row: int, model: str) -> Reading:
 
     image = read_image(dataset.path(row))
     with TURNS:
-        analysis = analyze(image, model=model, explain="gradcam")
+        analysis = analyze(image, model=model, explain=Settings.explain)
     return Reading(overlay.pack(analysis, dataset.files[row]), cell_measures(analysis.segmentation))
 
 

@@ -10,7 +10,7 @@ import pytest
 from leuk.classification import classify, prepare
 from leuk.data.synthetic import generate
 from leuk.errors import OptionError
-from leuk.explanation import EXPLAINERS, Explanation, explain, raw_maps
+from leuk.explanation import EXPLAINERS, PLACE_BY_PLACE, Explanation, explain, raw_maps
 from leuk.image import SmearImage
 from leuk.models.store import Model
 from leuk.segmentation import segment
@@ -40,13 +40,21 @@ def test_gradcam_sums_to_the_logit(seen, small_model: Model) -> None:
     import torch
 
     _, view = seen
-    maps = raw_maps(small_model, view.tiles, [0, 1, 2, 3], "hirescam")
+    maps = raw_maps(small_model, view.tiles, [0, 1, 2, 3], "gradcam")
     from leuk.classification import to_tensor
 
     logits = small_model.network(to_tensor(view.tiles, small_model.device))
     bias = small_model.network.head.bias
     unclipped_mean = (logits - bias).detach().T
     assert torch.all(torch.from_numpy(maps.mean(axis=(2, 3))) >= unclipped_mean - 1e-3)
+
+
+@pytest.mark.parametrize("method", EXPLAINERS)
+def test_what_goes_place_by_place_is_drawn_on_fine_maps(method: str, seen, small_model: Model) -> None:
+    segmentation, view = seen
+    side = view.tiles.shape[1] // (4 if method in PLACE_BY_PLACE else 16)
+    assert raw_maps(small_model, view.tiles, [1], method).shape == (1, len(view.tiles), side, side)
+    assert explain(small_model, view, segmentation, method)["pro_b"].fine == (method in PLACE_BY_PLACE)
 
 
 def test_weak_heat_is_not_stretched(seen, small_model: Model) -> None:

@@ -113,3 +113,24 @@ def test_heat_maps_of_a_real_field_under_threads(data_dir: Path) -> None:
         together = list(pool.map(lambda job: raw_maps(model, job[0], [job[1]], job[2]), jobs))
     for number, heat in enumerate(together):
         np.testing.assert_array_equal(heat, alone[number % 80])
+
+
+def test_heat_lies_where_hiding_costs_the_reader_most(data_dir: Path) -> None:
+    """Each of a hundred squares blurred in turn; benchmarks/heat.py measures it on more fields and all methods."""
+    from benchmarks.heat import SQUARES, agreement, cost
+    from leuk.classification import prepare
+    from leuk.explanation import raw_maps
+    from leuk.models.store import load_model
+    from leuk.segmentation import segment
+
+    model = load_model("reader", "cpu")
+    told = []
+    for path in find_images([data_dir / "taleqani" / "Original"])[100::500]:
+        image = read_image(path)
+        tile = prepare(image, segment(image), model.card).tiles[0]
+        target, lost = cost(model, tile, SQUARES)
+        heat = raw_maps(model, tile[None], [target], "hirescam")[0, 0]
+        told.append((agreement(heat, lost), agreement(heat[::-1], lost)))
+    upright, upside_down = np.mean(told, axis=0)
+    assert upright > 0.25
+    assert upright > upside_down + 0.2

@@ -139,15 +139,24 @@ class CellReader(Network):
         stem = widths[0]
         self.stem = nn.Sequential(nn.Conv2d(4, stem, 5, 2, 2, bias=False), nn.GroupNorm(8, stem), nn.ReLU(inplace=True))
         self.stages = stages(widths, blocks)
-        self.last = len(self.stages) - blocks[-1]
+        self.first, self.last = blocks[0], len(self.stages) - blocks[-1]
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(widths[-1], classes)
 
     def activations(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the activations of the middle stage, (N, C', 6, 6), and the last, (N, C, 3, 3)."""
-        density = x[:, :3] * (255 / _STEPS) + _LOWEST
-        middle: Tensor = self.stages[: self.last](self.stem(torch.cat([density, x[:, 3:]], dim=1)))
+        middle: Tensor = self.stages[self.first : self.last](self.fine(x))
         return middle, self.stages[self.last :](middle)
+
+    def fine(self, x: Tensor) -> Tensor:
+        """Return the first stage's activations, (N, C, 12, 12); as of the reader, only these have places."""
+        density = x[:, :3] * (255 / _STEPS) + _LOWEST
+        first: Tensor = self.stages[: self.first](self.stem(torch.cat([density, x[:, 3:]], dim=1)))
+        return first
+
+    def read_fine(self, fine: Tensor) -> Tensor:
+        """Return logits, (N, classes), from the first stage's activations."""
+        return self.read(self.stages[self.first :](fine))
 
     def read(self, features: Tensor) -> Tensor:
         """Return logits, (N, classes), from the last activations."""

@@ -10,7 +10,7 @@ class Network(nn.Module):
     """A network in two halves: up to a middle stage, by which fields are known or foreign, and up to the last maps.
 
     A network gives `activations` and `read`; the rest follows. Heat maps are drawn on the last maps, so `read` must
-    be a function of them alone.
+    be a function of them alone; those that go place by place are drawn on finer ones where a network gives them too.
 
     Attributes
     ----------
@@ -31,6 +31,14 @@ class Network(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Return the last activations, (N, C, h, w)."""
         return self.activations(x)[1]
+
+    def fine(self, x: Tensor) -> Tensor:
+        """Return the activations on which heat is drawn place by place, (N, C, h, w): the last ones if not finer."""
+        return self.features(x)
+
+    def read_fine(self, fine: Tensor) -> Tensor:
+        """Return logits, (N, classes), from what `fine` returned."""
+        return self.read(fine)
 
     def describe(self, middle: Tensor) -> Tensor:
         """Return the mean and the spread of each channel of the middle stage's activations, (N, 2 C').

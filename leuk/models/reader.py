@@ -101,14 +101,27 @@ class Reader(Network):
         self.stem = nn.Sequential(nn.Conv2d(3, stem, 5, 2, 2, bias=False), nn.GroupNorm(8, stem), nn.ReLU(inplace=True))
         self.stages = stages(widths, blocks)
         self.blocks = tuple(blocks)
-        self.last = len(self.stages) - blocks[-1]
+        self.first, self.last = blocks[0], len(self.stages) - blocks[-1]
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(widths[-1], classes)
 
     def activations(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the activations of the middle stage, (N, C', H / 8, W / 8), and the last, (N, C, H / 16, W / 16)."""
-        middle: Tensor = self.stages[: self.last](self.stem(self.normalize(x)))
+        middle: Tensor = self.stages[self.first : self.last](self.fine(x))
         return middle, self.stages[self.last :](middle)
+
+    def fine(self, x: Tensor) -> Tensor:
+        """Return the first stage's activations, (N, C, H / 4, W / 4).
+
+        What lies at a place of the last maps has seen half the field: by hiding places one finds that heat drawn there
+        says hardly anything of where the score comes from (``benchmarks/heat.py``).
+        """
+        first: Tensor = self.stages[: self.first](self.stem(self.normalize(x)))
+        return first
+
+    def read_fine(self, fine: Tensor) -> Tensor:
+        """Return logits, (N, classes), from the first stage's activations."""
+        return self.read(self.stages[self.first :](fine))
 
     def normalize(self, x: Tensor) -> Tensor:
         """Return the image as the first convolution sees it, float32 (N, 3, H, W)."""

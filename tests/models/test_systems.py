@@ -61,7 +61,7 @@ def test_any_system_gives_what_reading_and_heat_maps_need(name: str) -> None:
         assert 2 * middle.shape[1] <= 512
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [*SMALL, "reader", "cell_reader"])
 def test_forward_is_read_of_features(name: str) -> None:
     system = find_system(name)
     torch.manual_seed(0)
@@ -69,6 +69,7 @@ def test_forward_is_read_of_features(name: str) -> None:
     picture = torch.rand(2, system.channels, 64, 64)
     with torch.inference_mode():
         torch.testing.assert_close(network(picture), network.read(network.features(picture)))
+        torch.testing.assert_close(network(picture), network.read_fine(network.fine(picture)))
 
 
 def test_dropout_is_off_when_reading() -> None:
