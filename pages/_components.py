@@ -41,7 +41,8 @@ viewer = st.components.v2.component(
 user changed, by ``review_key``: ``types`` by cell and ``um`` (micrometres per pixel, or null)."""
 
 strip = st.components.v2.component("leuk_strip", html=_text("strip.html"), css=_text("strip.css"), js=_text("strip.js"))
-"""Shows ``files`` and their states. Triggers: ``choose`` and ``remove`` (a file's id), ``all`` (csv, json or clear)."""
+"""Shows ``files`` and their states. Triggers: ``choose`` and ``remove`` (a file's id), ``all`` (csv, json or clear).
+What the user changed in a file is forgotten with it, after a second press."""
 
 frame = st.components.v2.component("leuk_frame", html=_text("frame.html"), css=_text("frame.css"), js=_text("frame.js"))
-"""The page's head, and the line at its foot that is always in sight."""
+"""The page's head, and the line at its foot that is always in sight. Asks before changes made in the viewer are left."""

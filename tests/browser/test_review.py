@@ -603,7 +603,9 @@ def test_outside_what_is_known_the_cells_still_say_how_many_blasts_to_expect(vis
     # "Unidentified" says only that nobody knows: the cell may be a blast again.
     chosen = record["cells"][-1]["type_probabilities"]["blast"] / len(record["cells"])
     page.keyboard.press("u")
-    expect(told).to_contain_text(f"expect {round(100 * chosen)} % to be blasts")
+    expect(told).to_contain_text(
+        f"none are called blasts; weighing how sure each call is, expect {round(100 * chosen)} %;"
+    )
     page.keyboard.press("5")
     expect(told).to_contain_text("expect 0 % to be blasts")
     expect(page.locator(".differential .warn")).to_contain_text("check these types")
