@@ -16,6 +16,7 @@ from leuk import report
 from leuk.cells import TITLES
 from leuk.data.synthetic import generate
 from leuk.report import Review
+from pages._worklist import Settings
 from tests.browser.conftest import expect, footer
 from tests.conftest import ROOT
 
@@ -126,7 +127,7 @@ def test_downloads_hold_what_is_on_the_screen(visit, smears):
     assert record["sha256"] == hashlib.sha256(smears[0].read_bytes()).hexdigest()
     assert len(record["cells"]) == cells
     assert {"heat_on_cells", "cells_share"} <= set(record)
-    assert (record["method"], record["explain"]) == ("default", "gradcam")
+    assert (record["method"], record["explain"]) == (Settings.method, Settings.explain)
 
     name, data = download("png")
     assert name == "first_overlay.png"
