@@ -15,6 +15,19 @@ import streamlit as st
 _FOLDER = Path(__file__).parent / "components"
 
 
+# Streamlit's own chosen buttons bear the primary colour, which is too dark for words on a dark ground, and its links to
+# pages show by the shade of their ground alone where the keyboard is.
+SHARED_STYLE = """
+<style>
+[data-testid="stButtonGroup"] [aria-checked="true"], [data-testid="stButtonGroup"] [aria-pressed="true"],
+[data-testid="stButtonGroup"] [kind$="Active"] { color: inherit !important; font-weight: 600; }
+[data-testid="stTopNavLink"]:focus-visible, [data-testid="stSidebarNavLink"]:focus-visible {
+  outline: 2px solid currentColor; outline-offset: -2px;
+}
+</style>
+"""
+
+
 def _text(name: str) -> str:
     return (_FOLDER / name).read_text(encoding="utf-8")
 

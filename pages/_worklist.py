@@ -57,7 +57,7 @@ class Settings:
 
     model: str = "reader"
     method: str = "default"
-    explain: str = "gradcam"
+    explain: str = "hirescam"
 
 
 @dataclass

@@ -15,7 +15,7 @@ from leuk.errors import LeukError
 from leuk.training.predictions import read_predictions, shipped
 from pages import _exploring as prepare
 from pages import _exploring_parts as parts
-from pages._components import literal
+from pages._components import SHARED_STYLE, literal
 from pages._explorer_image import inspector
 from pages._explorer_sections import SHOW, listing
 from pages._explorer_visit import (
@@ -166,7 +166,7 @@ def facts(opened: Opened, view: View | None) -> None:
 
 def page() -> None:
     """Lay the page out."""
-    st.html(STYLE)
+    st.html(SHARED_STYLE + STYLE)
     parts.frame(key="frame")
     begin()
     readings().warm_up()

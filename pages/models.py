@@ -551,7 +551,7 @@ def elsewhere_in_words(row: Row) -> list[str]:
 
 def page() -> None:
     """Lay the page out."""
-    st.html(STYLE)
+    st.html(_components.SHARED_STYLE + STYLE)
     _components.frame(key="frame")
     systems, controls, rows = measured(stamp())
     rows = ordered(rows)

@@ -32,9 +32,9 @@ from pages._worklist import MAX_BYTES, MAX_FILES, TURNS, Item, Progress, Setting
 
 LABELS = {key: {"title": one.title, "short": one.short, "note": one.note} for key, one in CLASS_NAMES.items()}
 EXPLAINER_TITLES = {
+    "hirescam": "HiResCAM (Grad-CAM, place by place)",
     "gradcam": "Grad-CAM",
     "gradcam++": "Grad-CAM++",
-    "hirescam": "HiResCAM",
     "layercam": "LayerCAM",
     "eigencam": "Eigen-CAM (same for every class)",
 }
@@ -375,7 +375,8 @@ def settings_form() -> None:
         list(EXPLAINER_TITLES),
         key="explain",
         format_func=lambda name: EXPLAINER_TITLES[name],
-        help="All of them show where the score depends on the image. Four maps are made, one for each class.",
+        help="Where the score depends on the image: four maps, one for each class. The first agrees best with what the "
+        "score loses where a place is hidden; Grad-CAM on a network's last maps, as published, hardly does.",
     )
     if worklist().items():
         st.caption(
@@ -436,7 +437,7 @@ def files_and_viewer(*, polled: bool) -> None:
 
 def page() -> None:
     """Lay the page out."""
-    st.html(STYLE)
+    st.html(_components.SHARED_STYLE + STYLE)
     spare_the_collector()
     files = worklist()
     _components.frame(key="frame")

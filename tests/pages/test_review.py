@@ -75,10 +75,10 @@ def test_uploads_are_taken_over_and_the_uploader_is_empty_again(app):
 def test_other_settings_read_the_files_anew(app):
     app.file_uploader[0].set_value([("good.png", png(), "image/png")]).run()
     (before,) = finish(app)
-    app.selectbox(key="explain").set_value("hirescam").run()
+    app.selectbox(key="explain").set_value("gradcam").run()
     (after,) = finish(app)
-    assert before.pack.header["heat"]["pro_b"]["method"] == "gradcam"
-    assert after.pack.header["heat"]["pro_b"]["method"] == "hirescam"
+    heat = [one.pack.header["heat"]["pro_b"] for one in (before, after)]
+    assert [(one["method"], one["fine"]) for one in heat] == [("hirescam", True), ("gradcam", False)]
     assert any("stay with the way of finding cells" in caption.value for caption in app.caption)
 
 
