@@ -155,6 +155,22 @@ def raw_maps(model: Model, tiles: np.ndarray, targets: Sequence[int], method: st
     return stacked
 
 
+def peaks(maps: np.ndarray, side: int) -> np.ndarray:
+    """Return how strong maps over tiles are, float (N,): their highest value, of fine maps that of the fiftieth part.
+
+    Parameters
+    ----------
+    maps : numpy.ndarray
+        float32, (N, h, w), of one class as `raw_maps` gives them.
+    side : int
+        Of the tiles, in pixels.
+    """
+    if side // maps.shape[1] > FINE:
+        return np.asarray(maps.max(axis=(1, 2)))
+    # Of thousands of places a single one says nothing, and by it all others would look pale.
+    return np.asarray(np.quantile(maps, 0.98, axis=(1, 2)))
+
+
 def explain(
     model: Model, view: View, segmentation: Segmentation, method: str = "gradcam", targets: Sequence[str] | None = None
 ) -> dict[str, Explanation]:

@@ -19,7 +19,7 @@ from leuk import classification
 from leuk.classification import describe_classes, distance
 from leuk.data.taleqani import CLASSES, Fields
 from leuk.errors import DataError
-from leuk.explanation import EXPLAINERS, raw_maps
+from leuk.explanation import EXPLAINERS, peaks, raw_maps
 from leuk.files import whole
 from leuk.models.cards import Card
 from leuk.models.cell_reader import SIDE, ZOOM, CellReader, cell_tile, field_density, no_cell, spots
@@ -411,7 +411,7 @@ def finish(
     # What counts is a field's mean over its cells: single ones differ more than fields do.
     far = [float(distance(one, means, precision).mean()) for one in unseen]
     logits = np.stack([read(network, tiles_of(fields.pixels[i], outlines[i]))[0] for i in held])
-    peaks: dict[str, list[float]] = {method: [] for method in EXPLAINERS}
+    strengths: dict[str, list[float]] = {method: [] for method in EXPLAINERS}
     system = find_system(NAME)
     card = Card(
         name=NAME,
@@ -468,8 +468,8 @@ def finish(
     for i, best in zip(held[::8], logits[::8].argmax(1), strict=True):
         tiles = tiles_of(fields.pixels[i], outlines[i])
         for method in EXPLAINERS:
-            peaks[method].append(float(raw_maps(model, tiles, [int(best)], method).max()))
-    strong = {method: float(f"{max(float(np.median(found)), 1e-6):.4g}") for method, found in peaks.items()}
+            strengths[method].append(float(peaks(raw_maps(model, tiles, [int(best)], method)[0], SIDE).max()))
+    strong = {method: float(f"{max(float(np.median(found)), 1e-6):.4g}") for method, found in strengths.items()}
     return save_model(weights, dataclasses.replace(card, strong=strong), network, means, precision)
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from leuk.classification import describe_classes, distance, run_network
 from leuk.errors import ModelError
-from leuk.explanation import EXPLAINERS, raw_maps
+from leuk.explanation import EXPLAINERS, peaks, raw_maps
 from leuk.image import SmearImage
 from leuk.models.cards import Card, read_card, write_card
 from leuk.models.preprocessing import hide_corner
@@ -288,17 +288,17 @@ def typical_diameter(data: TrainingSet, most: int = 50) -> float:
 
 
 def strengths(model: Model, pixels: np.ndarray) -> dict[str, float]:
-    """Measure how strong heat maps of unseen fields are: by method, the median of the peaks of the likeliest class."""
+    """Measure how strong heat maps of unseen fields are: by method, the median of the likeliest class's `peaks`."""
     tiles = np.stack([hide_corner(field) for field in pixels])
     system_inputs = run_network(model.network, _inputs(model, tiles), model.device)[0]
     best, found = system_inputs.argmax(1), {}
     for method in EXPLAINERS:
-        peaks = [
-            raw_maps(model, tiles[best == target], [int(target)], method)[0].max(axis=(1, 2))
+        strong = [
+            peaks(raw_maps(model, tiles[best == target], [int(target)], method)[0], tiles.shape[1])
             for target in np.unique(best)
         ]
         # A network that hardly depends on its maps has peaks of nothing; by these nothing may be divided.
-        found[method] = float(f"{max(float(np.median(np.concatenate(peaks))), 1e-6):.4g}")
+        found[method] = float(f"{max(float(np.median(np.concatenate(strong))), 1e-6):.4g}")
     return found
 
 

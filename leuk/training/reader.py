@@ -24,7 +24,7 @@ from leuk import __version__, classification
 from leuk.classification import distance
 from leuk.data.taleqani import CLASSES, Fields
 from leuk.errors import DataError
-from leuk.explanation import EXPLAINERS, raw_maps
+from leuk.explanation import EXPLAINERS, peaks, raw_maps
 from leuk.files import whole
 from leuk.image import SmearImage, find_images, read_image
 from leuk.models.cards import Card, read_card, weights_folder
@@ -597,11 +597,11 @@ def make_card(
 
 
 def strengths(fields: Fields, networks: Mapping[int, Reader], card: Card, every: int = 8) -> dict[str, float]:
-    """Measure how strong heat maps of unseen fields are: by method, the median of maps' peaks.
+    """Measure how strong heat maps of unseen fields are: by method, the median of maps' `peaks`.
 
     Maps are of the likeliest class, of every n-th field, by the network that has not seen its fold.
     """
-    peaks: dict[str, list[np.ndarray]] = {method: [] for method in EXPLAINERS}
+    found: dict[str, list[np.ndarray]] = {method: [] for method in EXPLAINERS}
     nothing = np.zeros((len(CLASSES), 1)), np.eye(1)
     for fold, network in networks.items():
         model = Model(card, network, torch.device("cpu"), *nothing)
@@ -610,8 +610,9 @@ def strengths(fields: Fields, networks: Mapping[int, Reader], card: Card, every:
         best = run_network(model.network, pictures)[0].argmax(1)  # type: ignore[arg-type]
         for method in EXPLAINERS:
             for target in np.unique(best):
-                peaks[method].append(raw_maps(model, pictures[best == target], [target], method)[0].max(axis=(1, 2)))
-    return {method: float(np.median(np.concatenate(found))) for method, found in peaks.items()}
+                maps = raw_maps(model, pictures[best == target], [target], method)[0]
+                found[method].append(peaks(maps, TILE))
+    return {method: float(np.median(np.concatenate(one))) for method, one in found.items()}
 
 
 def typical_diameter(fields: Fields, every: int = 8) -> float:
