@@ -38,10 +38,11 @@ HEAD = """# Heat maps
 
 Research use only, not a medical device.
 
-How far each method's map tells where the score comes from, by `python -m benchmarks.heat`. Of {fields} Taleqani fields,
-{squares} squares of a tile (of a single cell {of_a_cell}) are blurred one by one; the figure is the mean correlation of
-a map's heat with what the log-odds of the class called lose with each square: 1 where the map says exactly that, 0
-where it says nothing of it. In brackets the same map laid on upside down: what chance and the layout of fields give.
+How far each method's map tells where the score comes from, by `python -m benchmarks.heat --fields {each}`. Of {fields}
+Taleqani fields, {squares} squares of a tile (of a single cell {of_a_cell}) are blurred one by one; the figure is the mean
+correlation of a map's heat with what the log-odds of the class called lose with each square: 1 where the map says
+exactly that, 0 where it says nothing of it. In brackets the same map laid on upside down: what chance and the layout of
+fields give.
 
 HiResCAM and LayerCAM weigh each place by its own gradient. For Leuk's two readers they are drawn on the first stage's
 maps, four pixels to a place; the other methods, and all methods for the other systems, on the last maps, as published.
@@ -119,6 +120,7 @@ def main() -> None:
         print(lines[-1], flush=True)
     if options.write:
         head = HEAD.format(
+            each=options.fields,
             fields=len(files),
             squares=SQUARES**2,
             of_a_cell=SQUARES_OF_A_CELL**2,
