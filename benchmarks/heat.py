@@ -39,8 +39,8 @@ HEAD = """# Heat maps
 Research use only, not a medical device.
 
 How far each method's map tells where the score comes from, by `python -m benchmarks.heat --fields {each}`. Of {fields}
-Taleqani fields, {squares} squares of a tile (of a single cell {of_a_cell}) are blurred one by one; the figure is the mean
-correlation of a map's heat with what the log-odds of the class called lose with each square: 1 where the map says
+Taleqani fields, {squares} squares of a tile (of a single cell {of_a_cell}) are blurred one by one; the figure is the
+mean correlation of a map's heat with what the log-odds of the class called lose with each square: 1 where the map says
 exactly that, 0 where it says nothing of it. In brackets the same map laid on upside down: what chance and the layout of
 fields give.
 
