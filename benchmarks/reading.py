@@ -70,8 +70,10 @@ def main() -> None:
             "decode": lambda data=data: read_image(data, "field.jpg"),
             "cells": lambda image=image: segment(image),
             "reading": lambda image=image, found=segmentation, view=view: classify(model, image, found, view),
-            "four heat maps": lambda found=segmentation, view=view: explain(model, view, found),
-            "all, from bytes": lambda data=data: analyze(read_image(data, "field.jpg"), model=model, explain="gradcam"),
+            "four heat maps": lambda found=segmentation, view=view: explain(model, view, found, "hirescam"),
+            "all, from bytes": lambda data=data: analyze(
+                read_image(data, "field.jpg"), model=model, explain="hirescam"
+            ),
         }
         print(f"{name}, {len(segmentation.cells)} cells, {len(view.tiles)} tiles")
         for stage, work in stages.items():
