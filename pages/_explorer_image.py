@@ -204,14 +204,14 @@ def _panes(
             pane["wait"] = "on its way …"
         elif key in heat:
             pane["heat"] = key
-            pane["foot"] = _heat_words(heat[key])
+            pane["foot"] = _heat_words(heat[key], reading.pack.header["read_by"] == "cells")
         else:
             pane["foot"] = [{"text": f"{who} does not know this class, so there is no map."}]
         panes.append(pane)
     return panes
 
 
-def _heat_words(one: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _heat_words(one: Mapping[str, Any], by_cells: bool) -> list[dict[str, Any]]:
     if one["heat_on_cells"] is None:
         return [{"text": "No heat for this class anywhere in the image."}]
     words = [
@@ -224,7 +224,7 @@ def _heat_words(one: Mapping[str, Any]) -> list[dict[str, Any]]:
         words.append({"text": "Nearly flat: this score hangs on no place in particular."})
     elif not one["fine"]:
         words.append({"text": "Drawn on the network's last maps, which often don't tell where a score comes from."})
-    elif one["heat_on_cells"] < one["cells_share"]:
+    elif not by_cells and one["heat_on_cells"] < one["cells_share"]:
         words.append({"text": "Less than chance: it depends on what lies around the cells.", "low": True})
     return words
 

@@ -330,7 +330,7 @@ class Viewer {
       text.append(`${method}: `, element("b", {}, percent(heat.heat_on_cells)), " of the heat lies on cells, which cover ", element("b", {}, percent(heat.cells_share)), " of what was read.");
       if (this.fieldless) text.append(" What lies around the cells was put there by Leuk, so this map is of no real field.");
       else if (!heat.fine) text.append(" It is drawn on the network’s last maps, which often don’t tell where a score comes from.");
-      else if (heat.cells_share > 0 && heat.heat_on_cells < heat.cells_share) text.append(" That is less than chance: this score depends on what lies around the cells, so be wary of it.");
+      else if (!this.byCell && heat.cells_share > 0 && heat.heat_on_cells < heat.cells_share) text.append(" That is less than chance: this score depends on what lies around the cells, so be wary of it.");
       if (heat.peak < 0.2) text.append(" The map is nearly flat: this score hangs on no place in particular.");
     }
   }

@@ -744,3 +744,12 @@ def test_a_reading_by_cells_says_so_and_shows_their_votes(visit, smears):
     votes.locator(".switch").click()
     expect(votes.locator("input[type=checkbox]")).to_be_checked()
     assert picture(page) != before
+    # It sees nothing around its cells, and by its last maps one would not know where on them it looks.
+    heat = page.locator(".heat-text")
+    expect(heat).to_contain_text("HiResCAM (Grad-CAM, place by place)")
+    expect(heat).not_to_contain_text("around the cells")
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_role("combobox").nth(2).click()
+    page.get_by_role("option", name="Grad-CAM", exact=True).click()
+    page.keyboard.press("Escape")
+    expect(heat).to_contain_text("often don’t tell where a score comes from")
