@@ -280,7 +280,7 @@ def warp(sample: np.ndarray, options: Warp, rng: np.random.Generator) -> np.ndar
         # Contrast turns about the sample's own mean, as torchvision's does.
         mean = float(changed.mean()) * brightness
         table = np.clip((levels - mean) * contrast + mean + 0.5, 0, 255).astype(np.uint8)
-        changed = table[changed]
+        changed = cv2.LUT(np.ascontiguousarray(changed), table).reshape(changed.shape)
     return np.ascontiguousarray(changed)
 
 
