@@ -137,6 +137,7 @@ def worklist() -> Worklist:
         st.session_state.chosen = None
         st.session_state.download = None
         st.session_state.uploads = 0
+        st.session_state.used = False
         st.session_state.reviews = {}
     return st.session_state.worklist
 
@@ -440,8 +441,9 @@ def page() -> None:
     st.html(_components.SHARED_STYLE + STYLE)
     spare_the_collector()
     files = worklist()
-    _components.frame(key="frame")
     items = files.items()
+    _components.frame(key="frame", data={"files": len(items), "fresh": not st.session_state.used})
+    st.session_state.used = st.session_state.used or bool(items)
     if not items:
         with st.container(key="start"):
             st.markdown(WELCOME)

@@ -1,6 +1,21 @@
 // What holds on every page.
 
-export default function () {
+// A visit's files are in the server's memory, which neither a reload nor a restart of the server finds again.
+const HELD = "leuk-files";
+
+function tellIfLost(place, { files, fresh }) {
+  if (files) sessionStorage.setItem(HELD, "1");
+  else if (!fresh) sessionStorage.removeItem(HELD);
+  const lost = !files && sessionStorage.getItem(HELD) !== null;
+  if (lost) window.leukReviews?.clear(); // nothing is left that leaving could lose
+  place.textContent = lost
+    ? "The page was loaded anew, or Leuk was started again: the files that were open are gone, and what was changed in them. Add them again."
+    : "";
+  place.hidden = !lost;
+}
+
+export default function ({ data, parentElement }) {
+  if (data) tellIfLost(parentElement.querySelector(".lost"), data);
   const stop = new AbortController();
   // On a narrow screen the list of pages lies over the page that was chosen in it, until it is closed.
   document.addEventListener("click", (event) => {

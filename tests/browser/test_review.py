@@ -597,10 +597,12 @@ def test_outside_what_is_known_the_cells_still_say_how_many_blasts_to_expect(vis
     assert record["suggestion"] == "cannot_tell"
     expect(told).to_contain_text(f"expect {round(record['differential']['expected_blasts'] * 100)} %")
     expect(told).to_have_text(record["from_cells"])
+    expect(page.locator(".differential .warn")).to_contain_text("check these types")
     for number in range(page.locator(".cell").count()):
         page.locator(".cell").nth(number).click()
         page.locator('[data-set="lymphocyte"]').click()
     expect(told).to_contain_text("expect 0 % to be blasts")
+    expect(page.locator(".differential .warn")).to_have_count(0)  # a person has told them all
     # "Unidentified" says only that nobody knows: the cell may be a blast again.
     chosen = record["cells"][-1]["type_probabilities"]["blast"] / len(record["cells"])
     page.keyboard.press("u")
@@ -609,7 +611,6 @@ def test_outside_what_is_known_the_cells_still_say_how_many_blasts_to_expect(vis
     )
     page.keyboard.press("5")
     expect(told).to_contain_text("expect 0 % to be blasts")
-    expect(page.locator(".differential .warn")).to_contain_text("check these types")
     record = json.loads(saved(page, "json"))[0]
     assert record["differential"]["expected_blasts"] == 0
     assert record["from_cells"] == report.from_cells(record) == told.text_content()
@@ -672,6 +673,26 @@ def test_changes_outlive_a_change_of_file(visit, smears):
     choose(page, "first.png")
     assert page.locator('.cell[data-cell="1"]').get_attribute("data-type") == "eosinophil"
     assert count_of(page, "eosinophil") >= 1
+
+
+def test_files_that_a_reload_loses_are_not_gone_without_a_word(visit, smears):
+    page = visit()
+    lost = page.get_by_role("status").filter(has_text="the files that were open are gone")
+    page.reload()
+    page.get_by_test_id("stFileUploaderDropzone").wait_for()
+    expect(lost).to_have_count(0)
+    read(page, smears[0])
+    page.reload()
+    expect(lost).to_be_visible()
+    read(page, smears[0])
+    expect(lost).to_have_count(0)
+    # Who removes them knows that they are gone.
+    page.locator('[data-all="clear"]').dblclick()
+    page.get_by_text("Read a smear").wait_for()
+    expect(lost).to_have_count(0)
+    page.reload()
+    page.get_by_text("Read a smear").wait_for()
+    expect(lost).to_have_count(0)
 
 
 def test_strip_and_viewer_change_in_one_run_with_all_that_it_shows(visit, smears):
