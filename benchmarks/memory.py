@@ -40,7 +40,8 @@ def round_trip(page: Page, files: list[Path], process: subprocess.Popen[bytes]) 
     while done.count() < len(files):
         time.sleep(0.5)
     full = resident(process)
-    page.locator('[data-all="clear"]').click()
+    # It asks first, and a second press removes.
+    page.locator('[data-all="clear"]').dblclick()
     page.get_by_role("heading", name="Read a smear").wait_for(timeout=PATIENCE)
     time.sleep(3)
     return full, resident(process)
