@@ -223,7 +223,7 @@ def read_image(source: bytes | bytearray | memoryview | str | os.PathLike[str], 
         raise ImageError(f"{shown} has no pixels ({header.width} × {header.height}): export it again.")
     if header.width * header.height > MAX_PIXELS:
         raise ImageError(
-            f"{shown} would unfold to {header.width * header.height / 1e6:,.0f} megapixels "
+            f"{shown} would unfold to {_above(header.width * header.height / 1e6, MAX_PIXELS / 1e6)} megapixels "
             f"({header.width} × {header.height}), more than the {MAX_PIXELS // 1_000_000} that Leuk reads: "
             "crop it or save it smaller."
         )
@@ -341,6 +341,12 @@ def _read_file(path: Path, shown: str) -> bytes:
     return data
 
 
+def _above(value: float, limit: float) -> str:
+    """Write a value with as many digits as it takes to be above a limit, three at most."""
+    digits = next((digits for digits in range(3) if round(value, digits) > limit), 3)
+    return f"{value:,.{digits}f}"
+
+
 def _check_suffix(shown: str, kind: str) -> None:
     stem, _, suffix = shown.rpartition(".")
     suffix = f".{suffix}".lower() if stem else ""
@@ -411,7 +417,8 @@ def _ends_early(pixels: np.ndarray, zeros: bool) -> bool:
     if len(rest) == len(pixels) or pixels.shape[1] <= 8:
         return False
     if (rest == 128).all():
-        return bool(np.ptp(pixels))
+        # What begins as grey has a frame.
+        return bool(np.ptp(pixels)) and not (pixels[: len(rest)] == 128).all()
     # A photograph repeats itself so only in what is all black or white.
     alike = (cv2.absdiff(rest[:, 8:], rest[:, :-8]) <= 1).all(axis=2)
     return zeros and bool(alike.mean() > 0.9 and ((rest > 8) & (rest < 247)).mean() > 0.5)

@@ -131,7 +131,7 @@ def record(analysis: Analysis, file: str) -> dict[str, Any]:
         "suggestion": prediction.suggestion,
         "outside": bool(prediction.outside),
         "cut_out": bool(prediction.cut_out),
-        "remarks": [*analysis.image.notes, *prediction.reasons],
+        "remarks": [*analysis.image.notes, *prediction.reasons, *_cut_cells(analysis)],
         "scale": _scale(analysis.scale),
         "cells": [_cell(cell, kind) for cell, kind in zip(analysis.segmentation.cells, types, strict=True)],
     }
@@ -145,6 +145,15 @@ def record(analysis: Analysis, file: str) -> dict[str, Any]:
         out["heat_on_cells"] = None if on_cells is None else round(float(on_cells), _SHARE_DIGITS)
         out["cells_share"] = round(float(explanation.cells_share), _SHARE_DIGITS)
     return out
+
+
+def _cut_cells(analysis: Analysis) -> list[str]:
+    """Say where a suggestion rests on a field without a whole white cell."""
+    cells, prediction = analysis.segmentation.cells, analysis.prediction
+    if not cells or prediction.suggestion not in prediction.classes or not all(cell.touches_border for cell in cells):
+        return []
+    these = "Its one white cell is" if len(cells) == 1 else f"Its {len(cells)} white cells are all"
+    return [f"{these} cut by the edge: that is little to read a field by, so look at one with whole cells."]
 
 
 def refused(file: str, error: str) -> dict[str, Any]:
@@ -253,7 +262,7 @@ def from_cells(record: Mapping[str, Any]) -> str | None:
         return _at_odds(record["suggestion"], count) if record["suggestion"] in record["probabilities"] else None
     if count["expected_blasts"] is None:
         return None
-    share, called = _percent(count["expected_blasts"]), _percent(count["types"].get("blast", {"share": 0.0})["share"])
+    share, called = percent(count["expected_blasts"]), percent(count["types"].get("blast", {"share": 0.0})["share"])
     # Red cells make a picture a smear, and so does cutting cells out of one.
     smear = record["cut_out"] or (record["scale"] or {}).get("source") == "estimated"
     if len(cells) == 1 and cells[0]["type_source"] != "suggested":
@@ -274,7 +283,7 @@ def from_cells(record: Mapping[str, Any]) -> str | None:
     return f"{lead}, {called}{of} are called blasts; weighing how sure each call is, expect {share}{end}"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """Write a share as a whole percentage; one of few cells is not none, nor one of nearly all all."""
     if 0 < share < 0.005:
         return "< 1 %"

@@ -229,6 +229,9 @@ def test_orientation_is_applied_once(orientation: int, kind: str) -> None:
 
 def test_a_jpeg_that_lost_its_second_half_but_has_an_end_is_not_read_in_silence() -> None:
     noisy = RNG.integers(0, 256, (160, 160, 3), dtype=np.uint8)
+    # A grey frame is what the picture begins with, too.
+    framed = np.pad(noisy, ((24, 24), (24, 24), (0, 0)), constant_values=128)
+    assert read_image(encode(framed, "JPEG", quality=90), "a.jpg").notes == ()
     whole = encode(noisy, "JPEG", quality=90)
     assert read_image(whole, "a.jpg").notes == ()
     with pytest.raises(ImageError, match="cut short"):
@@ -338,6 +341,7 @@ REFUSED = [
     ("zero.jpg", jpeg_of(9, 0), "no pixels"),
     ("zero.tif", tiff_of(0, 6), "no pixels"),
     ("bomb.png", png(60_000, 60_000, 8, 0, b"\0" * 100), "3,600 megapixels"),
+    ("just.png", png(8_000, 8_001, 8, 0, b"\0" * 100), "64.01 megapixels"),
     ("bomb.bmp", bmp_of(60_000, -60_000), "megapixels"),
     ("bomb.jpg", jpeg_of(65_000, 65_000), "megapixels"),
     ("bomb.tif", tiff_of(100_000, 100_000), "megapixels"),

@@ -48,6 +48,22 @@ def test_heat_is_that_of_the_suggestion_or_else_of_the_likeliest_class(suggestio
     assert record["cells_share"] == pytest.approx(0.2)
 
 
+def test_a_suggestion_that_rests_on_cut_cells_alone_says_so():
+    def remarks(cut, suggestion):
+        analysis = make(suggestion=suggestion)
+        first, *rest = analysis.segmentation.cells
+        cells = tuple(replace(cell, touches_border=True) for cell in (first, *(rest if cut == "all" else ())))
+        cells += () if cut == "all" else tuple(replace(cell, touches_border=False) for cell in rest)
+        return report.record(replace(analysis, segmentation=replace(analysis.segmentation, cells=cells)), "x")[
+            "remarks"
+        ]
+
+    (told,) = remarks("all", "pre_b")
+    assert told.startswith("Its 4 white cells are all cut by the edge")
+    assert remarks("one", "pre_b") == []
+    assert remarks("all", "cannot_tell") == []
+
+
 def test_a_refused_file_has_the_same_keys_and_its_reason():
     record = report.refused("x.jpg", "x.jpg is empty; choose another file.")
     assert set(record) == KEYS

@@ -94,6 +94,8 @@ def red_cell_diameters(pixels: np.ndarray, cell: np.ndarray) -> np.ndarray:
     seen = (at_x >= 0) & (at_x < red.shape[1]) & (at_y >= 0) & (at_y < red.shape[0])
     clear = seen & ~(red | near)[np.clip(at_y, 0, red.shape[0] - 1), np.clip(at_x, 0, red.shape[1] - 1)]
     diameters = np.sort(2 * _SMOOTHED * radius[clear.mean(axis=1) > 0.5] / factor)
+    # What is as wide as half the picture is no red cell of several in it, but a shade or a frame.
+    diameters = diameters[diameters < min(height, width) / 2]
     if not len(diameters):
         return diameters
     # By area, so that many small specks do not outvote the red cells.

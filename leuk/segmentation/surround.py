@@ -1,4 +1,4 @@
-"""What lies around a field: the black beyond an eyepiece's circle, and frames.
+"""What lies around a field: the black beyond an eyepiece's circle, and frames of any plain colour.
 
 A camera held to an eyepiece sees a bright circle in black, and pictures taken from slides and papers have frames. To
 whatever learns an image's colours from that image, such a surround is the densest stain in it.
@@ -25,6 +25,16 @@ LEAST_AROUND, LEAST_FIELD = 0.05, 0.5
 """Shares of the image that a white surround, and the field in it, take at least."""
 WHOLE = 0.97
 """Share of its own convex hull that such a field takes at least."""
+PLAIN, RINGING = 3, 24
+"""Levels by which the pixels of a plain frame differ from its colour at most, and where JPEG draws the field's edge
+into it."""
+LEAST_WIDTH, MOST_WIDTH = 0.015, 0.4
+"""Width of a plain frame on one side, relative to the image's side across it."""
+ALIKE, NEARLY = 0.98, 0.9
+"""Shares of a line of a frame, and of one that JPEG draws into, that are of its colour at least."""
+EDGE, BEYOND = 2, 0.3
+"""How many lines further the field has begun, and the share of a line that is of the frame's colour there at most. A
+cell in a ground as plain as a frame begins as narrow as it is round."""
 
 
 def find_surround(pixels: np.ndarray) -> np.ndarray | None:
@@ -38,17 +48,18 @@ def find_surround(pixels: np.ndarray) -> np.ndarray | None:
     Returns
     -------
     numpy.ndarray or None
-        bool, (H, W): black regions at the image's edge with their blurred rim, and white around a field without
-        dents; None if there is neither, or nothing else.
+        bool, (H, W): black regions at the image's edge with their blurred rim, white around a field without dents, and
+        lines of one plain colour along the edges; None if there is none of these, or nothing else.
     """
     height, width = pixels.shape[:2]
     look = reduced(pixels, min(1.0, LOOK / max(height, width)))
     surround = _black(look.max(axis=2)) | _white(look.min(axis=2))
     # Lines that the look mixes with the field's count as surround.
     surround = cv2.dilate(surround.astype(np.uint8), np.ones((3, 3), np.uint8))
-    if not surround.any() or surround.all():
-        return None
-    return cv2.resize(surround, (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    whole = cv2.resize(surround, (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    for side, lines in enumerate(_frame(pixels)):
+        np.rot90(whole, side)[:lines] = True
+    return whole if whole.any() and not whole.all() else None
 
 
 def _black(value: np.ndarray) -> np.ndarray:
@@ -82,6 +93,38 @@ def _white(value: np.ndarray) -> np.ndarray:
         return nothing
     around = white & (hull == 0)
     return around if around.mean() >= LEAST_AROUND else nothing
+
+
+def _frame(pixels: np.ndarray) -> list[int]:
+    """Return how many lines of RGB uint8 (h, w, 3) are a plain frame's: of each side, as `numpy.rot90` turns them up."""
+    turned = [np.rot90(pixels, side) for side in range(4)]
+    colours = [np.median(rows[0], axis=0) for rows in turned]
+    plain = [_lines(rows, colour, PLAIN, ALIKE) for rows, colour in zip(turned, colours, strict=True)]
+    found = []
+    for side, (rows, colour) in enumerate(zip(turned, colours, strict=True)):
+        # What is left between the frame's other sides.
+        left, right = plain[(side - 1) % 4], plain[(side + 1) % 4]
+        between = rows[:, left : rows.shape[1] - right]
+        found.append(0)
+        if not max(3, LEAST_WIDTH * len(rows)) <= plain[side] <= MOST_WIDTH * len(rows) or not between.size:
+            continue
+        for levels, share in ((RINGING, NEARLY), (PLAIN, ALIKE)):
+            lines = _lines(between, colour, levels, share)
+            beyond = between[lines : lines + EDGE + 1]
+            if len(beyond) > EDGE and _alike(beyond[EDGE], colour, levels) <= BEYOND:
+                found[side] = lines
+                break
+    return found
+
+
+def _lines(rows: np.ndarray, colour: np.ndarray, levels: int, share: float) -> int:
+    """Return how many rows from above are of a colour."""
+    return next((n for n, row in enumerate(rows) if _alike(row, colour, levels) < share), len(rows))
+
+
+def _alike(row: np.ndarray, colour: np.ndarray, levels: int) -> float:
+    """Return the share of a row's pixels, (w, 3), that differ from a colour by so many levels at most."""
+    return float((np.abs(row.astype(np.float32) - colour).max(axis=1) <= levels).mean())
 
 
 def covered(pixels: np.ndarray, surround: np.ndarray) -> np.ndarray:

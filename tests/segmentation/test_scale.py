@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
+from leuk.data.synthetic import generate
 from leuk.segmentation.scale import RED_CELL, Scale, estimate_scale
 
 
@@ -32,6 +33,13 @@ def test_without_red_cells_there_is_no_scale():
     assert estimate_scale(np.full((300, 300, 3), 235, np.uint8), np.zeros((300, 300), bool)) is None
     assert estimate_scale(smear(40, cells=1), np.zeros((400, 400), bool)) is None
     assert estimate_scale(np.full((4, 4, 3), 235, np.uint8), np.zeros((4, 4), bool)) is None
+
+
+def test_what_is_as_wide_as_half_the_picture_is_no_red_cell():
+    pixels = generate(1, 320, 240, style="camera").image.pixels
+    framed = np.pad(pixels, ((60, 60), (60, 60), (0, 0)), constant_values=190)
+    found = estimate_scale(framed, np.zeros(framed.shape[:2], bool))
+    assert found is None or found.micrometres > RED_CELL / 180
 
 
 @pytest.mark.parametrize(("micrometres", "source"), [(0, "entered"), (float("nan"), "entered"), (0.1, "guessed")])

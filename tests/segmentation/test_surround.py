@@ -8,7 +8,7 @@ import pytest
 
 from leuk.data.stains import STYLES
 from leuk.data.synthetic import SyntheticSmear, generate
-from leuk.image import SmearImage
+from leuk.image import SmearImage, read_image
 from leuk.segmentation import segment
 from leuk.segmentation.surround import find_surround
 
@@ -64,6 +64,28 @@ def test_cells_in_a_surround_are_found(smear: SyntheticSmear, shape: str, size: 
     assert len(found.cells) <= touched + 1
 
 
+@pytest.mark.parametrize("colour", [(90, 90, 90), (128, 128, 128), (20, 30, 90), (180, 170, 60), (238, 238, 238)])
+def test_a_frame_of_any_plain_colour_is_left_out(smear: SyntheticSmear, colour: tuple[int, int, int]) -> None:
+    pixels = smear.image.pixels
+    framed = np.full((560, 720, 3), colour, np.uint8)
+    framed[30:510, 60:700] = pixels  # a side is as wide as it is
+    surround = find_surround(framed)
+    assert surround is not None
+    assert not surround[32:508, 62:698].any()
+    assert surround[:29].all() and surround[511:].all() and surround[:, :59].all() and surround[:, 701:].all()
+    found, alone = segment(SmearImage.from_array(framed, "framed")), segment(SmearImage.from_array(pixels, "field"))
+    assert abs(len(found.cells) - len(alone.cells)) <= 1
+    # Above and below only, and as JPEG keeps it.
+    barred = np.full((560, 640, 3), colour, np.uint8)
+    barred[40:520] = pixels
+    data = cv2.imencode(".jpg", barred[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 75])[1].tobytes()
+    surround = find_surround(read_image(data, "barred.jpg").pixels)
+    if min(colour) < 200:  # JPEG mixes a field's own light ground with a frame as light
+        assert surround is not None
+        assert surround[:38].all() and surround[522:].all()
+        assert surround[56:504].mean() < 0.01
+
+
 @pytest.mark.parametrize("style", STYLES)
 def test_a_field_has_no_surround(style: str) -> None:
     pixels = generate(3, 320, 240, style=style).image.pixels
@@ -71,6 +93,12 @@ def test_a_field_has_no_surround(style: str) -> None:
     # Its background white through and through, or the whole field dark.
     assert find_surround(cv2.convertScaleAbs(pixels, alpha=1.6)) is None
     assert find_surround(cv2.convertScaleAbs(pixels, alpha=0.3)) is None
+
+
+def test_a_ground_as_plain_as_a_frame_is_none() -> None:
+    pixels = np.full((120, 120, 3), (221, 214, 205), np.uint8)
+    cv2.circle(pixels, (60, 62), 36, (150, 90, 160), -1, cv2.LINE_AA)
+    assert find_surround(pixels) is None
 
 
 def test_a_cell_that_fills_a_white_picture_is_no_field() -> None:
