@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import errno
-import hashlib
+import functools
 import os
 import shutil
+import time
+import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+STALE = 3600.0
+"""Seconds after which a part that nothing was written to is one that a kill left."""
 
 
 @contextmanager
@@ -23,7 +28,8 @@ def whole(path: Path) -> Iterator[Path]:
     Yields
     ------
     pathlib.Path
-        Beside the file. It goes if the writing fails; what a kill leaves there is in nobody's way.
+        Beside the file, and this writer's alone, so that of two who write the file at once each writes it whole. It
+        goes if the writing fails; what a kill leaves there goes when a later process writes into the folder.
 
     Raises
     ------
@@ -36,8 +42,9 @@ def whole(path: Path) -> Iterator[Path]:
     path = path.resolve()
     if path.exists() and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-    # Short, for the file's own name may be as long as names can be; and the same each time, so that kills don't add up.
-    part = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.part")
+    _sweep(path.parent)
+    # Short, for the file's own name may be as long as names can be.
+    part = path.with_name(f".leuk-{uuid.uuid4().hex}.part")
     try:
         yield part
         if path.exists():
@@ -45,6 +52,16 @@ def whole(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@functools.lru_cache(maxsize=1024)  # once a process: to look through a folder for each of thousands of files takes long
+def _sweep(folder: Path) -> None:
+    """Remove the parts that killed processes left in a folder, so that they don't add up."""
+    with suppress(OSError):
+        for part in folder.glob(".leuk-*.part"):
+            with suppress(OSError):
+                if time.time() - part.stat().st_mtime > STALE:
+                    part.unlink()
 
 
 def write_all(contents: Mapping[Path, bytes]) -> None:

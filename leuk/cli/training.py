@@ -50,12 +50,17 @@ def add(commands: Any) -> None:
     )
     train.add_argument("--folds", metavar="N,N", help="folds to train, from 0 (default: all)")
     train.add_argument("--epochs", type=int, metavar="N", help="instead of the preset's")
-    train.add_argument("--size", type=int, metavar="N", help="side of the input in pixels, instead of the preset's")
+    train.add_argument(
+        "--size",
+        type=int,
+        metavar="N",
+        help=f"side of the input in pixels, {SMALLEST_SIZE} to {LARGEST_SIZE}, instead of the preset's",
+    )
     train.add_argument("--reduced", action="store_true", help="the shorter preset, for a few processor cores")
     train.add_argument(
         "--recount",
         action="store_true",
-        help="count the statistics of batch normalization anew over the training fields at the end",
+        help="count the statistics of batch normalization anew at the end, over 1,024 of the training fields at most",
     )
     train.add_argument("--pretrained", action="store_true", help="begin with ImageNet weights, downloaded once")
     train.add_argument("--pca", action="store_true", help="DeepLeukemiaNet: keep 99 %% of the images' variance")
@@ -71,6 +76,9 @@ def add(commands: Any) -> None:
 
 LARGEST_SEED = 2**32 - 1
 """That all generators take."""
+
+SMALLEST_SIZE, LARGEST_SIZE = 32, 1024
+"""Pixels of the input's side: training fields have 224, and what is far larger takes all memory there is."""
 
 _FOR_SYSTEMS = ("epochs", "size", "reduced", "recount", "pretrained", "pca", "select", "skip_broken", "seed")
 """Options that Leuk's own networks, each with its one recipe, don't take."""
@@ -196,8 +204,7 @@ def _train_system(options: argparse.Namespace) -> int:
     from leuk.training.systems import fit, normalizes
 
     system = find_system(options.system)
-    if _at_least(0, options.seed, "--seed") > LARGEST_SEED:
-        raise OptionError(f"--seed {options.seed} is too large; use at most {LARGEST_SEED}.")
+    _within(0, LARGEST_SEED, options.seed, "--seed")
     if options.others is not None:
         raise OptionError(f"--others does not apply to {options.system}; leave it out.")
     preset = (REDUCED if options.reduced else PRESETS)[options.system]
@@ -207,7 +214,7 @@ def _train_system(options: argparse.Namespace) -> int:
         preset = replace(preset, epochs=_at_least(1, options.epochs, "--epochs"))
     if options.size not in (None, preset.size or system.size):
         otherwise.append(f"{options.size} pixels instead of {preset.size or system.size}")
-        preset = replace(preset, size=_at_least(32, options.size, "--size"))
+        preset = replace(preset, size=_within(SMALLEST_SIZE, LARGEST_SIZE, options.size, "--size"))
     if options.recount and not preset.recount:
         if not normalizes(build_network(system, preset.size or system.size)):
             raise OptionError(f"{options.system} has no batch normalization to count anew; leave --recount out.")
@@ -272,6 +279,12 @@ class _Bar:
 def _at_least(least: int, value: int, option: str) -> int:
     if value < least:
         raise OptionError(f"{option} {value} is too small; use at least {least}.")
+    return value
+
+
+def _within(least: int, most: int, value: int, option: str) -> int:
+    if _at_least(least, value, option) > most:
+        raise OptionError(f"{option} {value} is too large; use at most {most}.")
     return value
 
 

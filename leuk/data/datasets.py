@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -467,15 +468,16 @@ def _from_table(table: Path) -> DataSet:
     seen: set[str] = set()
     for number, row in enumerate(rows, start=2):
         name = (row[path_column] or "").strip().replace("\\", "/")
+        name = name and str(PurePosixPath(name))
         label = (row[label_column] or "").strip()
         if not name or not label:
             problems.append(
                 f"Line {number} of {table.name} lacks a {'path' if not name else 'label'} and was left out."
             )
-        elif name in seen:
+        elif (spelled := posixpath.normpath(name)) in seen:
             problems.append(f"{name} is listed twice in {table.name}; the first row was kept.")
         else:
-            seen.add(name)
+            seen.add(spelled)
             if fault := _fault(root / name):
                 problems.append(f"{name} is listed in {table.name} but {fault}, and was left out: correct the path.")
             else:

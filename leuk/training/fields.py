@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -39,7 +40,8 @@ class TrainingSet:
     labels, folds, groups : numpy.ndarray
         int64, (N,): class, fold, and what the bootstrap keeps together (the pseudo-session where it is known).
     problems : tuple of str
-        One sentence for each file that was left out, and one for all that no session is known of.
+        One sentence for each file that was left out, one for all that no session is known of, and one for all whose
+        pixels lie in another fold too.
     """
 
     name: str
@@ -85,7 +87,8 @@ def gather(
     Raises
     ------
     DataError
-        If there are no classes, a class has no image, an image can't be read, or nothing says what belongs together.
+        If there are no classes, a class has no image, an image can't be read, nothing says what belongs together, or
+        the folds of a grouped partition part what does.
     """
     if partition not in PARTITIONS:
         raise DataError(f"There is no partition {partition!r}; choose one of: {', '.join(PARTITIONS)}.")
@@ -113,6 +116,12 @@ def gather(
                     "with --skip-broken."
                 ) from error
             problems.append(f"{dataset.files[row]} was left out: {reason}.")
+    if alike := _alike_across_folds(found, dealt[kept]):
+        one, other = (dataset.files[kept[row]] for row in (alike[0][0], alike[0][-1]))
+        problems.append(
+            f"{sum(map(len, alike)):,} fields show the same pixels as one in another fold, such as {one} and {other}, "
+            "which makes figures too good: keep such copies in one session, or leave them out."
+        )
     for problem in problems:
         log.warning("%s", problem)
     lacking = sorted(set(range(len(classes))) - set(labels[kept].tolist()))
@@ -137,6 +146,15 @@ def _square(pixels: np.ndarray) -> np.ndarray:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     return np.ascontiguousarray(pixels[top : top + side, left : left + side])
+
+
+def _alike_across_folds(pixels: Sequence[np.ndarray], folds: np.ndarray) -> list[list[int]]:
+    """Return the rows of each field that lies in several folds, pixel for pixel, ordered by fold."""
+    same: dict[bytes, list[int]] = {}
+    for row, field in enumerate(pixels):
+        same.setdefault(hashlib.sha256(np.ascontiguousarray(field).data).digest(), []).append(row)
+    several = (rows for rows in same.values() if len(set(folds[rows].tolist())) > 1)
+    return [sorted(rows, key=lambda row: (folds[row], row)) for rows in several]
 
 
 def _refuse_empty_folders(dataset: DataSet) -> None:
@@ -187,18 +205,44 @@ def _grouped(dataset: DataSet, folds: int) -> np.ndarray:
             f"Nothing says which fields of {dataset.name} belong together; name a CSV with a column session or fold, "
             "or train with --partition random."
         )
-    groups = _groups(dataset)
-    own = np.full(len(dataset), -1) if dataset.fold is None else dataset.fold.copy()
-    if not known:
-        from sklearn.model_selection import StratifiedGroupKFold
+    own = np.full(len(dataset), -1, np.int64) if dataset.fold is None else dataset.fold.astype(np.int64)
+    if known:
+        _refuse_parted(dataset, own)
+        return own
+    from sklearn.model_selection import StratifiedGroupKFold
 
-        count = min(folds, len(np.unique(groups)))
-        if count < 2:
-            raise DataError(
-                f"All fields of {dataset.name} are of one session, so that none can be held out; name more than one "
-                "session, or train with --partition random."
-            )
-        splitter = StratifiedGroupKFold(count, shuffle=True, random_state=0)
-        for number, (_, held) in enumerate(splitter.split(groups, dataset.labels, groups)):
-            own[held] = number
-    return own.astype(np.int64)
+    # A field of no known session may be of any, and so belongs to no fold.
+    rows = np.arange(len(dataset)) if dataset.session is None else np.flatnonzero(dataset.session >= 0)
+    groups = _groups(dataset)[rows]
+    count = min(folds, len(np.unique(groups)))
+    if count < 2:
+        raise DataError(
+            f"All fields of {dataset.name} are of one session, so that none can be held out; name more than one "
+            "session, or train with --partition random."
+        )
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=0)
+    for number, (_, held) in enumerate(splitter.split(groups, dataset.labels[rows], groups)):
+        own[rows[held]] = number
+    return own
+
+
+def _refuse_parted(dataset: DataSet, folds: np.ndarray) -> None:
+    """Refuse folds that part a session or a group of near-duplicates: their figures would not be those of grouped data.
+
+    Raises
+    ------
+    DataError
+        Naming two fields that belong together.
+    """
+    for column, title in ((dataset.session, "session"), (dataset.near_duplicate, "group of near-duplicates")):
+        if column is None:
+            continue
+        first: dict[int, int] = {}
+        for row in np.flatnonzero((folds >= 0) & (column >= 0)).tolist():
+            other = first.setdefault(int(column[row]), row)
+            if folds[other] != folds[row]:
+                raise DataError(
+                    f"The folds of {dataset.name} part a {title}: {dataset.files[other]} lies in fold {folds[other]} "
+                    f"and {dataset.files[row]} in fold {folds[row]}; give both one fold, or train with --partition "
+                    "random."
+                )

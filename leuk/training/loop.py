@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import json
 import math
+import pickle  # noqa: S403 - only for the name of what torch raises
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -262,17 +266,17 @@ def restore_progress(
     Raises
     ------
     DataError
-        If it was made by another recipe.
+        If it is damaged, or was made by another recipe.
     """
     if not path.is_file():
         return None
     device = next(network.parameters()).device
-    content: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+    content = read_checkpoint(path, ("recipe", "network", "optimizer", "averaged"))
     if content["recipe"] != recipe:
         raise DataError(f"The checkpoint in {path.parent.name} was made by another recipe; start anew or name its own.")
     network.load_state_dict(content["network"])
     optimizer.load_state_dict(content["optimizer"])
-    averaged.update(content["averaged"])
+    averaged.update({key: value.to(device) for key, value in content["averaged"].items()})
     return content
 
 
@@ -295,9 +299,70 @@ def save_progress(
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a checkpoint, see `whole`."""
-    with whole(path) as part:
-        torch.save(dict(content), part)
+    """Write a checkpoint, see `whole` and `writing`."""
+    with writing(path), whole(path) as part:
+        try:
+            torch.save(dict(content), part)
+        except RuntimeError as error:
+            # So torch puts it, in words of its own, where the disk has become full.
+            raise OSError(errno.ENOSPC, "perhaps no space is left") from error
+
+
+_UNREADABLE = (EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, pickle.UnpicklingError)
+"""What torch raises on bytes that are no checkpoint, by where in them it stumbles."""
+
+
+def read_checkpoint(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """Read a checkpoint, its tensors on the processor.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        As `write_checkpoint` wrote it.
+    keys : sequence of str
+        What it must hold.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, or no checkpoint of this kind.
+    """
+    try:
+        content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        lacking = [key for key in keys if key not in content]
+    except (OSError, *_UNREADABLE) as error:
+        raise damaged(path) from error
+    if lacking:
+        raise damaged(path)
+    return content
+
+
+def damaged(path: Path) -> DataError:
+    """Return the error that says of a file of a run that it can't be read."""
+    return DataError(f"{path} is damaged, or not what training wrote there; delete it to train that network anew.")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what a disk refuses into one sentence.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        What is written.
+
+    Raises
+    ------
+    DataError
+        If it can't be written.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise DataError(
+            f"{path} can't be written ({reason}); make room and go on with --resume, or name another folder."
+        ) from error
 
 
 def append_row(path: Path, row: Mapping[str, float]) -> None:
@@ -312,7 +377,7 @@ def append_row(path: Path, row: Mapping[str, float]) -> None:
 
 def write_log(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     """Write a CSV log, a row an epoch, over the old one."""
-    with whole(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
+    with writing(path), whole(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

@@ -18,6 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -30,7 +31,16 @@ from leuk.models.store import choose_device
 from leuk.models.systems import System, build_network, find_system
 from leuk.models.weights import shipped, unpacked
 from leuk.training.fields import FIELD, TrainingSet
-from leuk.training.loop import ahead, mixed, read_log, write_checkpoint, write_log
+from leuk.training.loop import (
+    ahead,
+    damaged,
+    mixed,
+    read_checkpoint,
+    read_log,
+    write_checkpoint,
+    write_log,
+    writing,
+)
 from leuk.training.presets import Preset, Warp
 from leuk.training.selection import fit_components, replace_head, set_components
 
@@ -58,6 +68,8 @@ class Run:
         Relative names of the fields.
     labels, folds : tuple of int
         Class index and fold of each field.
+    fingerprint : str
+        Of the fields (`TrainingSet.fingerprint`); "" where the run was begun before runs kept it.
     """
 
     system: str
@@ -70,6 +82,7 @@ class Run:
     files: tuple[str, ...]
     labels: tuple[int, ...]
     folds: tuple[int, ...]
+    fingerprint: str = ""
 
     @property
     def size(self) -> int:
@@ -92,16 +105,18 @@ def read_run(folder: Path) -> Run:
     """
     try:
         content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        content.setdefault("fingerprint", "")
         known: dict[str, Any] = {name: content[name] for name in Run.__dataclass_fields__}
         known.update({name: tuple(value) for name, value in known.items() if isinstance(value, list)})
         return Run(**known)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"The folder {folder.name} holds no run ({error}); name one that `train` wrote.") from error
 
 
 def write_run(run: Run, folder: Path) -> None:
     """Write what a run's folder holds, before anything else is in it."""
-    with whole(folder / "run.json") as part:
+    path = folder / "run.json"
+    with writing(path), whole(path) as part:
         part.write_text(json.dumps(asdict(run), indent=1) + "\n", encoding="utf-8")
 
 
@@ -139,7 +154,7 @@ def load_fold_network(run: Path, fold: int, device: str = "cpu") -> nn.Module:
     Raises
     ------
     DataError
-        If the fold's network is not trained yet.
+        If the fold's network is not trained yet, or damaged.
     """
     described = read_run(run)
     path = fold_folder(run, fold) / "network.safetensors"
@@ -147,14 +162,20 @@ def load_fold_network(run: Path, fold: int, device: str = "cpu") -> nn.Module:
         raise DataError(f"The run {run.name} has no network of fold {fold} yet; finish its training with --resume.")
     system = extended(system_of(described), arguments_of(run, fold))
     network = build_network(system, described.size)
-    network.load_state_dict(unpacked(load_file(path)))
+    try:
+        network.load_state_dict(unpacked(load_file(path)))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise damaged(path) from error
     return network.eval().requires_grad_(False).to(torch.device(device))
 
 
 def arguments_of(run: Path, fold: int) -> dict[str, Any]:
     """Return the arguments that a fold's network has beyond its system's: sizes of what was fitted in training."""
     path = fold_folder(run, fold) / "arguments.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise damaged(path.with_name("network.safetensors")) from error
 
 
 def extended(system: System, arguments: Mapping[str, Any]) -> System:
@@ -411,7 +432,10 @@ def normalizes(network: nn.Module) -> bool:
 
 
 def recount(network: nn.Module, samples: np.ndarray, batch: int = 32, most: int = 1024) -> None:
-    """Count the statistics of batch normalization anew, as a mean over training samples as they are."""
+    """Count the statistics of batch normalization anew, as a mean over training samples as they are.
+
+    Where there are more than `most` samples, over that many of them, drawn at random but the same each time.
+    """
     layers = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     if not layers:
         return
@@ -481,17 +505,19 @@ def train(
     Raises
     ------
     DataError
-        If a class has no sample, or the checkpoint belongs to another training.
+        If a class has no sample, the checkpoint is damaged or belongs to another training, or nothing can be written.
     ModelError
         If pretrained weights are wanted and can't be had.
     OptionError
         If the preset wants what the system has not.
     """
     _need_every_class(labels, system.classes, fold)
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     checkpoint, done = folder / "checkpoint.pt", folder / "network.safetensors"
     described = json.dumps([system.name, system.classes, asdict(preset), seed, pretrained, len(samples)])
-    content = torch.load(checkpoint, map_location="cpu", weights_only=True) if resume and checkpoint.is_file() else None
+    parts = ("training", "arguments", "network", "optimizer", "state", "rows")
+    content = read_checkpoint(checkpoint, parts) if resume and checkpoint.is_file() else None
     if content is not None and content["training"] != described:
         raise DataError(
             f"The checkpoint in {folder.parent.name}/{folder.name} belongs to another training; name another run, or "
@@ -562,9 +588,11 @@ def train(
     if preset.select:
         extra = extra | replace_head(network, samples, labels, seed)
     if extra:
-        (folder / "arguments.json").write_text(json.dumps(extra) + "\n", encoding="utf-8")
+        path = folder / "arguments.json"
+        with writing(path), whole(path) as part:
+            part.write_text(json.dumps(extra) + "\n", encoding="utf-8")
     weights = {key: value.contiguous() for key, value in shipped(network).items()}
-    with whole(done) as part:
+    with writing(done), whole(done) as part:
         save_file(weights, part)
     network.load_state_dict(unpacked(weights))
     return network.eval()
@@ -596,6 +624,7 @@ def describe_run(
         files=data.files,
         labels=tuple(map(int, data.labels)),
         folds=tuple(map(int, data.folds)),
+        fingerprint=data.fingerprint(),
     )
     return run, whole
 
@@ -659,7 +688,8 @@ def fit(
     Raises
     ------
     DataError
-        If the folder holds another run, a fold does not exist, or a class has no field to train on.
+        If the folder holds another run or a damaged one, the images are others than it was begun with, a fold does
+        not exist, a class has no field to train on, or nothing can be written.
     ModelError
         If pretrained weights are wanted and can't be had.
     """
@@ -670,14 +700,25 @@ def fit(
     unknown = set(chosen) - set(run.folds)
     if unknown:
         raise DataError(f"There is no fold {min(unknown)}; choose among {', '.join(map(str, sorted(set(run.folds))))}.")
-    if (folder / "run.json").is_file() and read_run(folder) != run:
-        raise DataError(f"The folder {folder.name} holds another run; name another folder, or the same options.")
+    if (folder / "run.json").is_file():
+        begun = read_run(folder)
+        if replace(begun, fingerprint=run.fingerprint) != run:
+            raise DataError(f"The folder {folder.name} holds another run; name another folder, or the same options.")
+        if begun.fingerprint not in ("", run.fingerprint):
+            raise DataError(
+                f"The images of {data.name} are no longer those that the run in {folder.name} was begun with, though "
+                "their names are; bring them back, or name another folder."
+            )
     left = [n for n in chosen if not (resume and n in folds_done(folder))]
     # Before hours of training on the folds that have them all.
     for fold in left:
         _need_every_class(data.labels[data.folds != fold], run.classes, fold)
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     write_run(run, folder)
+    # What is done but damaged is said now, not after hours of training the others.
+    for fold in set(chosen) - set(left):
+        load_fold_network(folder, fold)
     if not left:
         return run
     system = system_of(run)
@@ -761,5 +802,6 @@ def write_curves(folder: Path) -> Path:
     figure.update_xaxes(title="Epoch")
     figure.update_layout(title=f"{find_system(run.system).title}: {run.partition} partition", template="plotly_white")
     path = folder / "curves.html"
-    figure.write_html(path, include_plotlyjs=True)
+    with writing(path):
+        figure.write_html(path, include_plotlyjs=True)
     return path

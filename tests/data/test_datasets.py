@@ -94,6 +94,17 @@ def test_a_table(tmp_path: Path) -> None:
     assert "gone.png is listed in set.csv but not there" in data.problems[0]
 
 
+def test_a_file_that_a_table_spells_in_two_ways_is_listed_twice(tmp_path: Path) -> None:
+    table = _touch(tmp_path, "sub/a.png", "b.png") / "set.csv"
+    table.write_text("path,label\nsub/a.png,Benign\n./sub/a.png,Pro\nsub/../b.png,Pro\nb.png,Pro\n", encoding="utf-8")
+    data = load_dataset(table)
+    assert data.files == ("sub/a.png", "sub/../b.png") and data.labels.tolist() == [0, 1]
+    assert [problem.split(" in ")[0] for problem in data.problems] == [
+        "sub/a.png is listed twice",
+        "b.png is listed twice",
+    ]
+
+
 def test_a_table_that_semicolons_part(tmp_path: Path) -> None:
     table = _touch(tmp_path, "a,1.png", "b.png") / "set.csv"
     table.write_text("\ufeffPath;Label;fold\r\na,1.png;Benign;0\r\nb.png;Pro;1\r\n", encoding="utf-8")

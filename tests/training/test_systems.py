@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from leuk.analysis import analyze
 from leuk.classification import CANNOT_TELL, forward
@@ -58,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = generate(number + 20 * len(lines), 96, 96, style=style, cells=3).image.pixels
             file = f"Original/{name}/{name}-{number}.png"
             cv2.imwrite(str(root / file), pixels[..., ::-1])
-            lines.append(f"{file},{name},{len(lines)},red,{number % 3},{number % 2}")
+            lines.append(f"{file},{name},{len(lines)},red,{number % 4},{number % 2}")
     (root / "groups.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return root
 
@@ -189,6 +192,60 @@ def test_done_folds_are_left_as_they_are(folder: Path, tmp_path: Path) -> None:
         fit(system, data, tmp_path, preset, seed=1, device="cpu", resume=True)
 
 
+def test_changed_images_of_the_same_names_are_another_run(folder: Path, tmp_path: Path) -> None:
+    system, preset = find_system("deep_leukemia_net"), Preset(epochs=1, batch=4, size=32)
+    data = gather(folder, system)
+    fit(system, data, tmp_path, preset, folds=[0], device="cpu")
+    turned = replace(data, pixels=np.ascontiguousarray(data.pixels[:, ::-1]))
+    with pytest.raises(DataError, match="no longer those that the run in .* was begun with"):
+        fit(system, turned, tmp_path, preset, device="cpu", resume=True)
+    # Runs of before kept no fingerprint.
+    content = json.loads((tmp_path / "run.json").read_text("utf-8"))
+    assert content.pop("fingerprint") == data.fingerprint()
+    (tmp_path / "run.json").write_text(json.dumps(content), encoding="utf-8")
+    assert read_run(tmp_path).fingerprint == ""
+    fit(system, data, tmp_path, preset, folds=[0], device="cpu", resume=True)
+    assert read_run(tmp_path).fingerprint == data.fingerprint()
+
+
+@pytest.mark.parametrize("name", ["network.safetensors", "arguments.json", "checkpoint.pt"])
+def test_a_damaged_fold_is_one_sentence_before_others_are_trained(folder: Path, tmp_path: Path, name: str) -> None:
+    system, preset = find_system("deep_leukemia_net"), Preset(epochs=1, batch=4, size=32, pca=0.9)
+    data = gather(folder, system)
+    fit(system, data, tmp_path, preset, folds=[0], device="cpu")
+    path, done = tmp_path / "fold-0" / name, tmp_path / "fold-0" / "network.safetensors"
+    if name == "checkpoint.pt":
+        done.unlink()
+    path.write_bytes(path.read_bytes()[:-20])
+    seen: list[Step] = []
+    with pytest.raises(DataError, match="is damaged, or not .*; delete it to train that network anew") as caught:
+        fit(system, data, tmp_path, preset, device="cpu", resume=True, report=seen.append)
+    assert not seen
+    Path(str(caught.value).split(" is damaged")[0]).unlink()
+    fit(system, data, tmp_path, preset, folds=[0], device="cpu", resume=True)
+    assert load_fold_network(tmp_path, 0)
+
+
+@pytest.mark.parametrize("name", ["run.json", "network.safetensors"])
+def test_a_full_disk_is_one_sentence(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    from leuk.training import systems
+
+    def fill(*given: object, **named: object) -> None:
+        if name == "run.json":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    if name == "run.json":
+        monkeypatch.setattr(Path, "write_text", fill)
+    else:
+        monkeypatch.setattr(systems, "save_file", fill)
+    assert main([*_train(folder, tmp_path / "run", "--folds", "0"), "--epochs", "1"]) == MISUSED
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"{name} can't be written" in said and "No space left" in said and "make room" in said
+
+
 def test_each_fold_is_trained_once(folder: Path, tmp_path: Path) -> None:
     system, preset = find_system("simple_cnn"), replace(REDUCED["simple_cnn"], epochs=1, size=32)
     seen: list[Step] = []
@@ -305,6 +362,7 @@ def test_broken_image_is_named_and_left_out_only_on_request(
         (["--folds", "9"], "no fold 9"),
         (["--epochs", "0"], "too small"),
         (["--size", "8"], "too small"),
+        (["--size", "100000"], "too large; use at most 1024"),
         (["--pretrained"], "without --pretrained"),
         (["--seed", "-1"], "too small"),
         (["--others", "x"], "does not apply"),
@@ -335,6 +393,38 @@ def test_fields_of_no_known_session_are_left_out_of_a_grouped_run(copy: Path) ->
     assert len(grouped.files) == 21
     assert any("3 fields, such as Original/Pro/Pro-3.png, were left out" in said for said in grouped.problems)
     assert len(gather(copy, find_system("simple_cnn"), "random").files) == 24
+
+
+def _table(folder: Path, head: str, rows: Sequence[str], pixels: Sequence[int]) -> Path:
+    """A CSV of flat images by shade, every second one benign."""
+    lines = [f"path,label,{head}"]
+    for number, (row, shade) in enumerate(zip(rows, pixels, strict=True)):
+        cv2.imwrite(str(folder / f"{number}.png"), np.full((40, 40, 3), shade, np.uint8))
+        lines.append(f"{number}.png,{'benign' if number % 2 else 'pre_b'},{row}")
+    (folder / "set.csv").write_text("\n".join(lines) + "\n")
+    return folder / "set.csv"
+
+
+def test_folds_that_part_a_session_are_not_grouped(tmp_path: Path) -> None:
+    table = _table(tmp_path, "session,fold", ["a,0", "b,0", "c,1", "d,1", "a,1", ",0"], range(100, 106))
+    with pytest.raises(DataError, match=r"part a session: 0\.png lies in fold 0 and 4\.png in fold 1"):
+        gather(table, find_system("deep_leukemia_net"))
+    assert len(gather(table, find_system("deep_leukemia_net"), "random").files) == 6
+
+
+def test_rows_of_no_known_session_are_not_dealt_out(tmp_path: Path) -> None:
+    table = _table(tmp_path, "session", ["a", "b", "c", "d", "", "", "a", "b"], range(100, 108))
+    data = gather(table, find_system("deep_leukemia_net"), folds=2)
+    assert data.files == ("0.png", "1.png", "2.png", "3.png", "6.png", "7.png")
+    assert data.folds[0] == data.folds[4] and set(data.folds.tolist()) == {0, 1}
+    assert "2 fields, such as 4.png, were left out: nothing says to which session" in data.problems[0]
+
+
+def test_the_same_pixels_in_two_folds_are_told(tmp_path: Path) -> None:
+    table = _table(tmp_path, "session,fold", ["a,0", "b,0", "c,1", "d,1", "a,0"], [100, 101, 100, 103, 100])
+    data = gather(table, find_system("deep_leukemia_net"))
+    assert len(data.problems) == 1
+    assert "3 fields show the same pixels as one in another fold, such as 0.png and 2.png" in data.problems[0]
 
 
 def test_all_idb_is_trained_on_as_it_is_downloaded(tmp_path: Path) -> None:
