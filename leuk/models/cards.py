@@ -212,6 +212,35 @@ def read_as(kind: type[AnyCard], path: Path, tuples: Sequence[str]) -> AnyCard:
         raise ModelError(f"The card {path.name} can't be used ({error}); restore it beside its weights.") from error
 
 
+def differs(card: Card, training: Mapping[str, Any]) -> str:
+    """Say in a few words by what a training is another one than a card's; empty where it is the same.
+
+    Partition and number of folds are not asked for: figures of one training are of several. Neither is whether the
+    statistics of batch normalization were counted anew at the end: a card's weights may be the only ones so treated.
+
+    Parameters
+    ----------
+    card : Card
+    training : mapping
+        What is known of it, as `Card.training` has it: ``data_sha256``, ``preset``, ``pretrained``, ``seed``. What
+        either of the two does not know is not compared, but a card must know its data.
+    """
+    own, said = card.training, []
+    if "data_sha256" in training and own.get("data_sha256") != training["data_sha256"]:
+        said.append("other fields")
+    here, there = (dict(one.get("preset") or {}) for one in (own, training))
+    for key, unit in (("size", "pixels"), ("epochs", "epochs")):
+        known = here.pop(key, None), there.pop(key, None)
+        if None not in known and known[0] != known[1]:
+            said.append(f"{known[1]} {unit if known[1] != 1 else unit[:-1]} instead of {known[0]}")
+    if any(here[key] != there[key] for key in (here.keys() & there.keys()) - {"recount", "source"}):
+        said.append("another recipe")
+    for key, what in (("pretrained", "other weights to begin with"), ("seed", "another seed")):
+        if key in own and key in training and own[key] != training[key]:
+            said.append(what)
+    return ", ".join(said)
+
+
 def write_card(card: Any, path: Path) -> None:
     """Write a card of any kind as JSON with a stable order of fields; the old one stays until it is written.
 

@@ -116,8 +116,17 @@ _GHADERZADEH = (
     "Leukaemia Detection and Classification using Deep CNNs; its reference is M. Ghaderzadeh et al., Int J Intell Syst "
     "2022;37:5113, doi 10.1002/int.22753"
 )
-_SPLIT = "The folds keep near-duplicates and twins of a field together, which the original protocol did not."
-_CORNER = "The corner with the burnt-in scale bar, whose style follows the class, is hidden."
+SPLIT = (
+    "Grouped folds keep together what is known to belong together, sessions and near-duplicates, which the original "
+    "protocol did not."
+)
+"""Of the grouped partition; cards of the random one go without."""
+TALEQANI = (
+    "It is trained on the Taleqani fields, subtypes taken together as malignant; the paper's ALL-IDB may not be passed "
+    "on."
+)
+"""Of the public set; cards of other data go without."""
+_CORNER = "The corner in which the public set has its scale bar, whose style follows the class, is hidden."
 _HEAD = "The head is one linear layer after global average pooling, alike for all backbones, so that only these differ."
 _BACKBONE_CLAIM = "not reported for this backbone; the best of the comparison, DenseNet-201, is given as 99.85 %"
 _RECIPE = (
@@ -143,7 +152,7 @@ def _backbone(name: str, title: str, parameters: int, multiply_adds: int) -> Sys
         pretrained=True,
         parameters=parameters,
         multiply_adds=multiply_adds,
-        changed=(_HEAD, _SPLIT, _CORNER),
+        changed=(_HEAD, SPLIT, _CORNER),
     )
 
 
@@ -196,8 +205,7 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
                 parameters=457_538,
                 multiply_adds=65_204_992,
                 changed=(
-                    "It is trained on the Taleqani fields, subtypes taken together as malignant; the paper's ALL-IDB "
-                    "may not be passed on.",
+                    TALEQANI,
                     "Augmentation comes after the split; the paper augments first, so that copies of test images are "
                     "trained on.",
                     "PCA and feature selection with a support vector machine are options, fitted on training folds "
@@ -224,7 +232,7 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
                 multiply_adds=425_472_000,
                 changed=(
                     "The network is given colour and four outputs, so that it can stand in one table with the others.",
-                    _SPLIT,
+                    SPLIT,
                     _CORNER,
                 ),
             ),
@@ -249,7 +257,7 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
                 changed=(
                     _RECIPE,
                     "The paper gives no widths for the classifier; it has 256 units here.",
-                    _SPLIT,
+                    SPLIT,
                     _CORNER,
                 ),
                 limits=(_PALE,),
@@ -289,7 +297,7 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
                     "Dropout is off when fields are read; the original left it on at evaluation.",
                     "Precision, recall and F1 are of all fields; the original averages them over batches of 16.",
                     "The second dense layer has the text's 128 units, not the code's 64.",
-                    _SPLIT,
+                    SPLIT,
                     _CORNER,
                 ),
             ),
@@ -303,7 +311,7 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
                 sized=True,
                 parameters=3_024_788,
                 multiply_adds=526_129_984,
-                changed=(_SPLIT, _CORNER),
+                changed=(SPLIT, _CORNER),
                 limits=(
                     "It has no pooling over the field, so that it reads where things lie as well as what they are.",
                 ),
@@ -319,7 +327,7 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
                 preprocessing="segmented",
                 parameters=3_024_788,
                 multiply_adds=526_129_984,
-                changed=(_RECIPE, _SPLIT, _CORNER),
+                changed=(_RECIPE, SPLIT, _CORNER),
                 limits=(
                     "It has no pooling over the field, so that it reads where things lie as well as what they are.",
                     _PALE,

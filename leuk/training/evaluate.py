@@ -14,7 +14,7 @@ import numpy as np
 from leuk.data.datasets import random_folds
 from leuk.errors import DataError, OptionError
 from leuk.image import SmearImage, find_images, read_image
-from leuk.models.cards import available, read_card, weights_folder, write_card
+from leuk.models.cards import available, differs, read_card, weights_folder, write_card
 from leuk.models.systems import find_system
 from leuk.probability import softmax
 from leuk.training.metrics import fit_temperature, share
@@ -44,6 +44,8 @@ def record(
     logits: Mapping[str, np.ndarray],
     folder: Path | None = None,
     groups: np.ndarray | None = None,
+    trained: Mapping[str, Any] | None = None,
+    tell: Tell | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """Write a system's table of predictions, the figures beside it, and the metrics on its card if there is one.
@@ -63,6 +65,11 @@ def record(
         For the table; ``weights/predictions`` by default. With another one no card is changed.
     groups : numpy.ndarray, optional
         int, (N,): what the bootstrap keeps together; `leuk.training.results.groups_of` says it by default.
+    trained : mapping, optional
+        What is known of the training, see `leuk.models.cards.differs`: the card of another one is left alone. None:
+        it is the card's own.
+    tell : callable, optional
+        Given a line if a card is left alone.
     **more
         Kept with the figures, such as ``elsewhere`` and ``run``.
 
@@ -74,11 +81,11 @@ def record(
     Raises
     ------
     DataError
-        If another table is there, or table or figures can't be written.
+        If a table of fields that are not among these is there, or table or figures can't be written.
     """
     groups = groups_of(files) if groups is None else groups
     table = predictions_path(system, partition, folder)
-    _refuse_other_fields(table, files)
+    _refuse_to_lose(table, files)
     predictions = from_logits(system, partition, files, labels, folds, classes, logits[PLAIN])
     try:
         write_predictions(predictions, table)
@@ -100,16 +107,23 @@ def record(
             told["stress"][name] = figure
     result = write_result(table, groups, **told, **more)
     if folder is None:
-        _onto_card(system, partition, result)
+        _onto_card(system, partition, result, trained, tell or log.info)
     return result
 
 
-def _refuse_other_fields(table: Path, files: Sequence[str]) -> None:
-    """Refuse to put a table of other data in the place of one that is there: its figures would be lost."""
-    if table.is_file() and not set(read_predictions(table).files) & set(files):
-        raise DataError(
-            f"{table.name} is there already and is of other fields; name another folder for the new one with --out."
-        )
+def _refuse_to_lose(table: Path, files: Sequence[str]) -> None:
+    """Refuse to put a table in the place of one that holds fields which it lacks: their figures would be lost."""
+    if not table.is_file() or not files:
+        return
+    there = set(read_predictions(table).files)
+    lost = there - set(files)
+    if not lost:
+        return
+    if lost == there:
+        held = "is of other fields"
+    else:
+        held = f"holds {len(there):,} fields, {len(lost):,} of which this run does not have"
+    raise DataError(f"{table.name} is there already and {held}; name another folder for the new one with --out.")
 
 
 def record_reader(
@@ -134,7 +148,7 @@ def card_metrics(result: Mapping[str, Any]) -> dict[str, Any]:
     figures = result["figures"]
     metrics: dict[str, Any] = {
         "unit": "field",
-        "partition": f"{result['partition']}, out of fold; groups are pseudo-sessions, not patients",
+        "partition": f"{result['partition']}, out of fold; {_groups(result)}",
         "fields": figures["fields"],
         "folds": figures["folds"],
     }
@@ -162,11 +176,26 @@ def card_metrics(result: Mapping[str, Any]) -> dict[str, Any]:
     return metrics
 
 
-def _onto_card(system: str, partition: str, result: Mapping[str, Any]) -> None:
+def _groups(result: Mapping[str, Any]) -> str:
+    """Say what the bootstrap over a result's fields keeps together."""
+    if "groups" in result:
+        return "groups are those of the data"
+    figures = result["figures"]
+    alone = figures.get("groups") == figures["fields"]
+    return "fields are drawn one by one" if alone else "groups are pseudo-sessions, not patients"
+
+
+def _onto_card(
+    system: str, partition: str, result: Mapping[str, Any], trained: Mapping[str, Any] | None, tell: Tell
+) -> None:
     if system not in available():
         return
     path = weights_folder() / f"{system}.json"
     card = read_card(path)
+    other = differs(card, trained or {})
+    if other:
+        tell(f"the card {path.name} is left as it is: this is another training than its own ({other})")
+        return
     if card.training.get("partition", "grouped") == partition:
         # What only training knows, such as the figures of the weights themselves, stays.
         metrics = dict(card.metrics) | card_metrics(result)
@@ -206,7 +235,8 @@ def evaluate(
     every : int
         Stresses are measured on every n-th held-out field; fields as photographed are always all read.
     elsewhere : sequence of pathlib.Path
-        Folders of pictures from other laboratories, see `read_elsewhere`; read with the weights shipped.
+        Folders of pictures from other laboratories, see `read_elsewhere`; read with the weights that are here, and
+        left out where these are of another training than the run.
     folder : pathlib.Path, optional
         For the table; ``weights/predictions`` by default.
     device : str
@@ -233,41 +263,63 @@ def evaluate(
             "Name the training run with --run; python -m leuk train writes one. "
             "Only the reader's grouped folds come with Leuk."
         )
-    more: dict[str, Any] = {}
-    if elsewhere and name not in available():
-        tell(f"no weights of {name} are in {weights_folder().name}: pictures of other laboratories are left out")
-    elif elsewhere:
-        more["elsewhere"] = _read_places(name, elsewhere, tell)
     from leuk.data.taleqani import load_fields
     from leuk.training import cell_reader, reader
 
-    if name == "reader":
-        epochs = sum(cycle.epochs for cycle in reader.CYCLES)
-        more["run"] = {"size": reader.TILE, "epochs": epochs, "of": epochs, "seed": reader.RECIPE.seed}
-    if run is None:
-        fields = load_fields(data)
-        networks = reader.bundled_networks(fields)
-        outcome = reader.predict_out_of_fold(fields, networks, functools.partial(reader.paint_out, fields), tell, every)
-        return record_reader(outcome, fields, partition, folder, **more)
-    if name in ("reader", "cell_reader"):
-        fields = load_fields(data)
-        if partition == "random":
-            fields = replace(fields, folds=random_folds(fields.labels))
-        if name == "reader":
-            networks = reader.fold_networks(fields, run)
-            painted = reader.painted_out(fields, run)
-            outcome = reader.predict_out_of_fold(fields, networks, painted.__getitem__, tell, every)
-            return record_reader(outcome, fields, partition, folder, **more)
+    if run is not None and name not in ("reader", "cell_reader"):
+        return _evaluate_run(name, data, run, every, elsewhere, folder, device, skip_broken, tell)
+    fields = load_fields(data)
+    if partition == "random":
+        fields = replace(fields, folds=random_folds(fields.labels))
+    # A reader has one recipe, so that its trainings differ by their fields alone.
+    trained = {"data_sha256": reader.fingerprint(fields)}
+    networks: Mapping[int, Any] = {}
+    if name == "cell_reader" and run is not None:
         recipe = cell_reader.RECIPE
+        size, epochs, seed = find_system(name).size, recipe.epochs, recipe.seed
+        held = [n for n in np.unique(fields.folds).tolist() if (run / f"{n}/network.safetensors").is_file()]
+    else:
+        networks = reader.bundled_networks(fields) if run is None else reader.fold_networks(fields, run)
+        size, epochs, seed = reader.TILE, sum(cycle.epochs for cycle in reader.CYCLES), reader.RECIPE.seed
+        held = list(networks)
+    # Before hours of reading.
+    rows = np.isin(fields.folds, held)
+    _refuse_to_lose(
+        predictions_path(name, partition, folder), [file for file, kept in zip(fields.files, rows, strict=True) if kept]
+    )
+    more: dict[str, Any] = _elsewhere_of(name, partition, trained, elsewhere, tell)
+    more |= {"run": {"size": size, "epochs": epochs, "of": epochs, "seed": seed} | trained}
+    more |= {"trained": trained, "tell": tell}
+    if name == "cell_reader" and run is not None:
         logits = cell_reader.predict_out_of_fold(fields, run, every=every, recipe=recipe, tell=tell)
-        more["run"] = {
-            "size": find_system(name).size,
-            "epochs": recipe.epochs,
-            "of": recipe.epochs,
-            "seed": recipe.seed,
-        }
         return record(name, partition, folder=folder, **cell_reader.numbers_of(logits, fields), **more)
-    return _evaluate_run(name, data, run, every, folder, device, skip_broken, tell, more)
+    paint_out = functools.partial(reader.paint_out, fields)
+    painted = paint_out if run is None else reader.painted_out(fields, run).__getitem__
+    outcome = reader.predict_out_of_fold(fields, networks, painted, tell, every)
+    return record_reader(outcome, fields, partition, folder, **more)
+
+
+def _elsewhere_of(
+    name: str, partition: str, trained: Mapping[str, Any], places: Sequence[Path], tell: Tell
+) -> dict[str, Any]:
+    """Read pictures of other laboratories for a run, if the weights that are here are of its training."""
+    if not places:
+        return {}
+    weights = weights_folder().name
+    if name not in available():
+        tell(f"no weights of {name} are in {weights}: pictures of other laboratories are left out")
+        return {}
+    card = read_card(weights_folder() / f"{name}.json")
+    other = differs(card, trained)
+    if not other and (own := card.training.get("partition", "grouped")) != partition:
+        other = f"{partition} folds instead of {own} ones"
+    if other:
+        tell(
+            f"pictures of other laboratories are left out: the weights of {name} in {weights}, by which they are read, "
+            f"are not this run's, which is of another training ({other}); python -m leuk train writes the run's own"
+        )
+        return {}
+    return {"elsewhere": _read_places(name, places, tell)}
 
 
 def add_elsewhere(
@@ -275,7 +327,7 @@ def add_elsewhere(
 ) -> dict[str, Any]:
     """Read pictures of other laboratories with the weights that are here, and add that beside the tables there are.
 
-    Places that were read before stay.
+    Tables of another training than the weights' are passed over. Places that were read before stay.
 
     Parameters
     ----------
@@ -296,7 +348,7 @@ def add_elsewhere(
     Raises
     ------
     DataError
-        If the system has no table of predictions yet, or a folder can't be used.
+        If the system has no table of predictions yet, or none of the weights' training, or a folder can't be used.
     OptionError
         If there is no such system, or no weights of it.
     """
@@ -304,12 +356,34 @@ def add_elsewhere(
     tables = [path for (system, _), path in shipped(folder).items() if system == name]
     if not tables:
         raise DataError(f"There are no predictions of {name} yet; evaluate a run of it first, with --data and --run.")
-    found = _read_places(name, places, tell or log.info)
+    tell = tell or log.info
+    card = read_card(weights_folder() / f"{name}.json") if name in available() else None
+    own = []
     for table in tables:
+        trained = _trained(read_result(table))
+        other = differs(card, trained) if card is not None else ""
+        if other:
+            tell(f"{table.name} is passed over: it is of another training than the weights that are here ({other})")
+        else:
+            own.append((table, trained))
+    if not own:
+        raise DataError(
+            f"The predictions of {name} are of another training than its weights in {weights_folder().name}; evaluate "
+            "the run of these first, with --data and --run."
+        )
+    found = _read_places(name, places, tell)
+    for table, trained in own:
         result = write_result(table, elsewhere=dict(read_result(table).get("elsewhere") or {}) | found)
         if folder is None:
-            _onto_card(name, result["partition"], result)
+            _onto_card(name, result["partition"], result, trained, tell)
     return found
+
+
+def _trained(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a result knows of its training, as a card has it; of results of earlier versions that is less."""
+    run = dict(result.get("run") or {})
+    preset = {key: run[key] for key in ("size", "epochs") if key in run}
+    return {key: run[key] for key in ("data_sha256", "pretrained", "seed") if key in run} | {"preset": preset}
 
 
 def _read_places(name: str, places: Sequence[Path], tell: Tell) -> dict[str, Any]:
@@ -322,11 +396,11 @@ def _evaluate_run(
     data: Path,
     run_folder: Path,
     every: int,
+    elsewhere: Sequence[Path],
     folder: Path | None,
     device: str,
     skip_broken: bool,
     tell: Tell,
-    more: dict[str, Any],
 ) -> dict[str, Any]:
     from leuk.training.augment import lab_statistics
     from leuk.training.fields import gather
@@ -344,8 +418,17 @@ def _evaluate_run(
     fields = gather(data, system, run.partition, skip_broken=skip_broken)
     if fields.files != run.files:
         raise DataError(f"The run {run_folder.name} was trained on other files than {data.name} holds; name its data.")
+    rows = np.isin(fields.folds, done)
+    files = [file for file, kept in zip(fields.files, rows, strict=True) if kept]
     # Before hours of reading.
-    _refuse_other_fields(predictions_path(name, run.partition, folder), fields.files)
+    _refuse_to_lose(predictions_path(name, run.partition, folder), files)
+    trained = {
+        "data_sha256": fields.fingerprint(),
+        "preset": run.preset,
+        "pretrained": run.pretrained,
+        "seed": run.seed,
+    }
+    more = _elsewhere_of(name, run.partition, trained, elsewhere, tell)
     conditions = [PLAIN, *STRESSES, SWAP, ERASED]
     logits = {one: np.full((len(fields.files), len(run.classes)), np.nan, np.float32) for one in conditions}
     pool = np.stack([lab_statistics(pixels) for pixels in fields.pixels])
@@ -365,18 +448,25 @@ def _evaluate_run(
                 changed = [STRESSES[one](fields.pixels[i], rng) for i in some]
             logits[one][some] = predict(network, system, np.stack(changed), run.size)
             tell(f"fold {fold}: {one}: {(logits[one][some].argmax(1) == fields.labels[some]).mean():.4f}")
-    rows = np.isin(fields.folds, done)
     return record(
         name,
         run.partition,
-        [file for file, kept in zip(fields.files, rows, strict=True) if kept],
+        files,
         fields.labels[rows],
         fields.folds[rows],
         run.classes,
         {one: found[rows] for one, found in logits.items()},
         folder,
         fields.groups[rows],
-        run={"size": run.size, "epochs": run.epochs, "pretrained": run.pretrained, "seed": run.seed}
+        trained,
+        tell,
+        run={
+            "size": run.size,
+            "epochs": run.epochs,
+            "pretrained": run.pretrained,
+            "seed": run.seed,
+            "data_sha256": trained["data_sha256"],
+        }
         | ({"held_range": moved} if (moved := held_range(run, run_folder, done)) else {}),
         **more,
     )

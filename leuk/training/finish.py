@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -15,16 +15,17 @@ from leuk.classification import describe_classes, distance, run_network
 from leuk.errors import ModelError
 from leuk.explanation import EXPLAINERS, peaks, raw_maps
 from leuk.image import SmearImage
-from leuk.models.cards import Card, read_card, write_card
+from leuk.models.cards import Card, differs, read_card, write_card
 from leuk.models.preprocessing import hide_corner
 from leuk.models.store import Model, save_model
-from leuk.models.systems import System
+from leuk.models.systems import SPLIT, TALEQANI, System
 from leuk.probability import softmax
 from leuk.segmentation import segment
 from leuk.training import metrics
 from leuk.training.fields import FIELD, TrainingSet
 from leuk.training.loop import read_log, shortened
 from leuk.training.reader import CAMERA, versions
+from leuk.training.results import pseudo_sessions
 from leuk.training.stress import STRESSES
 from leuk.training.systems import (
     Run,
@@ -128,8 +129,9 @@ def finish(
     """Measure a run's networks out of fold and write the first fold's as the system's weights, with its card.
 
     The card's figures are those of all trained folds; ``metrics.weights`` are those that the weights themselves
-    reproduce, on the fold they have not seen. Where weights of the grouped partition are there already, a run on the
-    random one only adds its figures to their card, as ``metrics.random``.
+    reproduce, on the fold they have not seen. Where weights of the grouped partition and the same training are there
+    already, a run on the random one only adds its figures to their card, as ``metrics.random``; where they are of
+    another training, they stay, and the run's own go into its folder. What was written, and what was left, is told.
 
     Parameters
     ----------
@@ -157,14 +159,34 @@ def finish(
         tell(f"fold {fold}: accuracy {metrics.accuracy(data.labels[held], logits[held]):.4f}")
     rows = np.isin(data.folds, done)
     figures, temperature = _figures(data.labels[rows], logits[rows], data.folds[rows], data.groups[rows], run.classes)
-    unit = "groups are pseudo-sessions, not patients" if run.partition == "grouped" else "as in the papers"
+    public = is_public(data.files)
+    if run.partition == "random":
+        unit = "as in the papers"
+    else:
+        unit = "groups are pseudo-sessions, not patients" if public else "groups are those of the data"
     figures = {"unit": "field", "partition": f"{run.partition}, out of fold; {unit}"} | figures
     path = weights / f"{system.name}.json"
     old = _card_there(path)
+    trained = {
+        "data_sha256": data.fingerprint(),
+        "preset": run.preset,
+        "pretrained": run.pretrained,
+        "seed": run.seed,
+    }
+    other = differs(old, trained) if old is not None else ""
     if run.partition == "random" and old is not None and old.training.get("partition") == "grouped":
-        written = replace(old, metrics=dict(old.metrics) | {"random": figures})
-        write_card(written, path)
-        return written
+        if not other:
+            written = replace(old, metrics=dict(old.metrics) | {"random": figures})
+            write_card(written, path)
+            tell(
+                f"{path}: figures of the random partition are added; the weights, of the grouped one, stay as they are"
+            )
+            return written
+        if weights.resolve() != folder.resolve():
+            tell(f"{path} stays as it is, its weights too: of the grouped partition and another training ({other})")
+            weights = folder
+            old = _card_there(weights / path.name)
+            other = differs(old, trained) if old is not None else ""
     tell("measuring what is familiar and how strong heat maps are")
     first = done[0]
     network = load_fold_network(folder, first, where)
@@ -179,8 +201,16 @@ def finish(
         "accuracy": round(metrics.accuracy(data.labels[held], logits[held]), 4),
         "macro_f1": round(metrics.macro_f1(data.labels[held], logits[held]), 4),
     }
-    if old is not None and "random" in old.metrics and old.training.get("partition") == run.partition:
-        figures["random"] = old.metrics["random"]
+    before = ""
+    if old is not None:
+        if not other and (own := old.training.get("partition")) != run.partition:
+            other = f"the {run.partition} partition instead of the {own} one"
+        if not other and "random" in old.metrics:
+            figures["random"] = old.metrics["random"]
+            before = ", in place of the same training's, of whose figures those of the random partition are kept"
+        else:
+            before = f", in place of those of {f'another training ({other})' if other else 'the same training'}"
+            before += ", of whose figures none is kept"
     card = Card(
         name=system.name,
         title=system.title,
@@ -207,29 +237,60 @@ def finish(
             "seed": run.seed,
             "log": shortened(read_log(folder / f"fold-{first}")),
             "left_out": list(data.problems),
-            "data_sha256": data.fingerprint(),
+            "data_sha256": trained["data_sha256"],
             "versions": versions(),
         },
         metrics=figures,
-        limits=(*_shortcomings(run, system, done), *_unrest(run, folder, done), *system.limits, *_ALWAYS),
+        limits=(*_shortcomings(run, system, done), *_unrest(run, folder, done), *system.limits, *_bounds(run, public)),
         preprocessing=system.preprocessing,
         size=run.size,
         paper=system.paper,
         claim=system.claim,
-        changed=(*_changes(run, system), *system.changed),
+        changed=_changes(run, system, public),
     )
     model = Model(card, network, torch.device(where), means, precision)
     card = replace(card, strong=strengths(model, data.pixels[held[:: max(1, len(held) // 24)]]))
-    return save_model(weights, card, network, means, precision)
+    saved = save_model(weights, card, network, means, precision)
+    tell(f"weights and card of {system.name} are written to {weights}{before}")
+    return saved
 
 
-_ALWAYS = (
-    "It has learnt from one hospital; who its patients are is not public, so that grouped figures hold out "
-    "pseudo-sessions and not patients.",
-    "Benign means hematogones here; by morphology alone these are often indistinguishable from lymphoblasts.",
-    "Subtypes are immunophenotypes, which an image can suggest and not establish.",
-    "Research use only, not a medical device.",
-)
+def is_public(files: Sequence[str]) -> bool:
+    """Tell whether all fields are of the public set, known by their files' names."""
+    known = {PurePosixPath(file).name for file in pseudo_sessions()}
+    return all(PurePosixPath(file).name in known for file in files)
+
+
+def _bounds(run: Run, public: bool) -> tuple[str, ...]:
+    """Return what bounds a card's figures and suggestions, whatever the system."""
+    if public:
+        learnt = "It has learnt from one hospital; who its patients are is not public" + (
+            ", so that grouped figures hold out pseudo-sessions and not patients."
+            if run.partition == "grouped"
+            else "."
+        )
+        benign = (
+            "Benign means hematogones here; by morphology alone these are often indistinguishable from lymphoblasts."
+        )
+    else:
+        learnt = (
+            f"It has learnt from the fields of {run.data} alone; whether its figures hold out patients depends on what "
+            "these data call a session or a fold."
+            if run.partition == "grouped"
+            else f"It has learnt from the fields of {run.data} alone."
+        )
+        benign = (
+            "Benign means what its data call so; hematogones, where they are meant, are by morphology alone often "
+            "indistinguishable from lymphoblasts."
+        )
+    dealt = "Fields were dealt out one by one: those of one patient or smear may be both in training and held out."
+    return (
+        learnt,
+        *((dealt,) if run.partition == "random" else ()),
+        benign,
+        "Subtypes are immunophenotypes, which an image can suggest and not establish.",
+        "Research use only, not a medical device.",
+    )
 
 
 def _card_there(path: Path) -> Card | None:
@@ -274,9 +335,16 @@ def _unrest(run: Run, folder: Path, done: Sequence[int]) -> tuple[str, ...]:
     )
 
 
-def _changes(run: Run, system: System) -> tuple[str, ...]:
+def _changes(run: Run, system: System, public: bool) -> tuple[str, ...]:
+    """Return what is not as in the paper, of a system's all that is true of this run."""
     start = "ImageNet weights" if run.pretrained else "random weights"
-    return (f"Training began with {start}; {run.preset['source']}.",)
+    untrue = {SPLIT} if run.partition == "random" else set()
+    if not public:
+        untrue.add(TALEQANI)
+    return (
+        f"Training began with {start}; {run.preset['source']}.",
+        *(sentence for sentence in system.changed if sentence not in untrue),
+    )
 
 
 def typical_diameter(data: TrainingSet, most: int = 50) -> float:

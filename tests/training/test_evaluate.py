@@ -15,14 +15,16 @@ from leuk.cli import main
 from leuk.data.synthetic import generate
 from leuk.data.taleqani import CLASSES, Fields
 from leuk.errors import DataError
-from leuk.models.systems import find_system
+from leuk.models.systems import SPLIT, TALEQANI, find_system
 from leuk.training import controls
-from leuk.training.evaluate import evaluate, read_elsewhere, record
-from leuk.training.fields import gather
+from leuk.training.evaluate import add_elsewhere, evaluate, read_elsewhere, record
+from leuk.training.fields import TrainingSet, gather
+from leuk.training.finish import finish
 from leuk.training.predictions import predictions_path, read_predictions
 from leuk.training.presets import REDUCED
+from leuk.training.results import pseudo_sessions
 from leuk.training.stress import STRESSES
-from leuk.training.systems import fit
+from leuk.training.systems import Run, fit
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,140 @@ def test_other_fields_do_not_take_the_place_of_a_table(data: Path, run: Path, tm
     with pytest.raises(DataError, match="is of other fields"):
         record("simple_cnn", "random", list("efgh"), np.arange(4), np.zeros(4, int), CLASSES, logits, tmp_path)
     assert read_predictions(predictions_path("simple_cnn", "random", tmp_path)).files == tuple("abcd")
+
+
+def test_a_table_of_more_fields_is_kept_before_anything_is_read(
+    data: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = find_system("simple_cnn")
+    fields = gather(data, system, "random")
+    logits = {"as photographed": np.eye(4)[fields.labels]}
+    record("simple_cnn", "random", fields.files, fields.labels, fields.folds, CLASSES, logits, tmp_path)
+    table = predictions_path("simple_cnn", "random", tmp_path)
+    before = table.read_bytes()
+
+    def read(*_: object) -> None:
+        raise AssertionError("hours of reading")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("leuk.training.systems.predict", read)
+        with pytest.raises(DataError, match="holds 20 fields, 16 of which this run does not have; name another folder"):
+            evaluate("simple_cnn", data, run, folder=tmp_path)
+    assert table.read_bytes() == before
+    # One that holds all of them, and more, takes its place.
+    held = fields.folds == 0
+    few = [file for file, kept in zip(fields.files, held, strict=True) if kept][:3]
+    rows = np.flatnonzero(held)[:3]
+    table.unlink()
+    logits = {"as photographed": np.eye(4)[fields.labels[rows]]}
+    record("simple_cnn", "random", few, fields.labels[rows], fields.folds[rows], CLASSES, logits, tmp_path)
+    assert evaluate("simple_cnn", data, run, folder=tmp_path)["figures"]["fields"] == 4
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finish without measuring cells and heat, where a card's words are looked at."""
+    monkeypatch.setattr("leuk.training.finish.typical_diameter", lambda fields: 20.0)
+    monkeypatch.setattr("leuk.training.finish.strengths", lambda model, pixels: dict(model.card.strong))
+
+
+def _fit(
+    fields: TrainingSet, folder: Path, partition: str = "random", size: int = 32, name: str = "simple_cnn"
+) -> tuple[Run, TrainingSet, Path]:
+    preset = replace(REDUCED[name], epochs=1, size=size, batch=8)
+    return fit(find_system(name), fields, folder, preset, partition=partition, folds=[0], device="cpu"), fields, folder
+
+
+def test_a_card_and_its_weights_speak_for_their_own_training_only(
+    data: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, told = tmp_path / "weights", []
+    fields = gather(data, find_system("simple_cnn"), "random")
+    finish(*_fit(fields, run), weights, device="cpu", tell=told.append)
+    assert told[-1] == f"weights and card of simple_cnn are written to {weights}"
+    monkeypatch.setenv("LEUK_WEIGHTS", str(weights))
+    clinic = tmp_path / "clinic"
+    clinic.mkdir()
+    cv2.imwrite(str(clinic / "x_1.png"), generate(1, 96, 96, style="pre", cells=1).image.pixels)
+    card = weights / "simple_cnn.json"
+
+    result = evaluate("simple_cnn", data, run, elsewhere=[clinic])
+    own = json.loads(card.read_text())
+    assert own["metrics"]["elsewhere"]["clinic"]["images"] == result["elsewhere"]["clinic"]["images"] == 1
+    assert "grey" in own["metrics"]["stress_accuracy"]
+    assert own["metrics"]["weights"]["fold"] == 0, "what only training knows stays"
+
+    before = card.read_bytes()
+    _fit(fields, tmp_path / "larger", size=48)
+    told.clear()
+    result = evaluate("simple_cnn", data, tmp_path / "larger", elsewhere=[clinic], tell=told.append)
+    assert result["run"]["size"] == 48
+    assert "elsewhere" not in result, "the weights here are not this run's"
+    assert card.read_bytes() == before
+    assert sum("pictures of other laboratories are left out" in line for line in told) == 1
+    assert told[-1].startswith("the card simple_cnn.json is left as it is")
+    assert told[-1].endswith("(48 pixels instead of 32)")
+    with pytest.raises(DataError, match="of another training than its weights"):
+        add_elsewhere("simple_cnn", [clinic])
+
+
+@pytest.mark.usefixtures("quick")
+def test_finishing_carries_over_figures_of_the_same_training_and_says_so(data: Path, tmp_path: Path) -> None:
+    weights, told = tmp_path / "weights", []
+    path = weights / "simple_cnn.json"
+
+    def end(run: tuple[Run, TrainingSet, Path]) -> dict[str, object]:
+        told.clear()
+        finish(*run, weights, device="cpu", tell=told.append)
+        return json.loads(path.read_text())["metrics"]
+
+    fields = gather(data, find_system("simple_cnn"), "random")
+    strange = replace(fields, pixels=255 - fields.pixels)
+    grouped = _fit(fields, tmp_path / "grouped", "grouped")
+    assert "random" not in end(grouped)
+    random = end(_fit(fields, tmp_path / "random"))["random"]
+    assert "figures of the random partition are added" in told[-1]
+    assert end(grouped)["random"] == random
+    assert told[-1].endswith("of whose figures those of the random partition are kept")
+
+    kept = path.read_bytes(), path.with_suffix(".safetensors").read_bytes()
+    end(_fit(strange, tmp_path / "strange"))
+    assert (path.read_bytes(), path.with_suffix(".safetensors").read_bytes()) == kept
+    assert "stays as it is" in told[-3]
+    assert "other fields" in told[-3]
+    assert told[-1] == f"weights and card of simple_cnn are written to {tmp_path / 'strange'}"
+    there = json.loads((tmp_path / "strange" / "simple_cnn.json").read_text())
+    assert there["training"]["partition"] == "random"
+    assert (tmp_path / "strange" / "simple_cnn.safetensors").is_file()
+
+    assert "random" not in end(_fit(strange, tmp_path / "strange grouped", "grouped"))
+    assert told[-1].endswith("of another training (other fields), of whose figures none is kept")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_card_claims_what_is_true_of_its_data(data: Path, tmp_path: Path) -> None:
+    own = gather(data, find_system("deep_leukemia_net"), "random")
+    names = sorted(pseudo_sessions())[:20]
+    four = gather(data, find_system("simple_cnn"), "random")
+    runs = {
+        "random": (four, "random", "simple_cnn"),
+        "grouped": (four, "grouped", "simple_cnn"),
+        "binary": (own, "random", "deep_leukemia_net"),
+        "public": (replace(own, files=tuple(names)), "grouped", "deep_leukemia_net"),
+    }
+    cards = {}
+    for key, (fields, partition, name) in runs.items():
+        run = _fit(fields, tmp_path / key, partition, 48, name)
+        cards[key] = finish(*run, tmp_path / key, device="cpu", tell=lambda line: None)
+    assert SPLIT not in cards["random"].changed
+    assert SPLIT in cards["grouped"].changed
+    assert TALEQANI not in cards["binary"].changed
+    assert TALEQANI in cards["public"].changed
+    for key, card in cards.items():
+        said = " ".join(card.limits)
+        assert ("one hospital" in said) == ("hematogones here" in said) == (key == "public")
+        assert ("dealt out one by one" in said) == (card.training["partition"] == "random")
+        assert ("pseudo-sessions" in card.metrics["partition"]) == (key == "public")
 
 
 @pytest.mark.parametrize("closed", ["simple_cnn.random.csv.gz", "simple_cnn.random.json"])
