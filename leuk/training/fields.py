@@ -120,7 +120,7 @@ def gather(
         one, other = (dataset.files[kept[row]] for row in (alike[0][0], alike[0][-1]))
         problems.append(
             f"{sum(map(len, alike)):,} fields show the same pixels as one in another fold, such as {one} and {other}, "
-            "which makes figures too good: keep such copies in one session, or leave them out."
+            "which makes figures too good: leave copies out, or keep them in one session."
         )
     for problem in problems:
         log.warning("%s", problem)
