@@ -240,7 +240,7 @@ def find_images(paths: Iterable[str | os.PathLike[str]], written: bool = False) 
     paths : iterable of str or path-like
         Files, which are kept as they are, whatever their suffix and even if they are missing, so that `read_image` can
         refuse each with its reason; and folders, which are searched through all their subfolders for `IMAGE_SUFFIXES`,
-        what Leuk wrote beside a picture (``NAME_overlay.png``, ``NAME_mask.png``, ``NAME_instances.png``) left out.
+        what Leuk wrote of a picture in it (``NAME_overlay.png``, ``NAME_mask.png``, ``NAME_instances.png``) left out.
     written : bool
         Whether that is listed too.
 
@@ -265,9 +265,11 @@ def find_images(paths: Iterable[str | os.PathLike[str]], written: bool = False) 
         for folder, subfolders, files in os.walk(path, onerror=closed.append):
             subfolders[:] = [s for s in subfolders if not s.startswith(".")]
             pictures = [f for f in files if not f.startswith(".") and Path(f).suffix.lower() in IMAGE_SUFFIXES]
-            stems = {Path(f).stem for f in pictures}
-            ours = {f for f in pictures if (match := _WRITTEN.fullmatch(f)) and match[1] in stems}
-            inside += [Path(folder, f) for f in pictures if written or f not in ours]
+            inside += [Path(folder, f) for f in pictures]
+        # Wherever in the folder they lie: what was written into a subfolder would else be read the next time.
+        if not written:
+            stems = {one.stem for one in inside}
+            inside = [one for one in inside if not ((match := _WRITTEN.fullmatch(one.name)) and match[1] in stems)]
         found += sorted(inside + [Path(error.filename) for error in closed])
     return found
 

@@ -628,7 +628,8 @@ def test_find_images(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     # Masks and overlays lie beside what they were made of; alone, such a name is a picture's own.
-    for name in ("b/1_mask.png", "b/1_overlay.png", "b/c/3_instances.png", "b/lone_mask.png"):
+    for name in ("b/1_mask.png", "b/1_overlay.png", "b/c/3_instances.png", "b/out/2_overlay.png", "b/lone_mask.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     missing = tmp_path / "gone.bmp"
     found = find_images([tmp_path / "note.txt", str(tmp_path / "b"), missing, tmp_path / "a.jpg", "bad\0name"])

@@ -36,6 +36,14 @@ EDGE, BEYOND = 2, 0.3
 """How many lines further the field has begun, and the share of a line that is of the frame's colour there at most. A
 cell in a ground as plain as a frame begins as narrow as it is round."""
 
+SMOOTHED, FADING = 1.5, 0.1
+"""Pixels over which a field's last colours are averaged, and how far they fade into its background beyond, relative to
+the image's shorter side."""
+FILLED = 1024
+"""Longer side in pixels at which that is done; what comes of it is smooth."""
+LEAST_ENDS = 0.05
+"""Share of the image that a field takes at least to be continued so: a spot's colours are no field's."""
+
 
 def find_surround(pixels: np.ndarray) -> np.ndarray | None:
     """Find what lies around a field.
@@ -96,17 +104,19 @@ def _white(value: np.ndarray) -> np.ndarray:
 
 
 def _frame(pixels: np.ndarray) -> list[int]:
-    """Return how many lines of RGB uint8 (h, w, 3) are a plain frame's: of each side, as `numpy.rot90` turns them up."""
+    """Return how many lines of RGB uint8 (h, w, 3) are a plain frame's: by side, as `numpy.rot90` turns it up."""
     turned = [np.rot90(pixels, side) for side in range(4)]
     colours = [np.median(rows[0], axis=0) for rows in turned]
     plain = [_lines(rows, colour, PLAIN, ALIKE) for rows, colour in zip(turned, colours, strict=True)]
+    if any(lines > MOST_WIDTH * len(rows) for lines, rows in zip(plain, turned, strict=True)):
+        return [0, 0, 0, 0]  # what is left is a spot, and no field
     found = []
     for side, (rows, colour) in enumerate(zip(turned, colours, strict=True)):
         # What is left between the frame's other sides.
         left, right = plain[(side - 1) % 4], plain[(side + 1) % 4]
         between = rows[:, left : rows.shape[1] - right]
         found.append(0)
-        if not max(3, LEAST_WIDTH * len(rows)) <= plain[side] <= MOST_WIDTH * len(rows) or not between.size:
+        if plain[side] < max(3, LEAST_WIDTH * len(rows)) or not between.size:
             continue
         for levels, share in ((RINGING, NEARLY), (PLAIN, ALIKE)):
             lines = _lines(between, colour, levels, share)
@@ -128,7 +138,9 @@ def _alike(row: np.ndarray, colour: np.ndarray, levels: int) -> float:
 
 
 def covered(pixels: np.ndarray, surround: np.ndarray) -> np.ndarray:
-    """Put a field's own background where its surround is.
+    """Put a field's own background where its surround is, beginning with the colours that the field ends with.
+
+    An edge between field and background would be the sharpest line in the picture, along which outlines leak.
 
     Parameters
     ----------
@@ -142,7 +154,26 @@ def covered(pixels: np.ndarray, surround: np.ndarray) -> np.ndarray:
     numpy.ndarray
         RGB, uint8, (H, W, 3).
     """
-    return np.where(surround[..., None], _background(pixels[~surround]), pixels)
+    height, width = surround.shape
+    background = _background(pixels[~surround])
+    if (~surround).mean() < LEAST_ENDS:
+        return np.where(surround[..., None], background, pixels)
+    factor = min(1.0, FILLED / max(height, width))
+    look = reduced(pixels, factor)
+    hidden = cv2.resize(surround.astype(np.uint8), look.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    field = hidden == 0
+    weight = cv2.GaussianBlur(field.astype(np.float32), (0, 0), SMOOTHED)[..., None]
+    smooth = cv2.GaussianBlur(np.where(field[..., None], look, 0).astype(np.float32), (0, 0), SMOOTHED)
+    smooth = smooth / np.maximum(weight, 1e-3)
+    distance, nearest = cv2.distanceTransformWithLabels(hidden, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    places = np.zeros(int(nearest.max()) + 1, np.int64)
+    places[nearest[field]] = np.flatnonzero(field)
+    ends = smooth.reshape(-1, 3)[places[nearest]]
+    share = np.exp(-distance / (FADING * min(field.shape)))[..., None]
+    fill = (share * ends + (1 - share) * background + 0.5).astype(np.uint8)
+    if factor < 1:
+        fill = cv2.resize(fill, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.where(surround[..., None], fill, pixels)
 
 
 def _background(seen: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from leuk.image import read_image
+from leuk.image import SmearImage, read_image
 from leuk.segmentation import segment
 
 
@@ -35,6 +35,18 @@ def test_dice_on_drawn_masks(
     nucleus, cell = np.mean(scores, axis=0)
     assert nucleus > nucleus_floor
     assert cell > cell_floor
+
+
+def test_outlines_do_not_leak_along_an_eyepieces_circle(data_dir: Path) -> None:
+    scores = []
+    for name in ("Im003_1", "Im005_1", "Im096_1"):
+        pixels = read_image(data_dir / f"all_idb2/img/{name}.tif").pixels
+        y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]] - pixels.shape[0] / 2
+        inside = np.hypot(y, x) < pixels.shape[0] / 2
+        truth = cv2.imread(str(data_dir / f"all_idb2/masks_b/{name}.png"), cv2.IMREAD_GRAYSCALE) > 78
+        found = segment(SmearImage.from_array(pixels * inside[..., None].astype(np.uint8), name))
+        scores.append(dice(found.cell, truth & inside))
+    assert min(scores) > 0.9
 
 
 def test_pale_fields_keep_their_cells(data_dir: Path) -> None:
