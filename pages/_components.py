@@ -59,4 +59,4 @@ What the user changed in a file is forgotten with it, after a second press."""
 
 frame = st.components.v2.component("leuk_frame", html=_text("frame.html"), css=_text("frame.css"), js=_text("frame.js"))
 """The page's head, and the line at its foot that is always in sight. Asks before what was changed is left. Given how
-many ``files`` a visit has, and whether it is ``fresh`` (never had any), it says where those of an earlier one are gone."""
+many ``files`` a visit has, and whether it is ``fresh`` (never had any), it says where those of an earlier one went."""
