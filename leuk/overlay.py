@@ -95,7 +95,7 @@ def pack(analysis: Analysis, file: str) -> Pack:
         "columns": list(report.CSV_COLUMNS),
         "rows": [list(row) for row in report.record_rows(record)],
         "notes": list(analysis.image.notes),
-        "reasons": list(prediction.reasons),
+        "reasons": [*prediction.reasons, *report.cut_cells(analysis)],
         "scale": float(prediction.scale),
         "method": segmentation.method,
         "classes": list(prediction.classes),

@@ -131,7 +131,7 @@ def record(analysis: Analysis, file: str) -> dict[str, Any]:
         "suggestion": prediction.suggestion,
         "outside": bool(prediction.outside),
         "cut_out": bool(prediction.cut_out),
-        "remarks": [*analysis.image.notes, *prediction.reasons, *_cut_cells(analysis)],
+        "remarks": [*analysis.image.notes, *prediction.reasons, *cut_cells(analysis)],
         "scale": _scale(analysis.scale),
         "cells": [_cell(cell, kind) for cell, kind in zip(analysis.segmentation.cells, types, strict=True)],
     }
@@ -147,8 +147,8 @@ def record(analysis: Analysis, file: str) -> dict[str, Any]:
     return out
 
 
-def _cut_cells(analysis: Analysis) -> list[str]:
-    """Say where a suggestion rests on a field without a whole white cell."""
+def cut_cells(analysis: Analysis) -> list[str]:
+    """Say where a suggestion rests on a field without a whole white cell: one sentence, or none."""
     cells, prediction = analysis.segmentation.cells, analysis.prediction
     if not cells or prediction.suggestion not in prediction.classes or not all(cell.touches_border for cell in cells):
         return []

@@ -1,6 +1,7 @@
 import io
 import json
 import struct
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -45,6 +46,14 @@ def test_a_pack_comes_back_as_it_went_in(cells):
         expected = analysis.explanations[key].heat * 255
         assert np.abs(opened(blobs[f"heat:{key}"]).astype(float) - expected).max() <= 0.5
     assert packed.nbytes < 200_000
+
+
+def test_a_pack_says_where_all_cells_are_cut_by_the_edge():
+    analysis = make()
+    cells = tuple(replace(cell, touches_border=True) for cell in analysis.segmentation.cells)
+    analysis = replace(analysis, segmentation=replace(analysis.segmentation, cells=cells))
+    (reason,) = overlay.pack(analysis, "x.png").header["reasons"]
+    assert "all cut by the edge" in reason
 
 
 def test_a_pack_without_heat_maps_has_none():
