@@ -13,7 +13,7 @@ from torch import nn
 
 from leuk import _torchvision  # noqa: F401 - before pytorch_grad_cam, which imports torchvision
 from leuk.classification import View, inputs, to_tensor
-from leuk.errors import OptionError
+from leuk.errors import ModelError, OptionError
 from leuk.models.network import Network
 from leuk.models.preprocessing import CELLS
 from leuk.models.store import Model
@@ -196,6 +196,8 @@ def explain(
     ------
     OptionError
         If the method or a class is unknown.
+    ModelError
+        If the model's card does not say how strong such maps are.
     """
     classes = model.card.classes
     names = classes if targets is None else tuple(targets)
@@ -205,6 +207,10 @@ def explain(
             f"The model {model.card.name!r} has no class {unknown[0]!r}; choose one of: {', '.join(classes)}."
         )
     maps = raw_maps(model, view.tiles, [classes.index(name) for name in names], method)
+    if method not in model.card.strong:
+        raise ModelError(
+            f"The card of {model.card.name!r} does not say how strong maps by {method} are; restore it, or train anew."
+        )
     strong = float(model.card.strong[method])
     network = model.network
     finer = isinstance(network, Network) and type(network).fine is not Network.fine

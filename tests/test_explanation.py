@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from leuk.classification import classify, prepare
 from leuk.data.synthetic import generate
-from leuk.errors import OptionError
+from leuk.errors import ModelError, OptionError
 from leuk.explanation import EXPLAINERS, PLACE_BY_PLACE, Explanation, explain, raw_maps
 from leuk.image import SmearImage
 from leuk.models.store import Model
@@ -84,6 +85,13 @@ def test_heat_is_held_against_what_cells_cover_of_the_tiles_that_were_read(small
     found = explain(small_model, view, segmentation, targets=["pro_b"])["pro_b"]
     assert found.cells_share == pytest.approx(segmentation.cell[read].mean(), rel=0.05)
     assert found.cells_share > 1.2 * segmentation.cell.mean()
+
+
+def test_a_card_without_the_strength_of_maps_is_one_sentence(seen, small_model: Model) -> None:
+    segmentation, view = seen
+    card = replace(small_model.card, strong={"gradcam": 1.0})
+    with pytest.raises(ModelError, match="does not say how strong maps by layercam are"):
+        explain(replace(small_model, card=card), view, segmentation, "layercam")
 
 
 def test_no_cells_no_share(small_model: Model) -> None:
