@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from leuk import classification
@@ -31,7 +31,8 @@ from leuk.segmentation.field import find_field
 from leuk.training import metrics
 from leuk.training.augment import Augmentation, change_look, lab_statistics
 from leuk.training.evaluate import ERASED, PLAIN, SWAP, erased
-from leuk.training.loop import read_log, resolved, shortened, train_epochs
+from leuk.training.loop import read_log, read_network, resolved, shortened, train_epochs, writing
+from leuk.training.provenance import bounds, described
 from leuk.training.reader import CAMERA, fingerprint, typical_diameter, versions
 from leuk.training.stress import STRESSES, swap_stain
 
@@ -114,7 +115,7 @@ def outlines_of(fields: Fields, folder: Path, tell: Tell) -> np.ndarray:
         tell("outlining cells")
         folder.mkdir(parents=True, exist_ok=True)
         found = np.stack([outline(pixels) for pixels in fields.pixels])
-        with whole(cache) as part, part.open("wb") as stream:
+        with writing(cache), whole(cache) as part, part.open("wb") as stream:
             np.savez_compressed(stream, labels=found, fields=print_of, folds=fields.folds)
     with np.load(cache) as stored:
         # On another partition a network would be asked about fields that it has seen, and do well.
@@ -280,14 +281,14 @@ def fit(
         network = train(
             hidden[kept], outlines[kept], fields.labels[kept], recipe, done.parent, resume=True, report=report
         )
-        with whole(done) as part:
+        with writing(done), whole(done) as part:
             save_file({key: value.contiguous() for key, value in network.state_dict().items()}, part)
 
 
 def load_network(folder: Path, fold: int, recipe: Recipe = RECIPE) -> CellReader:
     """Return a fold's trained network, with weights rounded to half precision as they are shipped."""
     network = CellReader(len(CLASSES), **recipe.network)  # type: ignore[arg-type]
-    weights = load_file(folder / str(fold) / "network.safetensors")
+    weights = read_network(folder / str(fold) / "network.safetensors")
     network.load_state_dict({key: value.half().float() for key, value in weights.items()})
     return network.eval().requires_grad_(False)
 
@@ -428,7 +429,7 @@ def finish(
         confident=0.5,
         strong=dict.fromkeys(EXPLAINERS, 1.0),
         training={
-            "data": "ALL set of Taleqani Hospital, Original (doi 10.1002/int.22753), scale-bar corner hidden",
+            "data": described(fields.files),
             "partition": "grouped",
             "fields": int(len(seen)),
             "fields_by_class": {name: int((fields.labels[seen] == i).sum()) for i, name in enumerate(CLASSES)},
@@ -450,14 +451,10 @@ def finish(
         limits=(
             *system.limits,
             "The weights are those of one fold; its temperature was fitted on the fields that they have not seen.",
-            "It has learnt from one hospital; who its patients are is not public, so that the figures hold out "
-            "pseudo-sessions and not patients.",
             "From cells alone it can't see that a picture comes from elsewhere, and it calls most normal cells of "
             "other laboratories malignant; what is foreign the default reader judges, by the whole field.",
             "Which cells of a field speak for its class it was never told; a single cell's vote is no diagnosis of it.",
-            "Benign means hematogones here; by morphology alone these are often indistinguishable from lymphoblasts.",
-            "Subtypes are immunophenotypes, which an image can suggest and not establish.",
-            "Research use only, not a medical device.",
+            *bounds(fields.files, "its table", "grouped"),
         ),
         preprocessing=CELLS,
         size=SIDE,

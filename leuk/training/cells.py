@@ -24,7 +24,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from leuk import __version__
@@ -52,7 +52,7 @@ from leuk.segmentation import Cell, Segmentation, segment
 from leuk.segmentation.field import find_field
 from leuk.training import metrics
 from leuk.training.augment import jpeg
-from leuk.training.loop import mean_weights, train_epochs
+from leuk.training.loop import mean_weights, read_network, train_epochs, writing
 
 log = logging.getLogger(__name__)
 Tell = Callable[[str], None]
@@ -569,7 +569,7 @@ def fit(data: Path, folder: Path, tell: Tell | None = None, recipes: Recipes = R
         for number, recipe in enumerate(cycles, start=1):
             network = train(cells, which, recipe, folder, tell, cycle=number, initial=ends[-1] if ends else None)
             ends.append({key: value.contiguous() for key, value in network.state_dict().items()})
-        with whole(done) as part:
+        with writing(done), whole(done) as part:
             save_file(mean_weights(ends[-AVERAGED:]), part)
 
 
@@ -639,7 +639,7 @@ def cells_of(data: Path, folder: Path, tell: Tell) -> Cells:
     if not cache.is_file():
         gathered = gather(data, tell)
         folder.mkdir(parents=True, exist_ok=True)
-        with whole(cache) as part, part.open("wb") as stream:
+        with writing(cache), whole(cache) as part, part.open("wb") as stream:
             cells = {f.name: getattr(gathered, f.name) for f in dataclasses.fields(gathered)}
             np.savez(stream, **cells, data=fingerprint(data))
     with np.load(cache) as stored:
@@ -693,7 +693,7 @@ def finish(data: Path, folder: Path, weights: Path, tell: Tell | None = None, re
         arguments[which] = {"classes": len(KINDS) if which == "types" else 2, "widths": list(cycles[-1].widths)}
         network = CellNetwork(**arguments[which])
         # Rounded as they are shipped, so that the figures are those of the weights on disk.
-        state = load_file(folder / f"{which}.safetensors")
+        state = read_network(folder / f"{which}.safetensors")
         network.load_state_dict({key: value.half().float() for key, value in state.items()})
         networks[which] = network.eval().requires_grad_(False)
     held = cells.fold == HELD_OUT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,8 @@ from leuk.segmentation import segment
 from leuk.training import metrics
 from leuk.training.fields import FIELD, TrainingSet
 from leuk.training.loop import read_log, shortened
+from leuk.training.provenance import bounds, is_public, partitioned
 from leuk.training.reader import CAMERA, versions
-from leuk.training.results import pseudo_sessions
 from leuk.training.stress import STRESSES
 from leuk.training.systems import (
     Run,
@@ -159,12 +159,7 @@ def finish(
         tell(f"fold {fold}: accuracy {metrics.accuracy(data.labels[held], logits[held]):.4f}")
     rows = np.isin(data.folds, done)
     figures, temperature = _figures(data.labels[rows], logits[rows], data.folds[rows], data.groups[rows], run.classes)
-    public = is_public(data.files)
-    if run.partition == "random":
-        unit = "as in the papers"
-    else:
-        unit = "groups are pseudo-sessions, not patients" if public else "groups are those of the data"
-    figures = {"unit": "field", "partition": f"{run.partition}, out of fold; {unit}"} | figures
+    figures = {"unit": "field", "partition": partitioned(data.files, run.partition)} | figures
     path = weights / f"{system.name}.json"
     old = _card_there(path)
     trained = {
@@ -241,56 +236,23 @@ def finish(
             "versions": versions(),
         },
         metrics=figures,
-        limits=(*_shortcomings(run, system, done), *_unrest(run, folder, done), *system.limits, *_bounds(run, public)),
+        limits=(
+            *_shortcomings(run, system, done),
+            *_unrest(run, folder, done),
+            *system.limits,
+            *bounds(data.files, run.data, run.partition),
+        ),
         preprocessing=system.preprocessing,
         size=run.size,
         paper=system.paper,
         claim=system.claim,
-        changed=_changes(run, system, public),
+        changed=_changes(run, system, is_public(data.files)),
     )
     model = Model(card, network, torch.device(where), means, precision)
     card = replace(card, strong=strengths(model, data.pixels[held[:: max(1, len(held) // 24)]]))
     saved = save_model(weights, card, network, means, precision)
     tell(f"weights and card of {system.name} are written to {weights}{before}")
     return saved
-
-
-def is_public(files: Sequence[str]) -> bool:
-    """Tell whether all fields are of the public set, known by their files' names."""
-    known = {PurePosixPath(file).name for file in pseudo_sessions()}
-    return all(PurePosixPath(file).name in known for file in files)
-
-
-def _bounds(run: Run, public: bool) -> tuple[str, ...]:
-    """Return what bounds a card's figures and suggestions, whatever the system."""
-    if public:
-        learnt = "It has learnt from one hospital; who its patients are is not public" + (
-            ", so that grouped figures hold out pseudo-sessions and not patients."
-            if run.partition == "grouped"
-            else "."
-        )
-        benign = (
-            "Benign means hematogones here; by morphology alone these are often indistinguishable from lymphoblasts."
-        )
-    else:
-        learnt = (
-            f"It has learnt from the fields of {run.data} alone; whether its figures hold out patients depends on what "
-            "these data call a session or a fold."
-            if run.partition == "grouped"
-            else f"It has learnt from the fields of {run.data} alone."
-        )
-        benign = (
-            "Benign means what its data call so; hematogones, where they are meant, are by morphology alone often "
-            "indistinguishable from lymphoblasts."
-        )
-    dealt = "Fields were dealt out one by one: those of one patient or smear may be both in training and held out."
-    return (
-        learnt,
-        *((dealt,) if run.partition == "random" else ()),
-        benign,
-        "Subtypes are immunophenotypes, which an image can suggest and not establish.",
-        "Research use only, not a medical device.",
-    )
 
 
 def _card_there(path: Path) -> Card | None:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -340,6 +341,20 @@ def read_checkpoint(path: Path, keys: Sequence[str]) -> dict[str, Any]:
 def damaged(path: Path) -> DataError:
     """Return the error that says of a file of a run that it can't be read."""
     return DataError(f"{path} is damaged, or not what training wrote there; delete it to train that network anew.")
+
+
+def read_network(path: Path) -> dict[str, Tensor]:
+    """Return the weights of a network as training left them in a run.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise damaged(path) from error
 
 
 @contextmanager

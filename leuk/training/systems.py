@@ -18,8 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -37,6 +36,7 @@ from leuk.training.loop import (
     mixed,
     read_checkpoint,
     read_log,
+    read_network,
     write_checkpoint,
     write_log,
     writing,
@@ -163,8 +163,8 @@ def load_fold_network(run: Path, fold: int, device: str = "cpu") -> nn.Module:
     system = extended(system_of(described), arguments_of(run, fold))
     network = build_network(system, described.size)
     try:
-        network.load_state_dict(unpacked(load_file(path)))
-    except (OSError, SafetensorError, RuntimeError) as error:
+        network.load_state_dict(unpacked(read_network(path)))
+    except RuntimeError as error:
         raise damaged(path) from error
     return network.eval().requires_grad_(False).to(torch.device(device))
 

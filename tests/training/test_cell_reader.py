@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,6 +104,8 @@ def test_from_a_run_to_weights_figures_and_a_reading(
     assert min(card.strong.values()) > 0
     assert card.metrics["weights"]["fields"] == 8
     assert [row["epoch"] for row in card.training["log"]] == [1, 2]
+    assert "Taleqani" not in json.dumps(card.training)
+    assert not any("one hospital" in limit for limit in card.limits)
     result = evaluate.evaluate("cell_reader", folder, run, every=4, tell=quiet)
     assert result["figures"]["fields"] == 16
     assert set(result["stress"]) >= {"grey", "JPEG 40"}
@@ -123,6 +126,10 @@ def test_runs_without_networks_or_cells_are_refused(fields: Fields, tmp_path: Pa
         cell_reader.predict_out_of_fold(fields, tmp_path)
     with pytest.raises(DataError, match="no trained fold of the cell reader"):
         cell_reader.finish(fields, tmp_path, tmp_path)
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "network.safetensors").write_bytes(b"cut short")
+    with pytest.raises(DataError, match="network.safetensors is damaged"):
+        cell_reader.load_network(tmp_path, 0)
     nothing = np.zeros(fields.pixels.shape[:3], np.uint16)
     with pytest.raises(DataError, match="No cell was found"):
         cell_reader.train(fields.pixels, nothing, fields.labels, SMALL, tmp_path)

@@ -58,6 +58,9 @@ def test_from_fields_to_weights_and_back(
     assert card.familiar_means[0] <= card.familiar
     assert card.metrics["fields"] == 16
     assert np.sum(card.metrics["confusion"]) == 16
+    # These are no fields of the public set, and the card doesn't say so.
+    assert "Taleqani" not in json.dumps(card.training)
+    assert not any("one hospital" in limit or "ALL-IDB1" in limit for limit in card.limits)
     assert {"grey", "JPEG 40", "stain swap"} <= set(card.metrics["stress_accuracy"])
     written = json.loads((tmp_path / "weights" / "reader.json").read_text("utf-8"))
     assert written["training"]["data_sha256"] == reader.fingerprint(fields)
@@ -180,3 +183,11 @@ def test_the_command_trains_chosen_folds_of_either_partition(
     for system in ("cells", "segmenter", "cell_reader"):
         assert main(["train", system, "--data", str(folder), "--device", "cuda"]) == MISUSED
         assert f"--device does not apply to {system}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["0", "all"])
+def test_a_damaged_network_of_a_run_is_named(part: str, tmp_path: Path) -> None:
+    (tmp_path / part).mkdir()
+    (tmp_path / part / "network.safetensors").write_bytes(b"cut short")
+    with pytest.raises(DataError, match="network.safetensors is damaged"):
+        reader.load_network(tmp_path, part)
