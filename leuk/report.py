@@ -148,11 +148,11 @@ def record(analysis: Analysis, file: str) -> dict[str, Any]:
 
 
 def cut_cells(analysis: Analysis) -> list[str]:
-    """Say where a suggestion rests on a field without a whole white cell: one sentence, or none."""
+    """Say where a suggestion rests on a field without a whole cell: one sentence, or none."""
     cells, prediction = analysis.segmentation.cells, analysis.prediction
     if not cells or prediction.suggestion not in prediction.classes or not all(cell.touches_border for cell in cells):
         return []
-    these = "Its one white cell is" if len(cells) == 1 else f"Its {len(cells)} white cells are all"
+    these = "Its one cell is" if len(cells) == 1 else f"Its {len(cells)} cells are all"
     return [f"{these} cut by the edge: that is little to read a field by, so look at one with whole cells."]
 
 
@@ -260,17 +260,17 @@ def from_cells(record: Mapping[str, Any]) -> str | None:
     count, cells = record["differential"], record["cells"]
     if not record["outside"]:
         return _at_odds(record["suggestion"], count) if record["suggestion"] in record["probabilities"] else None
-    if count["expected_blasts"] is None:
-        return None
-    share, called = percent(count["expected_blasts"]), percent(count["types"].get("blast", {"share": 0.0})["share"])
-    # Red cells make a picture a smear, and so does cutting cells out of one.
-    smear = record["cut_out"] or (record["scale"] or {}).get("source") == "estimated"
     if len(cells) == 1 and cells[0]["type_source"] != "suggested":
         done = "Confirmed by you as" if cells[0]["type_source"] == "confirmed" else "Changed by you to"
         return f"{done} {TITLES[cells[0]['type']].lower()}."
+    if count["expected_blasts"] is None:
+        return None
+    # Red cells make a picture a smear, and so does cutting cells out of one.
+    smear = record["cut_out"] or (record["scale"] or {}).get("source") == "estimated"
     if len(cells) == 1:
         lead = "By its look alone, the cell" if smear else "If it is a white cell, it"
-        return f"{lead} is a blast with a probability of {share}."
+        return f"{lead} is a blast with a probability of {chance(count['expected_blasts'])}."
+    share, called = percent(count["expected_blasts"]), percent(count["types"].get("blast", {"share": 0.0})["share"])
     # Nobody knows how cells were chosen for cutting out: their share says nothing of the smear's.
     lead = (
         "Of the cells cut out" if record["cut_out"] else "Of its single cells" if smear else "If these are white cells"
@@ -292,6 +292,11 @@ def percent(share: float) -> str:
     return f"{int(100 * share + 0.5)} %"
 
 
+def chance(probability: float) -> str:
+    """Write a model's probability as a whole percentage: never 0 % or 100 %, though a record's digits may say so."""
+    return percent(min(max(probability, 1e-6), 1 - 1e-6))
+
+
 def _at_odds(suggestion: str, count: Mapping[str, Any]) -> str | None:
     """Return the sentence for a field that is read as its count of cells is not."""
     total, blasts = count["total"], count["types"].get("blast", {"count": 0})["count"]
@@ -301,7 +306,9 @@ def _at_odds(suggestion: str, count: Mapping[str, Any]) -> str | None:
     if total == 1:
         shown = "its one white cell does not look like a blast"
     else:
-        shown = f"{blasts or 'none'} of {total} cells {'look like blasts' if blasts > 1 else 'looks like a blast'}"
+        shown = (
+            f"{blasts or 'none'} of {total} white cells {'look like blasts' if blasts > 1 else 'looks like a blast'}"
+        )
     if many:
         return (
             f"The field is read as benign, and yet {shown}: so do hematogones. Looks alone do not tell them from "

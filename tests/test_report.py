@@ -59,7 +59,7 @@ def test_a_suggestion_that_rests_on_cut_cells_alone_says_so():
         ]
 
     (told,) = remarks("all", "pre_b")
-    assert told.startswith("Its 4 white cells are all cut by the edge")
+    assert told.startswith("Its 4 cells are all cut by the edge")
     assert remarks("one", "pre_b") == []
     assert remarks("all", "cannot_tell") == []
 
@@ -178,17 +178,17 @@ LYMPHOCYTES = ("lymphocyte",) * 4
 @pytest.mark.parametrize(
     ("kinds", "suggestion", "words"),
     [
-        ((*LYMPHOCYTES, "lymphocyte"), "pre_b", "read as leukaemic, and yet none of 5 cells looks like a blast"),
-        (LYMPHOCYTES[:2], "pre_b", "read as leukaemic, and yet none of 2 cells looks like a blast"),
+        ((*LYMPHOCYTES, "lymphocyte"), "pre_b", "read as leukaemic, and yet none of 5 white cells looks like a blast"),
+        (LYMPHOCYTES[:2], "pre_b", "read as leukaemic, and yet none of 2 white cells looks like a blast"),
         (LYMPHOCYTES[:1], "pre_b", "read as leukaemic, and yet its one white cell does not look like a blast"),
-        ((*LYMPHOCYTES, "lymphocyte", "blast"), "pre_b", "and yet 1 of 6 cells looks like a blast"),
+        ((*LYMPHOCYTES, "lymphocyte", "blast"), "pre_b", "and yet 1 of 6 white cells looks like a blast"),
         ((*LYMPHOCYTES, "blast"), "pre_b", None),
         (
             (*LYMPHOCYTES, "blast"),
             "benign",
-            "read as benign, and yet 1 of 5 cells looks like a blast: so do hematogones",
+            "read as benign, and yet 1 of 5 white cells looks like a blast: so do hematogones",
         ),
-        ((*LYMPHOCYTES[:3], "blast", "blast"), "benign", "and yet 2 of 5 cells look like blasts"),
+        ((*LYMPHOCYTES[:3], "blast", "blast"), "benign", "and yet 2 of 5 white cells look like blasts"),
         (("lymphocyte", "blast"), "benign", None),
         (("platelet",), "pre_b", None),
         (("blast",), "cannot_tell", None),
@@ -230,6 +230,21 @@ def test_of_a_field_that_cannot_be_read_its_cells_are_told_of():
     assert said(("blast",), **cut) == "By its look alone, the cell is a blast with a probability of 75 %."
     assert said(("blast",), **cut, review=report.Review({1: "monocyte"})) == "Changed by you to monocyte."
     assert said(("blast",), **cut, review=report.Review({1: "blast"})) == "Confirmed by you as blast."
+    # What is left out of the count was told by a person all the same.
+    assert said(("blast",), **cut, review=report.Review({1: "erythroblast"})) == "Changed by you to erythroblast."
+    assert said(("blast",), **outside, review=report.Review({1: "artefact"})) == "Changed by you to smudge or artefact."
+    assert said(("platelet",), **outside, review=report.Review({1: "platelet"})) == "Confirmed by you as platelet."
+
+
+@pytest.mark.parametrize(("probability", "words"), [(0.0, "< 1 %"), (0.004, "< 1 %"), (0.5, "50 %"), (1.0, "> 99 %")])
+def test_a_model_is_never_certain(probability, words):
+    record = {
+        "suggestion": "cannot_tell", "outside": True, "cut_out": True, "scale": None, "probabilities": {},
+        "cells": [{"type": "blast", "type_source": "suggested"}],
+        "differential": report.count_types(["blast"]) | {"expected_blasts": probability},
+    }  # fmt: skip
+    assert report.from_cells(record).endswith(f"is a blast with a probability of {words}.")
+    assert report.chance(probability) == words
 
 
 def test_one_blast_of_many_cells_is_not_none():

@@ -105,6 +105,10 @@ function rounded(share) {
   return `${Math.round(share * 100)} %`;
 }
 
+// A model is never certain, whatever the digits of its record round a probability to.
+const uncertain = (p) => Math.min(Math.max(p, 1e-6), 1 - 1e-6);
+const likely = (p) => rounded(uncertain(p));
+
 // How a cell came by the type that a person gave it; as leuk.report.corrected.
 const sourceOf = (type, suggested) => (type === suggested ? "confirmed" : "corrected");
 
@@ -118,13 +122,13 @@ const isSmear = (record) => record.cut_out || record.scale?.source === "estimate
 function fromCells(record) {
   const { suggestion, cells, differential: count } = record;
   if (!record.outside) return suggestion in record.probabilities ? atOdds(suggestion, count) : null;
-  if (count.expected_blasts === null) return null;
-  const share = rounded(count.expected_blasts), called = rounded(count.types.blast?.share ?? 0);
   if (cells.length === 1 && cells[0].type_source !== "suggested") {
     return `${cells[0].type_source === "confirmed" ? "Confirmed by you as" : "Changed by you to"} ${TYPE[cells[0].type].title.toLowerCase()}.`;
   }
+  if (count.expected_blasts === null) return null;
   const smear = isSmear(record);
-  if (cells.length === 1) return `${smear ? "By its look alone, the cell" : "If it is a white cell, it"} is a blast with a probability of ${share}.`;
+  if (cells.length === 1) return `${smear ? "By its look alone, the cell" : "If it is a white cell, it"} is a blast with a probability of ${likely(count.expected_blasts)}.`;
+  const share = rounded(count.expected_blasts), called = rounded(count.types.blast?.share ?? 0);
   const lead = record.cut_out ? "Of the cells cut out" : smear ? "Of its single cells" : "If these are white cells";
   const end = record.cut_out ? "." : "; acute leukaemia begins at 20 % as a rule.";
   const of = smear ? "" : " of them";
@@ -138,7 +142,7 @@ function atOdds(suggestion, { total, types }) {
   if (!total || many === (suggestion !== "benign") || (many && total < 5)) return null;
   const shown = total === 1
     ? "its one white cell does not look like a blast"
-    : `${blasts || "none"} of ${total} cells ${blasts > 1 ? "look like blasts" : "looks like a blast"}`;
+    : `${blasts || "none"} of ${total} white cells ${blasts > 1 ? "look like blasts" : "looks like a blast"}`;
   return many
     ? `The field is read as benign, and yet ${shown}: so do hematogones. Looks alone do not tell them from lymphoblasts; immunophenotyping does.`
     : `The field is read as leukaemic, and yet ${shown}: check the cells before you rely on either.`;

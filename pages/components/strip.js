@@ -32,6 +32,8 @@ class Strip {
         if (!this.sure(all, [[all, `Remove all ${this.list.children.length}?`]])) return;
         window.leukReviews?.clear();
       }
+      // The viewer tells its changes a moment late; what is asked of all files comes after the last of them.
+      if (all) window.dispatchEvent(new Event("leuk-keep"));
       if (all) return this.emit("all", all.dataset.all);
       const file = event.target.closest(".file");
       if (!file) return;

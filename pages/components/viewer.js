@@ -54,7 +54,9 @@ const percent = (x) => {
   if (p < 100 && p > 99.9) return "> 99.9 %";
   return (p < 10 || p > 90 ? p.toFixed(1) : p.toFixed(0)) + " %";
 };
+const chance = (p) => percent(uncertain(p));
 const whole = (x) => Math.round(x).toLocaleString("en");
+const cellsIn = (n) => `${n} ${n === 1 ? "cell" : "cells"}`;
 const element = (tag, attributes = {}, ...children) => {
   const node = document.createElement(tag);
   for (const [key, value] of Object.entries(attributes)) {
@@ -165,7 +167,7 @@ class Viewer {
     const less = w < this.size[0] ? `, reduced to ${whole(w)} × ${whole(h)} px from ${this.size.map(whole).join(" × ")}` : "";
     this.$('[data-do="save-png"] small').textContent = `PNG, with the layers as they are shown now${less}`;
     this.root.dataset.ready = "true";
-    this.say(`${header.name}: ${this.cells.length} white cells. ${this.verdict().lead}.`);
+    this.say(`${header.name}: ${cellsIn(this.cells.length)}. ${this.verdict().lead}.`);
   }
 
   place() {
@@ -197,7 +199,6 @@ class Viewer {
       const [w, h] = this.size;
       const tiles = this.byCell ? " · read cell by cell" : header.tiles.length > 1 ? ` · read in ${header.tiles.length} tiles` : "";
       facts.append(`${whole(w)} × ${whole(h)} px · ${header.model_title || header.record.model}${tiles} · cells: ${header.method_title ?? header.method}`);
-      facts.title = facts.textContent;
     }
   }
 
@@ -244,19 +245,19 @@ class Viewer {
       bars.append(element("div", { class: key === record.suggestion && certain ? "bar top" : "bar", role: "listitem", style: `--c: var(--${CSS.escape(key)}, var(--accent))` },
         element("span", { class: "n" }, title, note ? element("small", {}, note) : null),
         element("span", { class: "t", "aria-hidden": "true" }, element("i", { style: `width:${(p * 100).toFixed(2)}%` })),
-        element("span", { class: "v" }, percent(p))));
+        element("span", { class: "v" }, chance(p))));
     }
     const any = order.length > 2
-      ? element("p", { class: "any" }, element("span", {}, "Any leukaemic class together"), element("b", {}, percent(record.malignant_probability)))
+      ? element("p", { class: "any" }, element("span", {}, "Any leukaemic class together"), element("b", {}, chance(record.malignant_probability)))
       : "";
     const list = reasons.length ? element("ul", {}, ...reasons.map((r) => element("li", {}, r))) : null;
     const subtypes = order.some((key) => this.label(key).note) ? "Subtypes are immunophenotypes, fixed by flow cytometry and not by looks. " : "";
-    const immuno = element("p", { class: "quiet" }, `${subtypes}${this.byCell ? "The field's score is the mean of its cells' logits, each cell read alone, so that those read surely weigh more" : "The field is read as a whole, not cell by cell"}${header.model_title ? `, by ${header.model_title}` : ""}.`);
+    const immuno = element("p", { class: "quiet" }, `${subtypes}${this.byCell ? "The field's score is the mean of its cells' logits, each cell read alone, so that those read surely weigh more" : `The field is read ${header.tiles.length > 1 ? `in ${header.tiles.length} tiles` : "as a whole"}, not cell by cell`}${header.model_title ? `, by ${header.model_title}` : ""}.`);
     if (certain) {
       const note = this.label(record.suggestion).note;
       box.append(element("p", { class: "over" }, "Suggestion, to be confirmed by immunophenotyping"),
         element("p", { class: "lead" }, this.label(record.suggestion).title),
-        element("p", { class: "confirm" }, `Probability ${percent(record.probabilities[record.suggestion])}${note ? " · " + note : ""}`));
+        element("p", { class: "confirm" }, `Probability ${chance(record.probabilities[record.suggestion])}${note ? " · " + note : ""}`));
       box.append(element("p", { class: "from-cells" }));
       if (list) box.append(list);
       box.append(bars, any, immuno);
@@ -351,7 +352,7 @@ class Viewer {
     const shown = this.visible();
     const layers = [shown.cells && "cell outlines", shown.nuclei && "nucleus outlines", shown.heat && `heat map for ${this.label(this.target).title}`, shown.tiles && this.votesName.toLowerCase()].filter(Boolean);
     this.canvas.setAttribute("aria-label",
-      `Photograph of a smear, ${header.name}, ${this.size[0]} by ${this.size[1]} pixels, ${cells.length} white cells found. ` +
+      `Photograph of a smear, ${header.name}, ${this.size[0]} by ${this.size[1]} pixels, ${cellsIn(cells.length)} found. ` +
       `${this.verdict().lead}. Shown over it: ${layers.join(", ") || "nothing"}. Arrow keys move, plus and minus zoom, J and K go through the cells.`);
   }
 
@@ -580,7 +581,7 @@ class Viewer {
     for (const tile of tiles) {
       const [x0, y0, x1, y1] = tile.box;
       const best = tile.probabilities.indexOf(Math.max(...tile.probabilities));
-      const text = `${this.label(classes[best]).short} ${Math.round(tile.probabilities[best] * 100)} %`;
+      const text = `${this.label(classes[best]).short} ${likely(tile.probabilities[best])}`;
       const cell = this.cells[tile.cell - 1];
       c.fillStyle = c.strokeStyle = CLASS_COLORS[classes[best]] ?? "#ffffff";
       c.globalAlpha = opacity * (cell ? 0.45 : 0.22) * tile.probabilities[best];
@@ -673,7 +674,7 @@ class Viewer {
     const key = chosen.sort;
     if (key === "area" || key === "nucleus_area") return `${whole(cell[key])} px`;
     if (MEASURE[key]) return this.amount(MEASURE[key], cell);
-    if (key === "suspicion" && cell.suspicion !== null) return `blast ${percent(cell.suspicion)}`;
+    if (key === "suspicion" && cell.suspicion !== null) return `blast ${chance(cell.suspicion)}`;
     return cell.type ? "" : `N:C ${cell.nc_ratio.toFixed(2)}`;
   }
 
@@ -690,7 +691,7 @@ class Viewer {
   typeWord(cell) {
     if (!cell.type) return "";
     if (this.review.types[cell.label]) return `${TYPE[cell.type].short} ${cell.type_source === "confirmed" ? "✓" : "✎"}`;
-    return cell.type === "unidentified" ? TYPE[cell.type].short : `${TYPE[cell.type].short} ${Math.round(cell.certainty * 100)} %`;
+    return cell.type === "unidentified" ? TYPE[cell.type].short : `${TYPE[cell.type].short} ${likely(cell.certainty)}`;
   }
 
   gallery() {
@@ -749,10 +750,12 @@ class Viewer {
     const yours = this.cells.filter((cell) => this.review.types[cell.label]);
     const changed = ["corrected", "confirmed"].map((source) => [yours.filter((cell) => cell.type_source === source).length, source === "corrected" ? "changed" : source])
       .filter(([n]) => n).map(([n, word]) => `${n} ${word}`).join(", ");
-    const cells = `${count.total} white ${count.total === 1 ? "cell" : "cells"}`;
+    const rests = count.total
+      ? `Rests on ${count.total} white ${count.total === 1 ? "cell" : "cells"}${count.total < 200 ? "; 200 are usual" : ""}. Ranges are exact 95 % binomial intervals.`
+      : "No white cell is counted.";
     box.replaceChildren(element("header", {}, element("h3", {}, "Differential count"), element("span", {}, changed ? `${changed} by you` : "suggested, for you to check")),
       rows.length ? table : "",
-      element("p", { class: "quiet" }, `Rests on ${cells}${count.total < 200 ? "; 200 are usual" : ""}. Ranges are exact 95 % binomial intervals.${beside ? ` Not counted: ${beside}.` : ""}`),
+      element("p", { class: "quiet" }, `${rests}${beside ? ` Not counted: ${beside}.` : ""}`),
       this.record.outside && yours.length < this.cells.length ? element("p", { class: "warn" }, `The picture is outside what Leuk knows: check ${isSmear(this.record) ? "these types" : "that these are white cells, and their types"}.`) : "");
     this.fromCells(count);
   }
@@ -854,7 +857,7 @@ class Viewer {
     const was = cell.suggested_type;
     if (this.review.types[cell.label]) return `${this.byYou(cell)}${was && was !== cell.type ? `; ${TYPE[was].title.toLowerCase()} was suggested` : ""}`;
     const best = Object.entries(cell.type_probabilities ?? {}).sort((a, b) => b[1] - a[1]).slice(0, 2);
-    return best.map(([key, p]) => `${TYPE[key].title.toLowerCase()} ${percent(p)}`).join(", ");
+    return best.map(([key, p]) => `${TYPE[key].title.toLowerCase()} ${chance(p)}`).join(", ");
   }
 
   scale() {
@@ -1122,6 +1125,7 @@ class Viewer {
       this.moved();
     });
     on(document, "keydown", (event) => this.key(event));
+    on(window, "leuk-keep", () => this.flush());
   }
 
   local(event) {

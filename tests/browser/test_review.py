@@ -1,9 +1,11 @@
+import base64
 import codecs
 import csv
 import hashlib
 import io
 import json
 import re
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -12,13 +14,14 @@ import skimage
 from PIL import Image
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from leuk import report
-from leuk.cells import TITLES
+from leuk import overlay, report
+from leuk.cells import TITLES, TYPES, CellType
 from leuk.data.synthetic import generate
 from leuk.report import Review
 from pages._worklist import Settings
 from tests.browser.conftest import expect, footer
 from tests.conftest import ROOT
+from tests.readings import make
 
 SUBTYPES = ("Early Pre-B", "Pre-B", "Pro-B")
 
@@ -63,7 +66,7 @@ def test_from_upload_to_reading(visit, smears):
         assert "immunophenotype" in bars.filter(has_text=re.compile(f"^{subtype}")).text_content()
     label = page.locator("canvas.view").get_attribute("aria-label")
     assert "first.png" in label
-    assert f"{page.locator('.cell').count()} white cells" in label
+    assert f" {page.locator('.cell').count()} cells found." in label
     expect(footer(page)).to_be_visible()
 
 
@@ -415,7 +418,6 @@ def test_a_type_changed_by_key_or_click_moves_the_count_and_reaches_every_downlo
     scale.press("Tab")
     expect(page.locator(".scale")).to_contain_text("µm per pixel, entered")
     page.locator(".measures .table", has_text="µm").wait_for()
-    page.wait_for_timeout(1500)
     (mine,), (kept,) = json.loads(saved(page, "json")), json.loads(all_saved(page, "json"))
     assert mine == kept
     assert [cell["type"] for cell in mine["cells"][:2]] == ["eosinophil"] * 2
@@ -498,6 +500,7 @@ def test_the_page_counts_and_says_what_python_does(browser):
         few, many, nearly, bare, [], few[:1], few[1:2], few[3:], few[2:3], [cell("monocyte", 0.7, "corrected")],
         [cell("lymphocyte", 0.7, "confirmed")], [cell("unidentified", 0.7, "corrected"), *few],
         [cell("lymphocyte", 0.9, "confirmed"), *few], [cell("blast", 0.9, "corrected"), *few],
+        [cell("blast", 1)], [cell("lymphocyte", 0)], [cell("artefact", 0.9, "corrected")],
     ]  # fmt: skip
     records = [
         {
@@ -529,7 +532,122 @@ def test_the_page_counts_and_says_what_python_does(browser):
     said = {record.get("from_cells") for record in told}
     assert len(said) > 25
     assert any("< 1 % are called blasts" in text for text in said if text)
+    assert not any("probability of 0 %" in text or "probability of 100 %" in text for text in said if text)
+    assert "Changed by you to smudge or artefact." in said
     page.close()
+
+
+def test_what_was_changed_a_moment_ago_is_in_the_downloads_of_all_files(visit, smears):
+    page = visit()
+    read(page, smears[0])
+    page.locator(".cell").nth(0).click()
+    # The first change and later ones, each with a download in the same breath.
+    for turn, key in enumerate("343434"):
+        with page.expect_download() as waiting:
+            page.locator(f'[data-all="{("json", "csv")[turn % 2]}"]').evaluate(
+                """(button, key) => {
+                    document.dispatchEvent(new KeyboardEvent("keydown", { key }));
+                    button.click();
+                }""",
+                key,
+            )
+        data = waiting.value.path().read_text("utf-8-sig")
+        first = (
+            json.loads(data)[0]["cells"][0] if turn % 2 == 0 else next(csv.DictReader(io.StringIO(data, newline="")))
+        )
+        assert first["type"] == {"3": "eosinophil", "4": "basophil"}[key]
+
+
+@pytest.fixture
+def alone(browser):
+    """Show an analysis in the viewer by itself: without a server, and with whatever numbers a test needs."""
+    pages = []
+
+    def show(analysis, width=1440):
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        pages.append(page)
+        html, css, cells, viewer = (
+            (ROOT / "pages/components" / name).read_text(encoding="utf-8")
+            for name in ("viewer.html", "viewer.css", "cells.js", "viewer.js")
+        )
+        page.set_content(f"<style>{css}</style>{html}")
+        data = overlay.to_bytes(
+            overlay.pack(analysis, "x.png"), key="1/1", name="x.png", state="read", error="", synthetic=False, index=0,
+            total=1, labels={}, explainers={}, review_key="1/x", colors=overlay.color_table().tobytes().hex(),
+            model_title="Leuk reader", method_title="Dye and closed path, redrawn (Leuk)",
+        )  # fmt: skip
+        page.evaluate(
+            """async ([code, data]) => {
+                const script = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+                const { default: show } = await import(script);
+                const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+                show({ data: bytes, parentElement: document.body, setTriggerValue() {}, setStateValue() {} });
+            }""",
+            [cells + viewer, base64.b64encode(data).decode()],
+        )  # fmt: skip
+        page.locator('.leuk[data-ready="true"]').wait_for()
+        return page
+
+    yield show
+    for page in pages:
+        page.close()
+
+
+def told_as(analysis, kind, p):
+    """Give each cell of an analysis a type, with this probability."""
+    rest = (1 - p) / (len(TYPES) - 1)
+    kinds = [
+        CellType(c.label, kind, tuple(p if key == kind else rest for key in TYPES)) for c in analysis.segmentation.cells
+    ]
+    return replace(analysis, cell_types=tuple(kinds))
+
+
+def test_a_model_is_never_certain(alone):
+    page = alone(told_as(make(suggestion="benign", probabilities=(1.0, 0.0, 0.0, 0.0)), "blast", 1.0))
+    expect(page.locator(".bar .v")).to_have_text(["> 99.9 %", "< 0.1 %", "< 0.1 %", "< 0.1 %"])
+    expect(page.locator(".confirm")).to_contain_text("Probability > 99.9 %")
+    expect(page.locator(".any b")).to_have_text("< 0.1 %")
+    page.locator(".sort select").select_option("suspicion")
+    expect(page.locator(".cell span").nth(0)).to_have_text("Blast > 99 %")
+    expect(page.locator(".cell span").nth(1)).to_have_text("blast > 99.9 %")
+    page.locator(".cell").first.click()
+    expect(page.locator(".measures .says")).to_have_text(re.compile("blast > 99.9 %, .* < 0.1 %"))
+    # A share of heat or of cells may be all there is.
+    expect(page.locator(".shares .v").first).to_contain_text("100 %")
+
+
+def test_cells_are_those_found_and_white_cells_those_counted(alone):
+    page = alone(told_as(make(cells=1, suggestion="cannot_tell", outside=True), "blast", 0.9))
+    title, count, live = page.locator(".gallery h3"), page.locator(".differential .quiet"), page.locator(".leuk .live")
+    expect(live).to_contain_text("x.png: 1 cell.")
+    assert " 1 cell found." in page.locator("canvas.view").get_attribute("aria-label")
+    expect(count).to_contain_text("Rests on 1 white cell; 200 are usual. Ranges are")
+    page.locator(".cell").click()
+    for key, word in (("8", "erythroblast"), ("x", "smudge or artefact")):
+        page.keyboard.press(key)
+        expect(title).to_have_text("Cells · 1")
+        expect(count).to_have_text(f"No white cell is counted. Not counted: 1 {word}.")
+        # That a person said so is told, though nothing is left to count.
+        expect(page.locator(".from-cells")).to_have_text(f"Changed by you to {word}.")
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_field_read_in_tiles_says_so_and_its_facts_are_never_cut(alone, width):
+    analysis = make()
+    tiles = analysis.prediction.tiles * 6
+    page = alone(replace(analysis, prediction=replace(analysis.prediction, tiles=tiles)), width)
+    expect(page.locator(".reading")).to_contain_text("The field is read in 6 tiles, not cell by cell, by Leuk reader.")
+    expect(page.locator(".votes")).to_contain_text("Read in 6 tiles")
+    facts = page.locator(".facts")
+    expect(facts).to_have_text(
+        "160 × 120 px · Leuk reader · read in 6 tiles · cells: Dye and closed path, redrawn (Leuk)"
+    )
+    wide, high, line = facts.evaluate(
+        "e => [e.scrollWidth <= e.clientWidth, e.scrollHeight, parseFloat(getComputedStyle(e).lineHeight)]"
+    )
+    assert wide
+    assert high < 2.5 * line
+    expect(alone(make()).locator(".reading")).to_contain_text("The field is read as a whole, not cell by cell")
 
 
 def test_a_smudge_is_left_out_and_the_keys_go_on_through_a_sifted_list(visit, smears):
@@ -579,7 +697,7 @@ def test_where_field_and_cells_disagree_the_count_says_so(visit, smears, tmp_pat
             assert (mine["from_cells"] or "") == (report.from_cells(mine) or "") == shown
             if (kind == "blast") == (called == "benign"):
                 expect(page.locator('.file[aria-selected="true"]')).to_contain_text("cells disagree")
-                assert f"{cells if kind == 'blast' else 'none'} of {cells} cells" in shown
+                assert f"{cells if kind == 'blast' else 'none'} of {cells} white cells" in shown
                 assert ("immunophenotyping" in shown) == (called == "benign")
             else:
                 assert shown == ""
