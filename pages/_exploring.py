@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from leuk import overlay
-from leuk.data import labels, maps, measures, mistakes, slices
+from leuk.data import audit, labels, maps, measures, mistakes, slices
 from leuk.data.datasets import DataSet
 from leuk.data.inspection import Range, as_called, cell_measures, operating_curve
 from leuk.data.measures import Measures
@@ -514,8 +514,8 @@ def percent(share: float) -> str:
     """Write a share for a narrow place."""
     if not np.isfinite(share):
         return "–"
-    # Nearly all is not all.
-    return f"{share * 100:.1f} %" if 0.995 <= share < 1 else f"{share * 100:.0f} %"
+    # Nearly all is not all, nor hardly any none.
+    return audit.percent(share) if 0 < share < 0.005 or 0.995 <= share < 1 else f"{share * 100:.0f} %"
 
 
 def tile(

@@ -12,6 +12,7 @@ import streamlit as st
 from leuk import figures
 from leuk.models.cards import weights_folder
 from leuk.models.systems import readers
+from leuk.report import percent
 from leuk.training import results
 from leuk.training.results import Row
 from pages import _components
@@ -54,12 +55,14 @@ COLUMNS = {
 }
 HELP = {
     "claimed": "Accuracy that the authors report on a random split of these fields; empty where they report none.",
-    "random": "Accuracy, fields dealt out one by one, as in the papers: fields of one slide are on both sides.",
+    "random": "Accuracy, fields dealt out one by one, as in the papers: fields of one slide, even copies, are on both "
+    "sides.",
     "grouped": "Accuracy, whole pseudo-sessions held out (clusters of colour and light; no patient is known).",
     "benign_recall": "Share of benign fields (hematogones) called benign, grouped.",
     "auroc": "Malignant against benign, grouped.",
     "sensitivity_at_95": "Share of malignant fields found where 95 % of benign fields are left in peace, grouped.",
-    "worst_stress": "Lowest accuracy under changes of light, stain and camera that leave every cell as it is.",
+    "worst_stress": "Lowest accuracy under changes of light, stain, camera and file. None makes a cell another, but "
+    "blur, noise, JPEG, half the resolution and clipping change its chromatin.",
     "grey": "Accuracy with all colour taken away.",
     "stain_swap": "Accuracy on fields recoloured like a field of another class: colour points to the wrong answer.",
     "cells_erased": "Accuracy with the white cells painted out. Always calling the commonest class gets 0.30, of two "
@@ -397,9 +400,10 @@ def stress_tab(systems: Sequence[Row]) -> None:
     with st.container(key="stress-narrow"):
         stress_table(rows, list(conditions))
     st.caption(
-        "Every change but the last leaves the cells' shape and chromatin as they are: a reader of cells should hardly "
-        "mind. With cells erased it should fall to what always calling one class gets: 0.30, "
-        "and 0.84 where malignant is one class."
+        "No change but the last makes a cell another. Those of light and stain leave its shape and chromatin as they "
+        "are, unless they clip; blur, noise, JPEG and half the resolution change its chromatin, as cameras and files "
+        "do. A reader of cells should hardly mind. With cells erased it should fall to what always calling one class "
+        "gets: 0.30, and 0.84 where malignant is one class."
     )
 
 
@@ -528,24 +532,29 @@ def card_figures(result: Mapping[str, Any]) -> pd.DataFrame:
 PLACES = {"all_idb1": "ALL-IDB1, fields", "all_idb2": "ALL-IDB2, single cells", "pbc": "PBC, normal cells"}
 
 
+def share(figure: Mapping[str, Any]) -> str:
+    """Write a share with its interval."""
+    text = percent(figure["value"])
+    return f"{text} ({' to '.join(map(percent, figure['interval']))})" if figure.get("interval") else text
+
+
 def elsewhere_in_words(row: Row) -> list[str]:
     """Say how a system fares on pictures of other laboratories."""
     said = []
     for place, one in row.elsewhere().items():
         parts = []
         if one.get("sensitivity"):
-            parts.append(f"leukaemia is found in {one['sensitivity']['value']:.0%}")
+            parts.append(f"leukaemia is found in {share(one['sensitivity'])}")
         if one.get("specificity"):
-            parts.append(f"normal is called benign in {one['specificity']['value']:.0%}")
+            parts.append(f"normal is called benign in {share(one['specificity'])}")
         by_class = " and ".join(parts)
-        said.append(
-            f"**{PLACES.get(place, place)}** ({one['images']} pictures, never trained on): "
-            + (
-                f"of {one['cannot_tell']:.0%} it says that it can't tell. Taken at its word all the same, {by_class}."
-                if one["cannot_tell"]
-                else f"{by_class}."
-            )
+        sentence = f"**{PLACES.get(place, place)}** ({one['images']} pictures, never trained on): " + (
+            f"of {percent(one['cannot_tell'])} it says that it can't tell. Taken at its word all the same, {by_class}."
+            if one["cannot_tell"]
+            else f"{by_class}."
         )
+        # A number keeps its sign on its line.
+        said.append(sentence.replace(" %", "\u00a0%"))
     return said
 
 

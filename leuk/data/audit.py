@@ -343,7 +343,12 @@ def score_without_duplicates(
     return float(right.mean()), float(right[first].mean())
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Write a share with one decimal; nearly all is not all, nor hardly any none: `leuk.report.percent`, finer."""
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
+    if 0.9995 <= share < 1:
+        return "> 99.9 %"
     return f"{100 * share:.1f} %"
 
 
@@ -552,9 +557,9 @@ def _about_shortcuts(
         grouped = (
             ""
             if one.grouped is None
-            else f" With whole sessions held out it still reaches {_percent(one.grouped)}."
+            else f" With whole sessions held out it still reaches {percent(one.grouped)}."
             if one.grouped > one.chance + 0.1
-            else f" With whole sessions held out it falls to {_percent(one.grouped)}."
+            else f" With whole sessions held out it falls to {percent(one.grouped)}."
         )
         figures = {"accuracy": one.accuracy, "chance": one.chance}
         if one.grouped is not None:
@@ -564,11 +569,11 @@ def _about_shortcuts(
                 f"shortcut.{one.name}",
                 "traps",
                 "serious" if serious else "warning",
-                f"By {one.title[0].lower()}{one.title[1:]} alone, the class of {_percent(one.accuracy)} of the images "
+                f"By {one.title[0].lower()}{one.title[1:]} alone, the class of {percent(one.accuracy)} of the images "
                 "can be told",
                 f"{one.explanation} A random forest on it, judged on random folds, names the class of "
-                f"{_percent(one.accuracy)} ({_percent(one.interval[0])} to {_percent(one.interval[1])}), where always "
-                f"naming the largest class may reach {_percent(one.chance)} by luck.{grouped} A system with a score "
+                f"{percent(one.accuracy)} ({percent(one.interval[0])} to {percent(one.interval[1])}), where always "
+                f"naming the largest class may reach {percent(one.chance)} by luck.{grouped} A system with a score "
                 "like this need not have looked at a cell.",
                 _mixed(dataset, np.flatnonzero(one.predicted == dataset.labels)),
                 figures,
@@ -593,8 +598,8 @@ def _about_shortcuts(
                 f"Cells lie anywhere, so every part of the frame should tell as much as any other. The part from "
                 f"{100 * content.box[0]:.0f} to {100 * content.box[2]:.0f} % of the width and "
                 f"{100 * content.box[1]:.0f} to {100 * content.box[3]:.0f} % of the height, its own colour taken out, "
-                f"names the class of {_percent(content.accuracy)}; parts of the same size elsewhere reach "
-                f"{_percent(content.elsewhere[0])} (at most {_percent(content.elsewhere[1])}). Such content is burnt "
+                f"names the class of {percent(content.accuracy)}; parts of the same size elsewhere reach "
+                f"{percent(content.elsewhere[0])} (at most {percent(content.elsewhere[1])}). Such content is burnt "
                 f"in: a scale bar, a stamp, a border. Its looks go with the class (Cramér's V "
                 f"{content.association:.2f}): {styles}. Hide this place from every model.",
                 _by_style(dataset, content.styles),
@@ -652,7 +657,7 @@ def _about_light(dataset: DataSet, measures: Measures) -> list[Finding]:
                         "warning",
                         f"{title} is {less if area < 0.5 else more} than the rest",
                         f"An image of {title} is {less if area < 0.5 else more} than one of another class in "
-                        f"{_percent(max(area, 1 - area))} of pairs (area under the ROC curve of {name} alone). "
+                        f"{percent(max(area, 1 - area))} of pairs (area under the ROC curve of {name} alone). "
                         "Vary it in training, and look at scores in slices of it.",
                         _rows(rows[order]),
                         {"area": area},
@@ -701,7 +706,7 @@ def _about_errors(
                     "errors",
                     "serious" if alarms / benign > 0.1 else "warning" if alarms else "note",
                     f"{alarms} of {benign} benign images are called malignant",
-                    f"Specificity is {_percent(1 - alarms / benign)} ({_percent(share[0])} to {_percent(share[1])}, "
+                    f"Specificity is {percent(1 - alarms / benign)} ({percent(share[0])} to {percent(share[1])}, "
                     f"over images). Calling malignant only from a probability of 50 % on gives "
                     f"{half.false_alarms} false alarms and {half.misses} misses. These are the errors to look at "
                     "first; the most confident lead.",
@@ -717,8 +722,8 @@ def _about_errors(
                     "errors",
                     "serious" if misses / malignant > 0.05 else "warning" if misses else "note",
                     f"{misses} of {malignant} malignant images are called benign",
-                    f"Sensitivity is {_percent(1 - misses / malignant)} ({_percent(share[0])} to "
-                    f"{_percent(share[1])}, over images).",
+                    f"Sensitivity is {percent(1 - misses / malignant)} ({percent(share[0])} to "
+                    f"{percent(share[1])}, over images).",
                     _rows(errors.misses),
                     {"misses": misses, "malignant": malignant, "sensitivity": 1 - misses / malignant},
                 )
@@ -732,23 +737,23 @@ def _about_errors(
                 "note",
                 f"{_several(number, 'image', 'images')} of one {'kind' if dataset.benign is not None else 'class'} "
                 "called another",
-                f"{system} names the class of {_percent(score)} of all images ({_percent(low)} to {_percent(high)}). "
+                f"{system} names the class of {percent(score)} of all images ({percent(low)} to {percent(high)}). "
                 "Subtypes of acute lymphoblastic leukaemia are told apart by immunophenotype, not by morphology.",
                 _rows(errors.confused),
                 {"images": number, "accuracy": score},
             )
         )
     if without is not None:
-        change = f"{_percent(without[1])} instead of {_percent(without[0])}"
-        same = _percent(without[0]) == _percent(without[1])
+        change = f"{percent(without[1])} instead of {percent(without[0])}"
+        same = percent(without[0]) == percent(without[1])
         found.append(
             Finding(
                 "errors.duplicates",
                 "traps",
                 "warning" if abs(without[0] - without[1]) > 0.01 else "note",
                 f"Without duplicates the accuracy is {'the same' if same else change}",
-                f"With one image of each group of duplicates {system} has an accuracy of {_percent(without[1])}, with "
-                f"all {_percent(without[0])}.",
+                f"With one image of each group of duplicates {system} has an accuracy of {percent(without[1])}, with "
+                f"all {percent(without[0])}.",
                 (),
                 {"with": without[0], "without": without[1]},
             )
@@ -765,8 +770,8 @@ def _about_errors(
                     "traps",
                     "serious",
                     f"{system} is no better than: {best.title.lower()} alone",
-                    f"{system} names the class of {_percent(score)}, a random forest on the {best.title.lower()} of "
-                    f"{_percent(against)}{' with sessions held out' if grouped else ''}. Its score is no evidence that "
+                    f"{system} names the class of {percent(score)}, a random forest on the {best.title.lower()} of "
+                    f"{percent(against)}{' with sessions held out' if grouped else ''}. Its score is no evidence that "
                     "it reads cells.",
                     (),
                     {"system": score, "shortcut": against},
@@ -785,7 +790,7 @@ def _about_labels(dataset: DataSet, verdicts: Verdicts, doubtful: LabelErrors) -
             "labels",
             "warning",
             f"{_several(number, 'label is', 'labels are')} probably wrong",
-            f"Confident learning doubts {_percent(number / known)} of the labels: {verdicts.system}, which did not see "
+            f"Confident learning doubts {percent(number / known)} of the labels: {verdicts.system}, which did not see "
             "these images in training, is surer of another class than it usually is of that class's own images. "
             "A doubt is no proof: where the system is wrong with confidence it looks the same. The most doubtful lead.",
             _rows(doubtful.rows),
@@ -805,9 +810,9 @@ def _about_slices(verdicts: Verdicts, slices: tuple[Slice, ...]) -> list[Finding
                 f"slice.{one.by}.{one.title}",
                 "slices",
                 "warning",
-                f"On {one.title} the accuracy is {_percent(one.accuracy)}, elsewhere {_percent(one.rest)}",
-                f"{verdicts.system} names the class of {_percent(one.accuracy)} of these {len(one.rows)} images "
-                f"({_percent(one.interval[0])} to {_percent(one.interval[1])}), of all others {_percent(one.rest)}. "
+                f"On {one.title} the accuracy is {percent(one.accuracy)}, elsewhere {percent(one.rest)}",
+                f"{verdicts.system} names the class of {percent(one.accuracy)} of these {len(one.rows)} images "
+                f"({percent(one.interval[0])} to {percent(one.interval[1])}), of all others {percent(one.rest)}. "
                 "Many slices are looked at, so a few stand out by chance.",
                 _rows(one.rows),
                 {"accuracy": one.accuracy, "rest": one.rest, "images": len(one.rows)},

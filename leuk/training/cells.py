@@ -819,7 +819,8 @@ def read_elsewhere(folder: Path, tell: Tell | None = None, most: int = 400) -> d
     Returns
     -------
     dict
-        ``place``, and as `leuk.training.evaluate.count_elsewhere`; "can't tell" means that no white cell was found.
+        ``place``, and as `leuk.training.evaluate.count_elsewhere`; "can't tell" means that no white cell was found, or
+        no types were told; such a picture counts as not malignant.
 
     Raises
     ------

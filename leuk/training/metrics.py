@@ -211,7 +211,7 @@ def sensitivity_at_specificity(labels: np.ndarray, score: np.ndarray, specificit
     Parameters
     ----------
     labels : numpy.ndarray
-        bool, (N,): positive.
+        bool, or 0 and 1, (N,): positive.
     score : numpy.ndarray
         float, (N,): higher for positive.
     specificity : float
@@ -222,7 +222,8 @@ def sensitivity_at_specificity(labels: np.ndarray, score: np.ndarray, specificit
     float
         nan if one of both kinds is missing.
     """
-    return float(_ranked(np.ones((1, len(labels))), labels, score, specificity)[1][0])
+    positive = np.asarray(labels, bool)
+    return float(_ranked(np.ones((1, len(positive))), positive, score, specificity)[1][0])
 
 
 def _ranked(
@@ -330,7 +331,7 @@ def share(right: np.ndarray, groups: np.ndarray, draws: int = 1000, seed: int = 
     Parameters
     ----------
     right : numpy.ndarray
-        bool, (N,).
+        bool, (N,), of one field at least.
     groups : numpy.ndarray
         int, (N,).
     draws, seed : int

@@ -571,7 +571,7 @@ _PLACES = {"all_idb1": "fields of ALL-IDB1", "all_idb2": "crops of ALL-IDB2", "p
 
 
 def elsewhere_by_cells() -> str:
-    """Say in two sentences how far the types of single cells get elsewhere; empty where that was not measured."""
+    """Say in sentences how far the types of single cells get elsewhere; empty where that was not measured."""
     card = _read_json(weights_folder() / "cells.json")
     places = (card.get("metrics") or {}).get("elsewhere") or {}
     mean = mean_of_places(places)
@@ -581,11 +581,17 @@ def elsewhere_by_cells() -> str:
         f"{round(place['accuracy']['value'] * place['images'])} of {place['images']} {_PLACES.get(name, name)}"
         for name, place in places.items()
     ]
+    silent = [
+        f"{count} {_PLACES.get(name, name)}"
+        for name, place in places.items()
+        if (count := round((place.get("cannot_tell") or 0) * place["images"]))
+    ]
+    untold = f" Of {' and '.join(silent)} it tells nothing; these count as not malignant." if silent else ""
     return (
         "Where the reader can't tell, Review says of a field with red cells how many blasts to expect by what each "
         "cell may be. Malignant from a fifth of blasts on, the share at which acute leukaemia begins, is right on "
-        f"{', '.join(right)}: {mean:.3f} by the measure of that column. Normal types were learnt from PBC, of which a "
-        "fifth was kept apart for this; how long blasts were trained was decided on ALL-IDB2."
+        f"{', '.join(right)}: {mean:.3f} by the measure of that column.{untold} Normal types were learnt from PBC, of "
+        "which a fifth was kept apart for this; how long blasts were trained was decided on ALL-IDB2."
     )
 
 

@@ -280,6 +280,19 @@ def test_a_score_that_colour_alone_reaches_is_named(tmp_path: Path) -> None:
     assert "shortcut.no_better" in keys
 
 
+def test_a_score_of_all_but_one_is_not_all() -> None:
+    count = 2516
+    data = DataSet(
+        "names", tuple(f"x-{i}.jpg" for i in range(count)), ("benign", "pre_b", "pro_b"), np.arange(count) % 3
+    )
+    p = np.full((count, 3), 0.05)
+    p[np.arange(count), data.labels] = 0.9
+    p[1] = p[2]
+    said = " ".join(one.explanation for one in audit(data, _table(data, p)).findings)
+    assert "names the class of > 99.9 % of all images" in said
+    assert "doubts < 0.1 % of the labels" in said
+
+
 def test_statistics_stand_without_images() -> None:
     data = DataSet("names", tuple(f"x-{i}.jpg" for i in range(40)), ("benign", "pro_b"), np.arange(40) % 2)
     p = np.full((40, 2), 0.5)

@@ -348,6 +348,15 @@ def test_only_tables_that_know_the_set_are_offered(small):
     assert list(prepare.fitting(small, tables)) == ["ours"]
 
 
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(0, "0 %"), (1 / 2516, "< 0.1 %"), (0.003, "0.3 %"), (0.976, "98 %"), (0.996, "99.6 %"), (2515 / 2516, "> 99.9 %"),
+     (1, "100 %"), (float("nan"), "–")],
+)  # fmt: skip
+def test_nearly_all_is_not_all_and_hardly_any_not_none(share, said):
+    assert prepare.percent(share) == said
+
+
 def test_a_tile_says_what_the_image_was_called_and_how_it_is_marked(small):
     opened = Opened("small", small, {"t": table(small.files)})
     view = opened.view("t")

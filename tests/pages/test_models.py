@@ -209,10 +209,18 @@ def test_figures_of_plain_data():
 
 def test_elsewhere_says_first_of_how_much_a_system_can_tell():
     said = models.elsewhere_in_words(next(one for one in results.systems() if one.name == "reader"))
-    assert any("of 94% it says that it can't tell. Taken at its word all the same, leukaemia" in one for one in said)
+    assert any(
+        "of 94\u00a0% it says that it can't tell. Taken at its word all the same, leukaemia" in one for one in said
+    )
     no_outside = {"images": 4, "cannot_tell": 0.0, "sensitivity": {"value": 0.5}, "specificity": None}
     assert models.elsewhere_in_words(Fixed({"pbc": no_outside})) == [
-        "**PBC, normal cells** (4 pictures, never trained on): leukaemia is found in 50%."
+        "**PBC, normal cells** (4 pictures, never trained on): leukaemia is found in 50\u00a0%."
+    ]
+    # Of one picture in 400 it can tell: nearly all is not all.
+    nearly = {"images": 400, "cannot_tell": 0.9975, "specificity": {"value": 0.2675, "interval": [0.2247, 0.3137]}}
+    assert models.elsewhere_in_words(Fixed({"pbc": nearly})) == [
+        "**PBC, normal cells** (400 pictures, never trained on): of > 99\u00a0% it says that it can't tell. Taken at "
+        "its word all the same, normal is called benign in 27\u00a0% (22\u00a0% to 31\u00a0%)."
     ]
 
 

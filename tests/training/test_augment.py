@@ -42,6 +42,11 @@ def test_every_stress_changes_the_field_and_keeps_its_form(name: str, field: Sme
     assert (stressed != before).any()
 
 
+@pytest.mark.parametrize("name", STRESSES)
+def test_every_stress_takes_a_single_pixel(name: str) -> None:
+    assert STRESSES[name](np.full((1, 1, 3), 100, np.uint8), np.random.default_rng(0)).shape == (1, 1, 3)
+
+
 def test_stress_is_of_the_size_it_says(field: SmearImage) -> None:
     rng = np.random.default_rng(0)
     mean = field.pixels.mean()

@@ -72,6 +72,7 @@ def test_sensitivity_at_a_specificity_against_scikit_learn(scored: tuple[np.ndar
 def test_sensitivity_at_full_specificity(score: list[float], expected: float) -> None:
     positive = np.array([False, False, True, True])
     assert metrics.sensitivity_at_specificity(positive, np.array(score), 1.0) == expected
+    assert metrics.sensitivity_at_specificity(positive.astype(int), np.array(score), 1.0) == expected
 
 
 def test_all_figures_against_scikit_learn(scored: tuple[np.ndarray, np.ndarray]) -> None:

@@ -69,6 +69,11 @@ def test_how_far_cells_get_elsewhere_is_the_mean_over_places(measured: Path) -> 
     }
     (measured / "cells.json").write_text(json.dumps({"metrics": {"elsewhere": places}}), encoding="utf-8")
     assert "6 of 8 clinic, 9 of 10 donors: 0.725 by the measure" in results.elsewhere_by_cells()
+    assert "tells nothing" not in results.elsewhere_by_cells()
+    places["clinic"]["cannot_tell"], places["donors"]["cannot_tell"] = 0.375, 0.2
+    (measured / "cells.json").write_text(json.dumps({"metrics": {"elsewhere": places}}), encoding="utf-8")
+    said = "Of 3 clinic and 2 donors it tells nothing; these count as not malignant."
+    assert said in results.elsewhere_by_cells()
 
 
 def test_what_was_measured_is_told(measured: Path) -> None:
