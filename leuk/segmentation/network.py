@@ -38,8 +38,10 @@ FINE = 52.0
 LARGEST_VIEWED = 200_000
 """Pixels at that scale, over all views, up to which an image is seen from several sides."""
 LARGEST_FACTOR = 2.5
-LARGEST_WORK = 1_200_000
-"""Pixels of the largest image that the network is given."""
+LARGEST_WORK = 4_000_000
+"""Pixels to which an image is brought at most, whatever the size of its cells."""
+AROUND, SURE = 48, 24
+"""Pixels around a cell that the network is shown of a large field, and those of them of which it is asked."""
 TILE, OVERLAP = 512, 96
 TRUST = 0.95
 """How much the network's masks weigh against those it was given, 0 … 1: it must be sure to overrule them."""
@@ -136,7 +138,7 @@ def load_segmenter(folder: Path) -> Segmenter:
 
 
 def redraw(
-    network: Segmenter, pixels: np.ndarray, nucleus: np.ndarray, labels: np.ndarray
+    network: Segmenter, pixels: np.ndarray, nucleus: np.ndarray, labels: np.ndarray, *, around: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw anew what has been found, at the network's scale.
 
@@ -153,6 +155,9 @@ def redraw(
         bool, (H, W).
     labels : numpy.ndarray
         int32, (H, W): whole cells, 0 outside, gaps allowed.
+    around : bool
+        Look at the cells given and what lies around them, and at nothing else: for large fields with few cells. None is
+        then added elsewhere.
 
     Returns
     -------
@@ -167,17 +172,19 @@ def redraw(
     if factor is None:
         return nucleus, labels
     small = resized(np.dstack([nucleus, labels > 0]).view(np.uint8) * np.uint8(255), factor)
-    maps = _viewed(network, resized(pixels, factor), small, views)
+    seen = resized(pixels, factor)
+    maps = _around(network, seen, small) if around else _viewed(network, seen, small, views)
     given = cv2.GaussianBlur(small.astype(np.float32) / 255, (0, 0), 1.0).transpose(2, 0, 1)
     maps[:2] = TRUST * maps[:2] + (1 - TRUST) * given
     own = separate(maps, diameter)[1]
     apart = _parted(own, maps[0] > 0.5, nearest(labels, (maps.shape[2], maps.shape[1])))
-    cells = _kept_apart(own, apart, LEAST_ADDED * diameter**2)
+    # What lies at a window's rim may be part of a cell.
+    cells = _kept_apart(own, apart, math.inf if around else LEAST_ADDED * diameter**2)
     # Masks are enlarged as the soft maps, whose level line is finer than their pixels.
     large = [cv2.resize(maps[i], (width, height), interpolation=cv2.INTER_LINEAR) > 0.5 for i in (0, 1)]
     spread = brought(expand_labels(cells, 2).astype(np.int32), (height, width))
-    around = cv2.dilate((cells > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
-    near = cv2.resize(around, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.bool_)
+    rim = cv2.dilate((cells > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
+    near = cv2.resize(rim, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.bool_)
     # In place: of a camera's 48 megapixels each copy of the labels would be 190 MB.
     spread[~(large[1] & near)] = 0
     _keep_largest_parts(spread)
@@ -215,6 +222,37 @@ def _viewed(network: Segmenter, pixels: np.ndarray, sketch: np.ndarray, views: i
         maps = predict(network, seen(pixels), seen(sketch)).transpose(1, 2, 0)
         total += (maps.swapaxes(0, 1) if number & 2 else maps)[:: step[0], :: step[1]].transpose(2, 0, 1)
     return total / views
+
+
+def windows(cell: np.ndarray) -> list[tuple[slice, slice]]:
+    """Return boxes that hold all cells of a mask, bool (h, w), and `AROUND` pixels around each."""
+    spread = cv2.dilate(cell.astype(np.uint8), np.ones((2 * SURE + 1, 2 * SURE + 1), np.uint8))
+    boxes = ndimage.find_objects(cv2.connectedComponents(spread, connectivity=8)[1])
+    return [_widened(box, AROUND - SURE, cell.shape) for box in boxes]
+
+
+def _widened(box: tuple[slice, slice], by: int, shape: tuple[int, int]) -> tuple[slice, slice]:
+    """Widen a box, or with a negative number narrow it, but for its sides on the edge of the image."""
+    rows, columns = (
+        slice(
+            0 if side.start == 0 else max(0, side.start - by), full if side.stop == full else min(full, side.stop + by)
+        )
+        for side, full in zip(box, shape, strict=True)
+    )
+    return rows, columns
+
+
+def _around(network: Segmenter, pixels: np.ndarray, sketch: np.ndarray) -> np.ndarray:
+    """Return what `predict` draws of the cells sketched and what is near them; elsewhere there is nothing."""
+    light = light_of(pixels)
+    maps = np.zeros((3, *pixels.shape[:2]), np.float32)
+    for box in windows(sketch[:, :, 1] > 127):
+        drawn = predict(network, np.ascontiguousarray(pixels[box]), np.ascontiguousarray(sketch[box]), light)
+        kept = _widened(box, SURE - AROUND, maps.shape[1:])
+        inner = tuple(slice(k.start - b.start, k.stop - b.start) for k, b in zip(kept, box, strict=True))
+        # Where windows overlap, both see what lies there; a cell is drawn whole by its own.
+        maps[:, kept[0], kept[1]] = np.maximum(maps[:, kept[0], kept[1]], drawn[:, inner[0], inner[1]])
+    return maps
 
 
 def _kept_apart(own: np.ndarray, given: np.ndarray, least: float) -> np.ndarray:

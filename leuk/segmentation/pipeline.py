@@ -11,13 +11,16 @@ import numpy as np
 from leuk.models.cards import weights_folder
 from leuk.segmentation.default import dye_and_path
 from leuk.segmentation.lobes import join_lobes, without_platelets
-from leuk.segmentation.network import NAME, load_segmenter, redraw, working_factor
+from leuk.segmentation.network import NAME, load_segmenter, redraw, resized, windows, working_factor
 
 if TYPE_CHECKING:
     from leuk.segmentation.unet import Segmenter
 
 LARGEST_REDRAWN = 450_000
-"""Pixels at the segmenter's scale up to which an image is redrawn: a crowded camera field would take seconds."""
+"""Pixels at the segmenter's scale up to which a whole image is redrawn, and beyond which only what lies around its
+cells, if it is no more than that: a crowded camera field would take seconds."""
+LARGE = 6_000_000
+"""Pixels of a photograph beyond which that is no matter, since to read it takes seconds anyway."""
 
 
 def find(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -57,7 +60,7 @@ def find_with(
     pixels : numpy.ndarray
         RGB, uint8, (H, W, 3).
     largest : int
-        Pixels at the segmenter's scale up to which an image is redrawn.
+        Pixels at the segmenter's scale up to which an image, or what lies around its cells, is redrawn.
     """
     nucleus, labels = dye_and_path(pixels)
     if network is not None:
@@ -65,6 +68,12 @@ def find_with(
     labels = without_platelets(labels)
     nucleus = nucleus & (labels > 0)
     factor = working_factor(labels)
-    if network is None or factor is None or factor**2 * labels.size > largest:
+    if network is None or factor is None:
         return nucleus, labels
-    return redraw(network(), pixels, nucleus, labels)
+    if factor**2 * labels.size <= largest:
+        return redraw(network(), pixels, nucleus, labels)
+    small = resized((labels > 0).view(np.uint8), factor) > 0
+    area = sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in windows(small))
+    if area > largest and labels.size < LARGE:
+        return nucleus, labels
+    return redraw(network(), pixels, nucleus, labels, around=area < small.size)

@@ -30,6 +30,8 @@ PLAIN, RINGING = 3, 24
 into it."""
 LEAST_WIDTH, MOST_WIDTH = 0.015, 0.4
 """Width of a plain frame on one side, relative to the image's side across it."""
+MOST_FRAMES = 3
+"""Frames within one another that are looked for."""
 ALIKE, NEARLY = 0.98, 0.9
 """Shares of a line of a frame, and of one that JPEG draws into, that are of its colour at least."""
 EDGE, BEYOND = 2, 0.3
@@ -65,8 +67,9 @@ def find_surround(pixels: np.ndarray) -> np.ndarray | None:
     # Lines that the look mixes with the field's count as surround.
     surround = cv2.dilate(surround.astype(np.uint8), np.ones((3, 3), np.uint8))
     whole = cv2.resize(surround, (width, height), interpolation=cv2.INTER_NEAREST) > 0
-    for side, lines in enumerate(_frame(pixels)):
-        np.rot90(whole, side)[:lines] = True
+    top, left, bottom, right = _frames(pixels)
+    whole[:top] = whole[height - bottom :] = True
+    whole[:, :left] = whole[:, width - right :] = True
     return whole if whole.any() and not whole.all() else None
 
 
@@ -101,6 +104,22 @@ def _white(value: np.ndarray) -> np.ndarray:
         return nothing
     around = white & (hull == 0)
     return around if around.mean() >= LEAST_AROUND else nothing
+
+
+def _frames(pixels: np.ndarray) -> tuple[int, int, int, int]:
+    """Return how many lines of RGB uint8 (h, w, 3) frames take, one within the other: top, left, bottom, right.
+
+    A window's bar of one colour hides that the margin below it, of another, is a frame.
+    """
+    height, width = pixels.shape[:2]
+    top = left = bottom = right = 0
+    for _ in range(MOST_FRAMES):
+        # As `numpy.rot90` turns them up, the sides come in this order.
+        up, turned, down, far = _frame(pixels[top : height - bottom, left : width - right])
+        top, right, bottom, left = top + up, right + turned, bottom + down, left + far
+        if not up + turned + down + far:
+            break
+    return top, left, bottom, right
 
 
 def _frame(pixels: np.ndarray) -> list[int]:

@@ -139,6 +139,29 @@ def test_a_small_image_is_drawn_alike_however_it_is_turned(
         assert (turn(one > 0) != (other > 0)).mean() < 2e-4
 
 
+@pytest.mark.parametrize(("largest", "large"), [(200_000, 10**9), (1000, 0)])
+def test_of_a_large_field_what_lies_around_its_cells_is_redrawn_as_the_whole_would_be(
+    largest: int, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundled = load_segmenter(weights_folder())
+    smear = generate(3, 1100, 1400, style="early", cells=4, cell_diameter=60.0)
+    pixels = smear.image.pixels
+    whole = find_with(lambda: bundled, pixels, largest=10**9)[1]
+    monkeypatch.setattr("leuk.segmentation.pipeline.LARGE", large)
+    shown: list[int] = []
+    hook = bundled.register_forward_pre_hook(lambda _, given: shown.append(given[0].shape[2] * given[0].shape[3]))
+    around = find_with(lambda: bundled, pixels, largest=largest)[1]
+    hook.remove()
+    # The network was shown a fraction of the field.
+    assert 0 < sum(shown) < 0.35 * pixels.size / 3 * (42 / 60) ** 2
+    assert len(np.unique(around)) == len(np.unique(whole)) == 5
+    assert 2 * ((around > 0) & (whole > 0)).sum() / ((around > 0).sum() + (whole > 0).sum()) > 0.985
+    # Too many cells for the time that a photograph of this size is given: they stay as they were found.
+    monkeypatch.setattr("leuk.segmentation.pipeline.LARGE", 10**9)
+    left = find_with(lambda: bundled, pixels, largest=1000)[1]
+    assert np.array_equal(left, find_with(None, pixels)[1])
+
+
 @pytest.mark.usefixtures("one_view")
 def test_what_the_network_denies_goes_and_what_only_it_sees_comes() -> None:
     maps = blobs((60, 60, 21), (150, 60, 21))

@@ -86,6 +86,22 @@ def test_a_frame_of_any_plain_colour_is_left_out(smear: SyntheticSmear, colour: 
         assert surround[56:504].mean() < 0.01
 
 
+@pytest.mark.parametrize("bar", [(60, 60, 60), (40, 80, 180)])
+def test_a_window_with_a_bar_and_a_margin_of_another_colour_is_left_out(
+    smear: SyntheticSmear, bar: tuple[int, int, int]
+) -> None:
+    pixels = smear.image.pixels
+    window = np.full((600, 800, 3), 235, np.uint8)
+    window[:30] = bar
+    window[80:560, 100:740] = pixels
+    surround = find_surround(window)
+    assert surround is not None
+    assert surround[:79].all() and surround[561:].all() and surround[:, :99].all() and surround[:, 741:].all()
+    assert not surround[82:558, 102:738].any()
+    found, alone = segment(SmearImage.from_array(window, "window")), segment(SmearImage.from_array(pixels, "field"))
+    assert abs(len(found.cells) - len(alone.cells)) <= 1
+
+
 @pytest.mark.parametrize("style", STYLES)
 def test_a_field_has_no_surround(style: str) -> None:
     pixels = generate(3, 320, 240, style=style).image.pixels
