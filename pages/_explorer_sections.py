@@ -121,6 +121,8 @@ def section_errors(opened: Opened, view: View | None) -> None:
             on_cell_change=on_cell,
             on_threshold_change=on_threshold,
         )
+        if state.step is not None:
+            st.caption("The table goes by the likeliest class, not by the threshold.")
     with right:
         if state.cell is not None:
             true, called = state.cell
@@ -134,22 +136,23 @@ def section_errors(opened: Opened, view: View | None) -> None:
             st.button("Show all errors", key="all-errors", on_click=lambda: state.update(cell=None))
             return
         found = mistakes.mistakes(dataset, verdicts, None if state.step is None else state.step / 100)
+        calls = None if state.step is None else prepare.threshold_calls(dataset, verdicts, found)
         panels = []
         if dataset.benign is not None:
             panels = [
                 panel(opened, view, "alarms", "False alarms: benign called malignant", found.false_alarms.tolist(),
                       "The surest first; the figure is the probability of any malignant class.", first=True,
                       empty="No benign image is called malignant.",
-                      figures=1 - verdicts.probabilities[:, dataset.benign]),
+                      figures=1 - verdicts.probabilities[:, dataset.benign], calls=calls),
                 panel(opened, view, "misses", "Misses: malignant called benign", found.misses.tolist(),
                       "The surest first.", kind="lesser", empty="No malignant image is called benign.",
-                      figures=verdicts.probabilities[:, dataset.benign]),
+                      figures=verdicts.probabilities[:, dataset.benign], calls=calls),
             ]  # fmt: skip
             gallery("errors-gallery", panels, "minmax(0, 5fr) minmax(0, 3fr)")
         more = panel(opened, view, "confused", "One malignant class called another" if panels else "Errors",
                      found.confused.tolist(), "Subtypes are immunophenotypes; looks alone seldom tell them apart."
                      if panels else "The most confident first.", kind="lesser" if panels else "", first=not panels,
-                     empty="None.")  # fmt: skip
+                     empty="None.", calls=calls)  # fmt: skip
         gallery("confused-gallery", [more])
 
 

@@ -344,6 +344,7 @@ def panel(
     twin: bool = False,
     notes: Mapping[int, str] | None = None,
     figures: np.ndarray | None = None,
+    calls: Mapping[int, tuple[str, float]] | None = None,
 ) -> dict[str, Any]:
     """Describe one page of a panel of thumbnails, and remember its list."""
     shown, page, pages = prepare.page_of(rows, state.pages.get(name, 0))
@@ -369,6 +370,7 @@ def panel(
                 twin,
                 (notes or {}).get(row, ""),
                 None if figures is None else float(figures[row]),
+                (calls or {}).get(row),
             )
             for row in shown
         ],

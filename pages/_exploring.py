@@ -526,8 +526,13 @@ def tile(
     twin: bool = False,
     note: str = "",
     figure: float | None = None,
+    call: tuple[str, float] | None = None,
 ) -> dict[str, Any]:
-    """Describe an image for the gallery; `figure` takes the place of the probability of what it was called."""
+    """Describe an image for the gallery.
+
+    `figure` takes the place of the probability of what it was called; `call`, a class's key and its probability, the
+    place of the likeliest class where a threshold decides.
+    """
     label, called = int(dataset.labels[row]), called_of(dataset, verdicts, row)
     name = dataset.files[row]
     given = short(dataset.classes[label])
@@ -535,10 +540,10 @@ def tile(
     if verdicts is None or called < 0:
         cap, value, sub, say = given, "", note or name.rsplit("/", 1)[-1], f"labelled {title(dataset.classes[label])}"
     else:
-        sure = float(verdicts.probabilities[row, called])
-        cap, value = short(dataset.classes[called]), percent(sure)
-        sub = note or (f"labelled {given}" if called != label else name.rsplit("/", 1)[-1])
-        say = f"labelled {title(dataset.classes[label])}, called {title(dataset.classes[called])} with {percent(sure)}"
+        key, sure = call or (dataset.classes[called], float(verdicts.probabilities[row, called]))
+        cap, value = short(key), percent(sure)
+        sub = note or (f"labelled {given}" if call or called != label else name.rsplit("/", 1)[-1])
+        say = f"labelled {title(dataset.classes[label])}, called {title(key)} with {percent(sure)}"
     out: dict[str, Any] = {
         "row": int(row),
         "name": name,
@@ -547,13 +552,28 @@ def tile(
         "value": value if figure is None else percent(figure),
         "sub": sub,
         "say": say + (f", marked {TITLES[mark].lower()}" if mark else ""),
-        "wrong": called >= 0 and called != label,
+        "wrong": called >= 0 and (call is not None or called != label),
         "mark": mark,
         "marktext": TITLES[mark] if mark else "",
     }
     if twin:
         out["twin"] = thumb(dataset, row, segmented=True)
     return out
+
+
+def threshold_calls(dataset: DataSet, verdicts: Verdicts, found: mistakes.Mistakes) -> dict[int, tuple[str, float]]:
+    """Say what a threshold calls each image that it gets wrong, and with which probability, whatever is likeliest."""
+    benign = dataset.benign
+    if benign is None:
+        return {}
+    calls = {row: ("malignant", 1 - float(verdicts.probabilities[row, benign])) for row in found.false_alarms.tolist()}
+    for row in found.misses.tolist():
+        calls[row] = dataset.classes[benign], float(verdicts.probabilities[row, benign])
+    others = [index for index in range(len(dataset.classes)) if index != benign]
+    for row in found.confused.tolist():
+        index = max(others, key=lambda one: verdicts.probabilities[row, one])
+        calls[row] = dataset.classes[index], float(verdicts.probabilities[row, index])
+    return calls
 
 
 def matrix_data(view: View, chosen: tuple[int, int] | None, step: int | None) -> dict[str, Any]:

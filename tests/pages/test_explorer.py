@@ -77,6 +77,30 @@ def test_a_threshold_moves_images_from_false_alarms_to_misses(app):
     assert counts[0][1] < counts[1][1] < counts[2][1]
 
 
+@pytest.mark.parametrize("step", [20, 95])
+def test_by_a_threshold_tiles_say_what_their_list_says(app, monkeypatch, step):
+    given = []
+    monkeypatch.setattr(parts, "gallery", lambda data, **_: given.extend(data["panels"]))
+    app.session_state.step = step
+    sound(app.run())
+    panels = {one["id"]: one["items"] for one in given}
+    opened = app.session_state.opened
+    probabilities = opened.view(app.session_state.table).verdicts.probabilities
+    for name, call in (("alarms", "Malignant"), ("misses", "Benign")):
+        for item in panels[name]:
+            benign = probabilities[item["row"], 0]
+            assert (item["cap"], item["wrong"]) == (call, True)
+            assert item["value"] == prepare.percent(benign if name == "misses" else 1 - benign)
+            assert item["sub"].startswith("labelled ")
+            assert f"called {call}" in item["say"]
+    assert "Benign" not in {item["cap"] for item in panels["confused"]}
+    likeliest = probabilities.argmax(1)
+    assert any(
+        (likeliest[item["row"]] == 0) == (name == "alarms") for name in ("alarms", "misses") for item in panels[name]
+    ), "or the likeliest class would do as well"
+    assert "by the likeliest class, not by the threshold" in said(app)
+
+
 def test_a_cell_of_the_confusion_matrix_lists_its_images(app):
     app.session_state.cell = (0, 1)
     sound(app.run())
