@@ -38,6 +38,7 @@ from pages._explorer_visit import (
 from pages._exploring import Opened, View
 
 KINDS = {"session": "pseudo-session"}
+MOST_SLICES = 40
 SEVERITY = {"serious": "Serious", "warning": "Warning", "note": "Note"}
 
 
@@ -348,7 +349,8 @@ def section_slices(opened: Opened, view: View | None) -> None:
         "Cut by", kinds, key="slice-kind", selection_mode="multi", label_visibility="collapsed",
         format_func=lambda kind: KINDS.get(kind, CUTS.get(kind, kind.replace("_", " "))).capitalize(),
     )  # fmt: skip
-    shown = [one for one in found if not chosen or one.by in chosen][:40]
+    every = [one for one in found if not chosen or one.by in chosen]
+    shown = every if state.get("all_slices") else every[:MOST_SLICES]
     verdicts, dataset = view.verdicts, opened.dataset
     right = verdicts.predicted == dataset.labels
     overall = float(right[verdicts.known].mean())
@@ -385,6 +387,10 @@ def section_slices(opened: Opened, view: View | None) -> None:
         "Intervals count images as independent, which images of one pseudo-session are not."
     )
     parts.rows(data={"rows": rows, "legend": None}, key="slices", on_choose_change=on_choose("slices"))
+    if len(shown) < len(every):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"The worst {len(shown)} of {len(every)} slices.", width="content")
+            st.button("Show all", key="every-slice", on_click=lambda: state.update(all_slices=True))
 
 
 def section_triage(opened: Opened, view: View | None) -> None:

@@ -98,7 +98,7 @@ def write_address() -> None:
 def look_away() -> None:
     """Forget what was chosen in the set before."""
     state.cell, state.step, state.listing = None, None, None
-    state.pages, state.stack = {}, []
+    state.pages, state.stack, state.all_slices = {}, [], False
 
 
 def on_section() -> None:

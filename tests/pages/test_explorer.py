@@ -101,6 +101,21 @@ def test_by_a_threshold_tiles_say_what_their_list_says(app, monkeypatch, step):
     assert "by the likeliest class, not by the threshold" in said(app)
 
 
+def test_slices_that_are_not_shown_are_counted_and_can_be_seen(app, monkeypatch):
+    given = []
+    monkeypatch.setattr(parts, "rows", lambda data, **_: given.append(data["rows"]))
+    app.session_state.section = "Slices"
+    app.session_state.source = "taleqani"
+    sound(app.run())
+    assert len(given[-1]) == 40
+    every = len(app.session_state.opened.view(app.session_state.table).slices(None))
+    assert f"The worst 40 of {every} slices." in said(app)
+    app.button("every-slice").click()
+    sound(app.run())
+    assert len(given[-1]) == every
+    assert "The worst 40" not in said(app)
+
+
 def test_a_cell_of_the_confusion_matrix_lists_its_images(app):
     app.session_state.cell = (0, 1)
     sound(app.run())
