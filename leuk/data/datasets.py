@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -236,6 +237,12 @@ def taleqani(root: str | os.PathLike[str] | None = None) -> DataSet:
         fold=columns[2],
         scale_bar=columns[3],
     )
+
+
+@lru_cache(maxsize=1)
+def public_files() -> frozenset[str]:
+    """Return the names of the listed fields of the public set, as in ``Original/Benign/WBC-Benign-001.jpg``."""
+    return frozenset(row.file for row in read_groups(_LIST))
 
 
 def _group_columns(

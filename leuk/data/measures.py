@@ -311,7 +311,9 @@ def measure(dataset: DataSet, progress: Progress | None = None, keep: bool = Tru
         try:
             return row, measure_pixels(read_image(dataset.path(row)).pixels), ""
         except ImageError as error:
-            return row, None, str(error)
+            # It begins with the last part of the name, which folders of a set may well share.
+            folder = dataset.files[row].rpartition("/")[0]
+            return row, None, f"{folder}/{error}" if folder else str(error)
 
     # Decoding and OpenCV let go of the interpreter: threads share the work without copying images.
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from leuk.data.datasets import BENIGN_NAMES, DataSet, class_key
+from leuk.data.datasets import BENIGN_NAMES, DataSet, class_key, public_files
 from leuk.errors import DataError
 
 
@@ -118,7 +118,7 @@ def align(dataset: DataSet, predictions: PredictionTable, title: str = "") -> Ve
         for to, column in columns:
             probabilities[row, to] += predictions.probabilities[source, column]
         folds[row] = predictions.folds[source]
-    problems += [f"{system} predicts {name}, which is not in this set." for name in unknown]
+    problems += _not_here(system, unknown)
     there = np.isfinite(probabilities).all(1)
     absent = np.flatnonzero(~there)
     if len(absent):
@@ -173,6 +173,22 @@ def _foreign(
         )
     but = f" but {len(rows):,} of a class that {system} does not know" if rows else ""
     return [f"{system} also predicts {told}, which this set has not; no image is called that{but}."]
+
+
+def _not_here(system: str, unknown: Sequence[str]) -> list[str]:
+    """Say in one sentence which predictions are for no image of the set.
+
+    What Leuk ships is on all fields of the public set: that a folder holds some of them only is no fault of the table.
+    """
+    if not unknown:
+        return []
+    listed = public_files()
+    strange = [name for name in unknown if name not in listed]
+    if not strange:
+        return []
+    if len(strange) == 1:
+        return [f"{system} predicts {strange[0]}, which is not in this set."]
+    return [f"{system} predicts {len(strange):,} files, such as {strange[0]}, which are not in this set."]
 
 
 def _match(files: Sequence[str], wanted: Sequence[str]) -> tuple[dict[int, int], list[str]]:

@@ -98,7 +98,7 @@ def test_copies_are_judged_each_by_its_own_name(misnamed: str, tmp_path: Path, m
     for measured in (measure(data), measure(data)):  # once anew, once from what was kept
         refused = {data.files[row]: said for row, said in measured.problems.items()}
         assert set(refused) == {f"benign/{misnamed}", f"benign/other-{misnamed}"}
-        assert all(said.startswith(name.rpartition("/")[2]) for name, said in refused.items())
+        assert all(said.startswith(f"{name} ") for name, said in refused.items()), "folders may share a name"
         assert [data.files[row] for row in np.flatnonzero(~measured.readable)] == sorted(refused)
 
 
@@ -368,6 +368,19 @@ def test_the_command_writes_a_page_that_stands_alone(
     found = json.loads(report.read_text(encoding="utf-8"))
     assert found["predictions"]["confusion"] == [[60, 0], [0, 60]]
     assert {one["severity"] for one in found["findings"]} <= {"serious", "warning", "note"}
+
+
+def test_the_command_names_each_unreadable_image_once_with_its_folder(
+    tmp_path: Path, no_forests: None, capsys: pytest.CaptureFixture
+) -> None:
+    root = folder(tmp_path, each=3)
+    for name in ("benign/0.jpg", "malignant/0.jpg"):
+        (root / name).write_bytes(b"")
+    assert main(["audit", str(root), "--no-cache"]) == 1
+    assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("leuk:")] == [
+        "leuk: benign/0.jpg is empty: copy or export it again.",
+        "leuk: malignant/0.jpg is empty: copy or export it again.",
+    ]
 
 
 @pytest.mark.parametrize(

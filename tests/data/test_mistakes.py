@@ -64,7 +64,7 @@ def test_a_whole_name_goes_before_one_that_ends_alike() -> None:
     listed = ("Augmented/1.jpg", "Augmented/benign/1.jpg", *files)
     verdicts = align(data, _table(listed, P[[3, 4, 0, 1]]))
     assert np.allclose(verdicts.probabilities, P[:2])
-    assert [problem.split()[2] for problem in verdicts.problems] == ["Augmented/1.jpg,", "Augmented/benign/1.jpg,"]
+    assert verdicts.problems == ("net predicts 2 files, such as Augmented/1.jpg, which are not in this set.",)
     nearer = align(data, _table(listed[:2], P[[3, 0]]))
     assert np.allclose(nearer.probabilities[0], P[0]), "what shares more of the name goes before what shares less"
 
@@ -78,6 +78,18 @@ def test_what_does_not_fit_is_named_and_the_rest_goes_on() -> None:
     assert confusion(data, verdicts).sum() == 3
     alone = align(data, _table(data.files[:5], P[:5])).problems
     assert alone == (f"1 image has no prediction of net: {data.files[5]}.",)
+
+
+def test_what_is_shipped_for_the_public_set_says_nothing_of_fields_that_are_not_here() -> None:
+    listed = taleqani()
+    here = listed.subset(np.arange(0, len(listed), 20))
+    p = np.full((len(listed), 4), 0.25)
+    assert align(here, Table("net", "grouped", listed.files, listed.classes, np.zeros(len(listed)), p)).problems == ()
+    more = (*listed.files, "Original/Pro/mine.jpg")
+    told = align(
+        here, Table("net", "grouped", more, listed.classes, np.zeros(len(more)), np.full((len(more), 4), 0.25))
+    )
+    assert told.problems == ("net predicts Original/Pro/mine.jpg, which is not in this set.",)
 
 
 def test_two_classes_without_leukaemia_are_not_told_apart() -> None:
