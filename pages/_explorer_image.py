@@ -74,8 +74,8 @@ def inspector(opened: Opened, view: View | None) -> None:
             for one in film
         ],
         "filmStart": start,
-        "label": prepare.title(dataset.classes[label]),
-        "called": prepare.title(dataset.classes[called]) if called >= 0 else None,
+        "label": prepare.title(dataset, dataset.classes[label]),
+        "called": prepare.title(dataset, dataset.classes[called]) if called >= 0 else None,
         "wrong": called >= 0 and called != label,
         "bars": _bars(dataset, verdicts, row),
         "source": _source(view, state.get("table", "")),
@@ -92,7 +92,7 @@ def inspector(opened: Opened, view: View | None) -> None:
         "near": _near(opened, view, row, known),
         "ranges": {
             "items": [prepare.range_data(one) for one in found],
-            "legend": [{"index": one, "title": prepare.title(dataset.classes[one])} for one in classes],
+            "legend": [{"index": one, "title": prepare.title(dataset, dataset.classes[one])} for one in classes],
             "note": _ranges_note(with_image, known, reference, reading),
         },
         "others": _others(opened, row, label),
@@ -145,7 +145,7 @@ def _bars(dataset: DataSet, verdicts: Any, row: int) -> list[dict[str, Any]]:
     if verdicts is None or not verdicts.known[row]:
         return []
     return [
-        {"index": i, "title": prepare.title(key), "short": prepare.title(key).split(" (")[0],
+        {"index": i, "title": prepare.title(dataset, key), "short": class_name(key).plain,
          "p": float(verdicts.probabilities[row, i])}
         for i, key in enumerate(dataset.classes)
     ]  # fmt: skip
@@ -194,7 +194,7 @@ def _panes(
         who = prepare.system_title(model)
         # Beside another system's call, a map must not pass for that system's.
         pane: dict[str, Any] = {
-            "title": f"{prepare.title(key)} ({role})",
+            "title": f"{prepare.title(dataset, key)} ({role})",
             "sub": f"where the score depends on the image · {who}",
         }
         if view is not None and not _is_of(view, model):

@@ -24,6 +24,7 @@ from pages._explorer_visit import (
     measured,
     measures_if_done,
     model_for,
+    nothing_readable,
     on_cell,
     on_choose,
     on_decisions,
@@ -48,7 +49,10 @@ def section_balance(opened: Opened, view: View | None) -> None:
     job = measured(opened)
     known = measures_if_done(opened)
     found = balance.balance(dataset, known)
-    legend = [{"color": f"var(--c{i % 7})", "text": prepare.title(key)} for i, key in enumerate(dataset.classes)]
+    titles = [prepare.title(dataset, key) for key in dataset.classes]
+    legend = [{"color": f"var(--c{i % 7})", "text": one} for i, one in enumerate(titles)]
+    if known is not None and (sentence := nothing_readable(known)):
+        st.warning(sentence, icon=":material/broken_image:")
     total = sum(found.classes.values()) or 1
     bars = [
         {"name": "All images", "kind": "parts", "share": [n / total for n in found.classes.values()],
@@ -73,7 +77,7 @@ def section_balance(opened: Opened, view: View | None) -> None:
         words.append("Sizes: " + ", ".join(f"{size} ({n:,})" for size, n in list(found.sizes.items())[:4]) + ".")
     rows: list[dict[str, Any]] = [{"id": "counts", "title": "Images per class", "text": " ".join(words), "bars": bars}]
     for name in ("brightness", "sharpness", "saturation", "cells"):
-        if name in found.spread:
+        if name in found.spread and np.isfinite(found.spread[name]).any():
             spread = found.spread[name]
             low, high = float(np.nanmin(spread)), float(np.nanmax(spread))
             rows.append(
@@ -81,10 +85,10 @@ def section_balance(opened: Opened, view: View | None) -> None:
                     "id": name,
                     "title": prepare.MEASURE_TITLES[name],
                     "bars": [
-                        {"name": prepare.title(key), "kind": "box", "tone": i,
+                        {"name": one, "kind": "box", "tone": i,
                          "quantiles": prepare.scaled(spread[i], low, high),
                          "note": f"median {spread[i][2]:.3g}, 5 to 95 %: {spread[i][0]:.3g} to {spread[i][4]:.3g}"}
-                        for i, key in enumerate(dataset.classes) if np.isfinite(spread[i]).all()
+                        for i, one in enumerate(titles) if np.isfinite(spread[i]).all()
                     ],
                 }
             )  # fmt: skip
@@ -103,7 +107,7 @@ def section_balance(opened: Opened, view: View | None) -> None:
         twin = bool(found.segmented) and line.toggle("Beside the segmented twin", key="twin")
         label = options.get(chosen, 0)
         rows_of = np.flatnonzero(dataset.labels == label).tolist()
-        one = panel(opened, view, f"sheet-{label}", prepare.title(dataset.classes[label]), rows_of,
+        one = panel(opened, view, f"sheet-{label}", prepare.title(dataset, dataset.classes[label]), rows_of,
                     kind="wide" if twin else "", twin=twin, first=True)  # fmt: skip
         gallery("sheet-gallery", [one])
 
@@ -128,7 +132,7 @@ def section_errors(opened: Opened, view: View | None) -> None:
         if state.cell is not None:
             true, called = state.cell
             rows = mistakes.cell_rows(dataset, verdicts, true, called).tolist()
-            names = prepare.title(dataset.classes[true]), prepare.title(dataset.classes[called])
+            names = prepare.title(dataset, dataset.classes[true]), prepare.title(dataset, dataset.classes[called])
             gallery(
                 "cell-gallery",
                 [panel(opened, view, f"cell-{true}-{called}", f"Labelled {names[0]}, called {names[1]}", rows,
@@ -209,7 +213,7 @@ def section_traps(opened: Opened, view: View | None) -> None:
                 "image.",
                 "bars": [
                     {
-                        "name": prepare.title(dataset.classes[label]),
+                        "name": prepare.title(dataset, dataset.classes[label]),
                         "kind": "order",
                         "order": prepare.order_states(order, dataset, view.verdicts),
                         "rows": list(map(int, order)),
@@ -246,6 +250,9 @@ def section_map(opened: Opened, view: View | None) -> None:
     if job is None or not wait_for(job, "Measuring images"):
         return
     known: measures.Measures = job.result
+    if sentence := nothing_readable(known):
+        st.warning(sentence, icon=":material/broken_image:")
+        return
     model = model_for(view)
     sources = {"Colour and layout": None, f"What {prepare.system_title(model)} makes of them": model}
     colors = ["Label", "Called", "Right or wrong"] if view is not None else ["Label"]
@@ -297,7 +304,7 @@ def _colours(
     opened: Opened, view: View | None, known: measures.Measures, colour: str
 ) -> tuple[np.ndarray, tuple[str, ...] | None]:
     dataset = opened.dataset
-    names = tuple(prepare.title(key) for key in dataset.classes)
+    names = tuple(prepare.title(dataset, key) for key in dataset.classes)
     if colour == "Label":
         return dataset.labels, names
     if view is not None and colour == "Called":
@@ -358,7 +365,7 @@ def section_slices(opened: Opened, view: View | None) -> None:
     for number, one in enumerate(shown):
         heading = one.title[0].upper() + one.title[1:]
         if one.by == "class":
-            heading = prepare.title(dataset.classes[int(dataset.labels[one.rows[0]])])
+            heading = prepare.title(dataset, dataset.classes[int(dataset.labels[one.rows[0]])])
         wrong_first = sorted(one.rows.tolist(), key=lambda row: bool(right[row]))
         lists[f"slice-{number}"] = (f"{heading}, errors first", wrong_first)
         extra = [

@@ -295,6 +295,15 @@ def measures_if_done(opened: Opened) -> measures.Measures | None:
     return job.result if job is not None and job.done else None
 
 
+def nothing_readable(known: measures.Measures) -> str:
+    """Say that no image of a set can be read; "" if any can."""
+    count = len(known.readable)
+    if known.readable.any() or not count:
+        return ""
+    what = "The image can't" if count == 1 else f"None of the {count:,} images can"
+    return f"{what} be read; Traps says why."
+
+
 def reference_if_done(opened: Opened) -> dict[str, np.ndarray] | None:
     """Return the cells of some images of each class if they are measured."""
     if opened.dataset.root is None:

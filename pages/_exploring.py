@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from leuk import overlay
-from leuk.data import audit, labels, maps, measures, mistakes, slices
+from leuk.data import audit, demo, labels, maps, measures, mistakes, slices
 from leuk.data.datasets import DataSet
 from leuk.data.inspection import Range, as_called, cell_measures, operating_curve
 from leuk.data.measures import Measures
@@ -66,9 +66,17 @@ LONGEST_REST = 10.0
 LANES = 2
 
 
-def title(key: str) -> str:
-    """Name a class on a screen."""
-    return class_name(key).title
+def title(dataset: DataSet, key: str) -> str:
+    """Name a class of a set on a screen, with what it means where that is known."""
+    return class_name(key).title if _of_the_public_list(dataset) else class_name(key).plain
+
+
+def _of_the_public_list(dataset: DataSet) -> bool:
+    """Tell whether what a set calls benign are hematogones: in the public set's fields and those drawn after them."""
+    if dataset.name == demo.NAME:
+        return True
+    listed = dataset.near_duplicate is not None and dataset.session is not None
+    return listed and bool((dataset.session[dataset.labels == dataset.benign] >= 0).all())
 
 
 def short(key: str) -> str:
@@ -535,15 +543,15 @@ def tile(
     """
     label, called = int(dataset.labels[row]), called_of(dataset, verdicts, row)
     name = dataset.files[row]
-    given = short(dataset.classes[label])
+    given, in_full = short(dataset.classes[label]), title(dataset, dataset.classes[label])
     mark = decided[name].decision if name in decided else ""
     if verdicts is None or called < 0:
-        cap, value, sub, say = given, "", note or name.rsplit("/", 1)[-1], f"labelled {title(dataset.classes[label])}"
+        cap, value, sub, say = given, "", note or name.rsplit("/", 1)[-1], f"labelled {in_full}"
     else:
         key, sure = call or (dataset.classes[called], float(verdicts.probabilities[row, called]))
         cap, value = short(key), percent(sure)
         sub = note or (f"labelled {given}" if call or called != label else name.rsplit("/", 1)[-1])
-        say = f"labelled {title(dataset.classes[label])}, called {title(key)} with {percent(sure)}"
+        say = f"labelled {in_full}, called {title(dataset, key)} with {percent(sure)}"
     out: dict[str, Any] = {
         "row": int(row),
         "name": name,
@@ -580,7 +588,7 @@ def matrix_data(view: View, chosen: tuple[int, int] | None, step: int | None) ->
     """Describe the confusion matrix, and what every threshold would do, so that the slider acts in the browser."""
     dataset, verdicts = view.dataset, view.verdicts
     data: dict[str, Any] = {
-        "classes": [{"title": title(key), "short": short(key)} for key in dataset.classes],
+        "classes": [{"title": title(dataset, key), "short": short(key)} for key in dataset.classes],
         "counts": view.confusion.tolist(),
         "chosen": list(chosen) if chosen else None,
         "benign": dataset.benign,

@@ -22,6 +22,7 @@ from pages._explorer_visit import (
     SECTIONS,
     SOURCES,
     begin,
+    jobs,
     look_away,
     on_section,
     on_table,
@@ -145,7 +146,12 @@ def head() -> Opened | None:
 def facts(opened: Opened, view: View | None) -> None:
     """Say in a line what is open, and what was left out."""
     dataset = opened.dataset
-    words = [prepare.counted(len(dataset), "image"), prepare.counted(len(dataset.classes), "class", "classes")]
+    images = prepare.counted(len(dataset), "image")
+    job = jobs().known(("measures", *opened.identity))
+    if job is not None and job.result is not None and not job.result.readable.all():
+        readable = int(job.result.readable.sum())
+        images += f", {readable:,} of which can be read" if readable else ", none of which can be read"
+    words = [images, prepare.counted(len(dataset.classes), "class", "classes")]
     if view is not None:
         known = view.verdicts.known
         right = float((view.verdicts.predicted == dataset.labels)[known].mean()) if known.any() else float("nan")

@@ -9,7 +9,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from leuk.data.datasets import DataSet
+from leuk.data import demo
+from leuk.data.datasets import DataSet, taleqani
 from leuk.data.inspection import Table
 from leuk.data.triage import Decision
 from leuk.errors import DataError
@@ -216,6 +217,25 @@ def test_a_folder_with_a_broken_image_opens_and_asks_for_predictions(app, tmp_pa
     assert "p_benign" in said(app)
     app.session_state.section = "Balance"
     sound(app.run())
+    done(visit.jobs().known(("measures", *app.session_state.opened.identity)))
+    sound(app.run())
+    assert "7 images, 6 of which can be read" in said(app)
+    assert not app.warning
+
+
+def test_a_set_of_which_no_image_can_be_read_says_so(app, tmp_path, recwarn):
+    for name in ("a/1.jpg", "a/2.jpg", "b/1.jpg"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_bytes(b"no picture")
+    app.session_state.source, app.session_state.folder = "own", str(tmp_path / "set")
+    for section in ("Balance", "Map"):
+        app.session_state.section = section
+        sound(app.run())
+        done(visit.jobs().known(("measures", *app.session_state.opened.identity)))
+        sound(app.run())
+        assert [one.value for one in app.warning] == ["None of the 3 images can be read; Traps says why."]
+        assert "3 images, none of which can be read" in said(app)
+    assert not [one for one in recwarn if "All-NaN" in str(one.message)]
 
 
 def test_the_public_list_shows_statistics_without_the_images(app):
@@ -372,6 +392,22 @@ def test_a_dropped_job_stops_at_its_next_word(jobs):
 @pytest.fixture
 def small():
     return DataSet("small", ("benign/a.png", "pre_b/b.png"), ("benign", "pre_b"), np.array([0, 1]))
+
+
+def test_benign_means_hematogones_only_where_that_is_known(small):
+    public = taleqani()
+    titles = [
+        prepare.title(one, "benign")
+        for one in (
+            public,
+            public.subset(np.arange(0, len(public), 7)),
+            dataclasses.replace(small, name=demo.NAME),
+            small,
+            dataclasses.replace(small, session=np.array([0, 1])),  # as a table names patients
+            dataclasses.replace(small, session=np.array([-1, 1]), near_duplicate=np.array([-1, 3])),
+        )
+    ]
+    assert titles == ["Benign (hematogones)"] * 3 + ["Benign"] * 3
 
 
 def table(files, name="made"):
