@@ -445,17 +445,22 @@ def _about_balance(dataset: DataSet, measures: Measures | None) -> list[Finding]
         listed = dataset.session >= 0
         sessions = np.unique(dataset.session[listed])
         pure = sum(len(np.unique(dataset.labels[dataset.session == one])) == 1 for one in sessions)
+        what = dataset.session_kind
         if len(sessions) > 1 and pure == len(sessions) and len(counts) > 1:
             found.append(
                 Finding(
                     "balance.sessions",
                     "balance",
                     "warning",
-                    "No session holds images of two classes",
-                    f"Each of the {len(sessions)} sessions is of one class, so whatever marks a session (stain, light, "
-                    "camera) marks the class as well. Holding sessions out is the least that a fair test needs, and "
-                    "does not undo it. Where sessions are estimated from colour (pseudo-sessions), they are no "
-                    "patients.",
+                    f"No {what} holds images of two classes",
+                    f"Each of the {len(sessions)} {what}s is of one class, so whatever marks a {what} (stain, light, "
+                    f"camera) marks the class as well. Holding {what}s out is the least that a fair test needs, and "
+                    "does not undo it."
+                    + (
+                        " Pseudo-sessions are estimated from colour, and are no patients."
+                        if what == "pseudo-session"
+                        else ""
+                    ),
                     (),
                     {"sessions": len(sessions)},
                 )
@@ -550,6 +555,8 @@ def _about_shortcuts(
     dataset: DataSet, shortcuts: tuple[Shortcut, ...], fixed: tuple[FixedContent, ...]
 ) -> list[Finding]:
     found = []
+    # Where folds are given, and no sessions, it is these that are held out.
+    what = "folds" if dataset.session is None else f"{dataset.session_kind}s"
     for one in shortcuts:
         if not one.telling:
             continue
@@ -557,9 +564,9 @@ def _about_shortcuts(
         grouped = (
             ""
             if one.grouped is None
-            else f" With whole sessions held out it still reaches {percent(one.grouped)}."
+            else f" With whole {what} held out it still reaches {percent(one.grouped)}."
             if one.grouped > one.chance + 0.1
-            else f" With whole sessions held out it falls to {percent(one.grouped)}."
+            else f" With whole {what} held out it falls to {percent(one.grouped)}."
         )
         figures = {"accuracy": one.accuracy, "chance": one.chance}
         if one.grouped is not None:
@@ -693,8 +700,8 @@ def _about_errors(
     right = int((verdicts.known & (verdicts.predicted == dataset.labels)).sum())
     score = right / known
     low, high = wilson(right, known)
-    if dataset.benign is not None:
-        benign = int((verdicts.known & (dataset.labels == dataset.benign)).sum())
+    if dataset.benign_beside_malignant is not None:
+        benign = int((verdicts.known & (dataset.labels == dataset.benign_beside_malignant)).sum())
         malignant = known - benign
         alarms, misses = len(errors.false_alarms), len(errors.misses)
         half = operate(dataset, verdicts, 0.5)
@@ -730,15 +737,20 @@ def _about_errors(
             )
     if len(errors.confused):
         number = len(errors.confused)
+        kinds = "kind" if dataset.benign_beside_malignant is not None else "class"
+        subtypes = sum(class_name(key).note != "" for key in dataset.classes)
         found.append(
             Finding(
                 "errors.confused",
                 "errors",
                 "note",
-                f"{_several(number, 'image', 'images')} of one {'kind' if dataset.benign is not None else 'class'} "
-                "called another",
-                f"{system} names the class of {percent(score)} of all images ({percent(low)} to {percent(high)}). "
-                "Subtypes of acute lymphoblastic leukaemia are told apart by immunophenotype, not by morphology.",
+                f"{_several(number, 'image', 'images')} of one {kinds} called another",
+                f"{system} names the class of {percent(score)} of all images ({percent(low)} to {percent(high)})."
+                + (
+                    " Subtypes of acute lymphoblastic leukaemia are told apart by immunophenotype, not by morphology."
+                    if subtypes > 1
+                    else ""
+                ),
                 _rows(errors.confused),
                 {"images": number, "accuracy": score},
             )

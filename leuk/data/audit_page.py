@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from leuk.data.audit import Audit, Finding, capture_order
+from leuk.data.audit import Audit, Finding, capture_order, percent
 from leuk.data.measures import thumbnail
 from leuk.data.mistakes import operate
 from leuk.names import class_name
@@ -135,8 +135,8 @@ def _named(key: str) -> str:
     return _text(class_name(key).plain)
 
 
-def _percent(share: float | None, digits: int = 1) -> str:
-    return "–" if share is None or not math.isfinite(share) else f"{100 * share:.{digits}f} %"
+def _percent(share: float | None) -> str:
+    return "–" if share is None or not math.isfinite(share) else _text(percent(share))
 
 
 def _painter(audit: Audit) -> Picture:
@@ -406,13 +406,13 @@ def _errors(audit: Audit, picture: Picture | None) -> str:
         f"what {_text(audit.verdicts.system)} calls it.</caption>"
         f"<thead><tr><th></th>{head}<th>recall</th></tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
-    if audit.dataset.benign is not None:
+    if audit.dataset.benign_beside_malignant is not None:
         points = [operate(audit.dataset, audit.verdicts, one) for one in (0.1, 0.25, 0.5, 0.75, 0.9)]
         drawn += _table(
             ["called malignant from", "false alarms", "misses", "specificity", "sensitivity"],
             [
                 [
-                    _percent(one.threshold, 0),
+                    f"{100 * one.threshold:.0f} %",
                     f"{one.false_alarms:,}",
                     f"{one.misses:,}",
                     f"{_percent(one.specificity)} {_range(one.specificity_interval)}",

@@ -26,6 +26,14 @@ Progress = Callable[[float, str], None]
 BENIGN_NAMES = ("benign", "normal", "healthy", "hem", "negative")
 """Keys of classes that are not leukaemia; a set has one of them at most."""
 
+MALIGNANT_NAMES = (
+    *CLASSES[1:],
+    *("malignant", "blast", "blasts", "lymphoblast", "lymphoblasts", "myeloblast", "myeloblasts", "positive"),
+    *("leukemia", "leukaemia", "leukemic", "leukaemic", "all", "b_all", "t_all", "l1", "l2", "l3"),
+    *("aml", "apl", "cll", "cml", "lymphoma", "cancer", "tumor", "tumour"),
+)
+"""Keys of classes that are malignant, beside those that begin with "malignant_". Of others nobody can tell."""
+
 PUBLIC_COUNTS = {"Benign": 504, "Early": 985, "Pre": 963, "Pro": 804}
 """Fields of each class in the whole public set of Taleqani Hospital, 3,256 in all."""
 
@@ -51,7 +59,7 @@ class DataSet:
     split : tuple of str, optional
         Per file, such as "train" or "test"; "" where not known.
     session : numpy.ndarray, optional
-        int64, (N,): pseudo-session (or the patient that a table names), unique across classes, -1 where not known.
+        int64, (N,): what `session_kind` says, unique across classes, -1 where not known.
     near_duplicate : numpy.ndarray, optional
         int64, (N,): group of near duplicates as listed, -1 where not known.
     fold : numpy.ndarray, optional
@@ -60,6 +68,11 @@ class DataSet:
         Per file, the style of its scale bar; "" where not known.
     problems : tuple of str
         One sentence for each file that was left out, and for what else is wrong.
+    session_kind : str
+        "patient" or "session" as a table's column says; "pseudo-session" for clusters of colour and light, which are
+        never patients.
+    session_names : tuple of str
+        What a table calls each number of `session`; empty where they have numbers only.
     """
 
     name: str
@@ -74,6 +87,8 @@ class DataSet:
     fold: np.ndarray | None = None
     scale_bar: tuple[str, ...] | None = None
     problems: tuple[str, ...] = ()
+    session_kind: str = "pseudo-session"
+    session_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.files)
@@ -93,6 +108,20 @@ class DataSet:
             if name.casefold() in BENIGN_NAMES:
                 return index
         return None
+
+    @property
+    def benign_beside_malignant(self) -> int | None:
+        """Index of the class that is not leukaemia, where every other is known to be malignant; else None.
+
+        Only there can one speak of false alarms and misses: beside reactive cells, "not benign" is not malignant.
+        """
+        others = [name for index, name in enumerate(self.classes) if index != self.benign]
+        return self.benign if all(map(is_malignant, others)) else None
+
+    def session_title(self, number: int) -> str:
+        """Name a session, such as "patient P7" or "pseudo-session 12"."""
+        known = 0 <= number < len(self.session_names)
+        return f"{self.session_kind} {self.session_names[number] if known else number}"
 
     def path(self, row: int) -> Path:
         """Return where the image of a row is.
@@ -156,6 +185,7 @@ _KEYS = {
 }
 _SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _SPLITS["testing"] = "test"
+_NUMBERED = re.compile(r"(fold|part)[ _-]?(\d+)")
 _ORIGINAL, _SEGMENTED = ("original", "originals"), ("segmented", "segmentation")
 _ALL_IDB = re.compile(r"_([01])$")
 _LIST = Path(__file__).with_name("taleqani_groups.csv")
@@ -319,7 +349,7 @@ def class_key(name: str) -> str:
     """Return a class's key from what a folder, a table or a person calls it.
 
     Names of the public set's classes, in any of its editions, become the keys that the models use; other names are
-    kept in lower case with underscores.
+    kept in lower case with underscores, a plus or minus that ends a word as "pos" or "neg".
 
     Examples
     --------
@@ -327,9 +357,44 @@ def class_key(name: str) -> str:
     'early_pre_b'
     >>> class_key("Hairy cell")
     'hairy_cell'
+    >>> class_key("CD10-")
+    'cd10_neg'
     """
-    plain = re.sub(r"[^\w]+", "_", name.casefold()).strip("_")
+    words = re.sub(r"(?<=\w)[+⁺]+(?!\w)", "_pos ", name.casefold())
+    words = re.sub(r"(?<=\w)[-−–⁻]+(?!\w)", "_neg ", words)
+    plain = re.sub(r"[^\w]+", "_", words).strip("_")
     return _KEYS.get(plain, plain or name)
+
+
+def class_keys(names: Iterable[str]) -> list[str]:
+    """Return the keys of all classes of a set or a table, each by `class_key`.
+
+    Raises
+    ------
+    DataError
+        If two names would become one class though they differ in more than capitals and spaces, and neither is of the
+        public set: nobody says that these are the same.
+    """
+    keys, first = [], dict[str, str]()
+    for name in names:
+        key = class_key(name)
+        other = first.setdefault(key, name)
+        if key not in _KEYS.values() and _spelled(name) != _spelled(other):
+            raise DataError(
+                f"The names {other} and {name} would both be the class {key}; rename one of them, or give both the "
+                "same name if they mean the same."
+            )
+        keys.append(key)
+    return keys
+
+
+def _spelled(name: str) -> str:
+    return re.sub(r"[\s_]+", "_", name.casefold()).strip("_")
+
+
+def is_malignant(key: str) -> bool:
+    """Tell whether a class is known to be malignant by its key."""
+    return key in MALIGNANT_NAMES or key.startswith("malignant_")
 
 
 def _ordered(keys: Iterable[str]) -> tuple[str, ...]:
@@ -360,8 +425,9 @@ def _from_folder(root: Path) -> DataSet:
         if originals and any(part.casefold() in _SEGMENTED for part in above):
             twins[_twin(path)] = name
             continue
-        split = next((_SPLITS[part.casefold()] for part in above if part.casefold() in _SPLITS), "")
-        above = [part for part in above if part.casefold() not in _SPLITS]
+        splits = [_split(part, last=place == len(above) - 1) for place, part in enumerate(above)]
+        split = next(filter(None, splits), "")
+        above = [part for part, named in zip(above, splits, strict=True) if not named]
         if above:
             rows.append((name, above[0], split))
         else:
@@ -395,7 +461,7 @@ def _from_folder(root: Path) -> DataSet:
             f"The images in {root.name or root} are in no class folders and not named *_0 and *_1; "
             "sort them into one folder for each class, or name a CSV with columns path and label."
         )
-    keys = [class_key(folder) for _, folder, _ in rows]
+    keys = class_keys(folder for _, folder, _ in rows)
     classes = _ordered(keys)
     files = [name for name, _, _ in rows]
     segmented: tuple[str | None, ...] | None = None
@@ -404,7 +470,7 @@ def _from_folder(root: Path) -> DataSet:
         lacking = sum(twin is None for twin in segmented)
         if lacking:
             problems.append(f"{lacking} of {len(files)} originals have no segmented twin of the same name.")
-    splits = tuple(split for _, _, split in rows)
+    given = tuple(split for _, _, split in rows)
     dataset = DataSet(
         name=root.resolve().name or str(root),
         files=tuple(files),
@@ -412,10 +478,20 @@ def _from_folder(root: Path) -> DataSet:
         labels=np.array([classes.index(key) for key in keys], dtype=np.int64),
         root=root,
         segmented=segmented,
-        split=splits if any(splits) else None,
+        split=given if any(given) else None,
         problems=tuple(problems),
     )
     return _with_groups(dataset)
+
+
+def _split(folder: str, last: bool) -> str:
+    """Return which part of a split a folder is; "" if it is none.
+
+    Numbered ones (``fold_0``, as in C-NMC) are only where folders of classes lie in them: else they may be classes.
+    """
+    name = folder.casefold()
+    numbered = None if last else _NUMBERED.fullmatch(name)
+    return f"{numbered[1]} {int(numbered[2])}" if numbered else _SPLITS.get(name, "")
 
 
 def _empty_class_folders(root: Path, images: Sequence[str], rows: Sequence[tuple[str, str, str]]) -> list[str]:
@@ -426,7 +502,7 @@ def _empty_class_folders(root: Path, images: Sequence[str], rows: Sequence[tuple
     for holder in sorted(set(folders)):
         for folder in sorted(path for path in (root / holder).iterdir() if path.is_dir()):
             name = holder / folder.name
-            is_class = folder.name.casefold() not in (*_ORIGINAL, *_SEGMENTED, *_SPLITS)
+            is_class = folder.name.casefold() not in (*_ORIGINAL, *_SEGMENTED) and not _split(folder.name, last=False)
             if is_class and not folder.name.startswith(".") and name not in filled:
                 found.append(str(name))
     return found
@@ -450,10 +526,19 @@ def _with_groups(dataset: DataSet) -> DataSet:
     if not any(found):
         return dataset
     session, near, fold, bar = _group_columns(found)
-    return replace(dataset, session=session, near_duplicate=near, fold=fold, scale_bar=bar)
+    return replace(
+        dataset,
+        session=session,
+        near_duplicate=near,
+        fold=fold,
+        scale_bar=bar,
+        session_kind="pseudo-session",
+        session_names=(),
+    )
 
 
 _PATH_COLUMNS = ("path", "file", "image", "filename", "file_name")
+_PATIENT_COLUMNS = ("patient", "patient_id", "subject")
 _LABEL_COLUMNS = ("label", "class", "diagnosis", "target")
 
 
@@ -488,32 +573,40 @@ def _from_table(table: Path) -> DataSet:
             if fault := _fault(root / name):
                 problems.append(f"{name} is listed in {table.name} but {fault}, and was left out: correct the path.")
             else:
-                kept.append((name, class_key(label), row))
+                kept.append((name, label, row))
     if not kept:
         raise DataError(f"None of the images that {table.name} lists is there; paths are relative to the table.")
-    classes = _ordered(key for _, key, _ in kept)
+    keys = class_keys(label for _, label, _ in kept)
+    classes = _ordered(keys)
 
-    def numbered(head: str | None, by_class: bool = False) -> np.ndarray | None:
-        if head is None:
-            return None
-        values = [(row[head] or "").strip() for _, _, row in kept]
-        if not any(values):
-            return None
-        if not by_class and all(re.fullmatch(r"-?\d{0,18}", value) for value in values):
+    def given(head: str | None) -> list[str]:
+        values = [] if head is None else [(row[head] or "").strip() for _, _, row in kept]
+        return values if any(values) else []
+
+    def named(values: list[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
+        names = tuple(sorted(set(values) - {""}))
+        order = {value: index for index, value in enumerate(names)}
+        return np.array([order.get(value, -1) for value in values], dtype=np.int64) if values else None, names
+
+    def numbered(values: list[str]) -> np.ndarray | None:
+        if values and all(re.fullmatch(r"-?\d{0,18}", value) for value in values):
             return np.array([int(value) if value.strip("-") else -1 for value in values], dtype=np.int64)
-        order = {value: index for index, value in enumerate(sorted(set(values) - {""}))}
-        return np.array([order.get(value, -1) for value in values], dtype=np.int64)
+        return named(values)[0]
 
+    by = column("session", *_PATIENT_COLUMNS, "group")
+    session, session_names = named(given(by))
     split, bar = column("split", "subset", "partition"), column("scale_bar")
     dataset = DataSet(
         name=table.stem,
         files=tuple(name for name, _, _ in kept),
         classes=classes,
-        labels=np.array([classes.index(key) for _, key, _ in kept], dtype=np.int64),
+        labels=np.array([classes.index(key) for key in keys], dtype=np.int64),
         root=root,
         split=None if split is None else tuple((row[split] or "").strip() for _, _, row in kept),
-        session=numbered(column("session", "patient", "patient_id", "subject", "group"), by_class=True),
-        fold=numbered(column("fold")),
+        session=session,
+        session_kind="patient" if by in _PATIENT_COLUMNS else "session",
+        session_names=session_names,
+        fold=numbered(given(column("fold"))),
         scale_bar=None if bar is None else tuple((row[bar] or "").strip() for _, _, row in kept),
         problems=tuple(problems),
     )

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from leuk.data.datasets import BENIGN_NAMES, DataSet, class_key, public_files
+from leuk.data.datasets import BENIGN_NAMES, DataSet, class_keys, is_malignant, public_files
 from leuk.errors import DataError
 
 
@@ -81,7 +81,7 @@ def align(dataset: DataSet, predictions: PredictionTable, title: str = "") -> Ve
         If not one prediction fits, the system and the set share no class, an image is called a class that the set has
         not, or two of the system's classes are benign.
     """
-    names = [class_key(name) for name in predictions.classes]
+    names = class_keys(predictions.classes)
     system = title or predictions.system
     if len(benign := sorted(set(names) & set(BENIGN_NAMES))) > 1:
         raise DataError(
@@ -90,7 +90,7 @@ def align(dataset: DataSet, predictions: PredictionTable, title: str = "") -> Ve
         )
     merged = []
     if set(dataset.classes) == {"benign", "malignant"} and "benign" in names:
-        merged = [name for name in names if name not in dataset.classes]
+        merged = [name for name in names if name not in dataset.classes and is_malignant(name)]
         names = ["malignant" if name in merged else name for name in names]
     shared = [name for name in dataset.classes if name in names]
     if not shared:
@@ -233,7 +233,8 @@ class Mistakes:
     misses : numpy.ndarray
         int64: malignant called benign, by falling p(benign).
     confused : numpy.ndarray
-        int64: malignant called malignant of another kind, by falling confidence; every error where no class is benign.
+        int64: malignant called malignant of another kind, by falling confidence; every error where no class is benign,
+        or one beside it isn't known to be malignant.
     """
 
     false_alarms: np.ndarray
@@ -264,7 +265,7 @@ def mistakes(dataset: DataSet, verdicts: Verdicts, threshold: float | None = Non
         rows = np.flatnonzero(chosen)
         return rows[np.argsort(-score[rows], kind="stable")]
 
-    benign = dataset.benign
+    benign = dataset.benign_beside_malignant
     nothing = np.zeros(0, np.int64)
     if benign is None:
         return Mistakes(nothing, nothing, by(known & (predicted != labels), confidence))

@@ -31,7 +31,8 @@ class Slice:
     interval : tuple of float
         Wilson's 95 % interval over images.
     specificity, sensitivity : float or None
-        Of malignant against benign by the likeliest class; None where the slice has none of that kind.
+        Of malignant against benign by the likeliest class; None where the slice has none of
+        that kind, or not every class but the benign one is known to be malignant.
     specificity_interval, sensitivity_interval : tuple of float or None
     rest : float
         Accuracy on all other rows.
@@ -52,7 +53,7 @@ class Slice:
 def find_slices(
     dataset: DataSet, verdicts: Verdicts, measures: Measures | None = None, least: int = 10
 ) -> tuple[Slice, ...]:
-    """Cut by brightness, sharpness, cell count (in fifths), class, split, pseudo-session and scale-bar style.
+    """Cut by brightness, sharpness, cell count (in fifths), class, split, session and scale-bar style.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def find_slices(
         parts += [("split", f"split {name}", splits == name) for name in sorted(set(dataset.split) - {""})]
     if dataset.session is not None:
         for session in np.unique(dataset.session[dataset.session >= 0]):
-            parts.append(("session", f"pseudo-session {session}", dataset.session == session))
+            parts.append(("session", dataset.session_title(int(session)), dataset.session == session))
     if dataset.scale_bar is not None:
         bars = np.array(dataset.scale_bar)
         for name in sorted(set(dataset.scale_bar) - {""}):
@@ -120,9 +121,10 @@ def _slice(dataset: DataSet, verdicts: Verdicts, by: str, title: str, mask: np.n
     rest = verdicts.known & ~mask
     shares: list[float | None] = [None, None]
     intervals: list[tuple[float, float] | None] = [None, None]
-    if dataset.benign is not None:
-        truly = dataset.labels == dataset.benign
-        called = verdicts.predicted == dataset.benign
+    benign = dataset.benign_beside_malignant
+    if benign is not None:
+        truly = dataset.labels == benign
+        called = verdicts.predicted == benign
         for place, kind in enumerate((truly, ~truly)):
             of = mask & kind
             if of.any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -278,6 +279,25 @@ def test_a_score_that_colour_alone_reaches_is_named(tmp_path: Path) -> None:
     p[::7] = p[::7, ::-1]
     keys = [one.key for one in audit(data, _table(data, p)).findings]
     assert "shortcut.no_better" in keys
+
+
+def test_words_of_a_set_are_those_of_its_classes_and_its_table() -> None:
+    count = 40
+    files, session = tuple(f"x-{i}.jpg" for i in range(count)), np.arange(count) % 4
+    p = np.full((count, 2), 0.3)
+    p[:, 0] = 0.7
+    data = DataSet("cells", files, ("lymphocyte", "monocyte"), np.arange(count) % 2, session=session)
+    data = replace(data, session_kind="patient", session_names=("A", "B", "C", "D"))
+    found = audit(data, _table(data, p))
+    said = " ".join(f"{one.title} {one.explanation}" for one in found.findings)
+    assert "20 images of one class called another" in said and "No patient holds images of two classes" in said
+    for strange in ("leukaemia", "malignant", "seudo"):
+        assert strange not in said
+    assert "patient B" in {one.title for one in found.slices}
+    mixed = DataSet("mixed", files, ("normal", "blast", "reactive"), np.arange(count) % 3)
+    said = audit(mixed, _table(mixed, np.column_stack([p, p[:, 0] * 0])))
+    assert not any("malignant" in one.title + one.explanation for one in said.findings)
+    assert "called malignant" not in render(said)
 
 
 def test_a_score_of_all_but_one_is_not_all() -> None:

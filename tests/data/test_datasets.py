@@ -51,10 +51,69 @@ def test_a_class_folder_without_images_is_named(tmp_path: Path) -> None:
         ("[Malignant] Pro-B", "pro_b"),
         ("Pre", "pre_b"),
         ("Hairy cell", "hairy_cell"),
+        ("CD10+", "cd10_pos"),
+        ("CD10- CD19+", "cd10_neg_cd19_pos"),
+        ("CD10\u2212/CD34++", "cd10_neg_cd34_pos"),
+        ("-", "-"),
     ],
 )
 def test_names_of_classes_become_keys(name: str, key: str) -> None:
     assert class_key(name) == key
+
+
+def test_names_that_differ_in_signs_are_never_one_class_unnoticed(tmp_path: Path) -> None:
+    data = load_dataset(_touch(tmp_path / "a", "CD10+/1.png", "CD10-/2.png", "other/3.png"))
+    assert data.classes == ("cd10_neg", "cd10_pos", "other")
+    same = load_dataset(
+        _touch(tmp_path / "b", "train/Hairy cell/1.png", "test/hairy_cell/2.png", "Pre/3.png", "[Pre-B]/4.png")
+    )
+    assert same.classes == ("hairy_cell", "pre_b"), "capitals, spaces and the public set's editions make no other class"
+    with pytest.raises(DataError, match=r"names CD10\+x and CD10-x would both be the class cd10_x; rename"):
+        load_dataset(_touch(tmp_path / "c", "CD10+x/1.png", "CD10-x/2.png"))
+    table = _touch(tmp_path / "d", "1.png", "2.png") / "set.csv"
+    table.write_text("path,label\n1.png,grade 1/2\n2.png,grade 1-2\n", encoding="utf-8")
+    with pytest.raises(DataError, match="names grade 1/2 and grade 1-2"):
+        load_dataset(table)
+
+
+def test_numbered_folders_above_classes_are_parts(tmp_path: Path) -> None:
+    data = load_dataset(
+        _touch(tmp_path / "a", "fold_0/all/1.png", "fold_0/hem/2.png", "Fold1/all/3.png", "part-2/hem/4.png")
+    )
+    assert data.classes == ("hem", "all") and data.benign_beside_malignant == 0
+    assert dict(zip(data.files, data.split or (), strict=True))["Fold1/all/3.png"] == "fold 1"
+    assert sorted(set(data.split or ())) == ["fold 0", "fold 1", "part 2"] and data.problems == ()
+    assert load_dataset(_touch(tmp_path / "b", "part_1/1.png", "part_2/2.png")).classes == ("part_1", "part_2")
+
+
+@pytest.mark.parametrize(
+    ("classes", "known"),
+    [
+        (("normal", "blast"), 0),
+        (("benign", "early_pre_b", "pro_b"), 0),
+        (("hem", "all"), 0),
+        (("normal", "blast", "reactive"), None),
+        (("benign", "lymphocyte"), None),
+        (("lymphocyte", "monocyte"), None),
+    ],
+)
+def test_only_known_malignant_classes_are_spoken_of_as_malignant(classes: tuple[str, ...], known: int | None) -> None:
+    files = tuple(classes)
+    assert DataSet("x", files, classes, np.arange(len(classes))).benign_beside_malignant == known
+
+
+@pytest.mark.parametrize(
+    ("head", "kind", "title"),
+    [("patient", "patient", "patient P9"), ("Session", "session", "session P9"), ("group", "session", "session P9")],
+)
+def test_a_table_says_what_its_sessions_are(tmp_path: Path, head: str, kind: str, title: str) -> None:
+    table = _touch(tmp_path, "a.png", "b.png", "c.png") / "set.csv"
+    table.write_text(f"path,label,{head}\na.png,x,P9\nb.png,y,P10\nc.png,y,\n", encoding="utf-8")
+    data = load_dataset(table).subset(np.array([2, 0]))
+    assert data.session is not None and data.session[0] == -1
+    assert data.session_kind == kind and data.session_names == ("P10", "P9")
+    assert data.session_title(int(data.session[1])) == title
+    assert taleqani().session_title(3) == "pseudo-session 3"
 
 
 def test_original_beside_segmented(tmp_path: Path) -> None:

@@ -131,6 +131,19 @@ def test_subtypes_count_together_where_a_set_knows_only_malignant() -> None:
     assert "early_pre_b, pro_b counts as malignant" in verdicts.problems[0]
 
 
+def test_not_benign_is_not_malignant_beside_other_cells() -> None:
+    classes = ("normal", "blast", "reactive")
+    data = DataSet("x", tuple(f"{i}.jpg" for i in range(6)), classes, np.array(LABELS, np.int64))
+    verdicts = align(data, _table(data.files, P, classes))
+    found = mistakes(data, verdicts)
+    assert not len(found.false_alarms) and not len(found.misses) and sorted(found.confused) == [1, 2, 3, 5]
+    assert all(one.sensitivity is None for one in find_slices(data, verdicts, least=1))
+    two = DataSet("x", data.files, ("benign", "malignant"), np.minimum(LABELS, 1))
+    with pytest.raises(DataError, match="calls 1 image reactive"):
+        p = np.array([[0.9, 0.1, 0.0]] * 5 + [[0.1, 0.2, 0.7]])
+        align(two, _table(data.files, p, ("benign", "malignant", "reactive")))
+
+
 def test_nearest_come_from_training() -> None:
     data = _set(LABELS, session=np.array([0, 0, 1, 1, 2, -1]))
     verdicts = align(data, _table(data.files, P))  # folds 0 1 0 1 0 1
