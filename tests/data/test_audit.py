@@ -151,6 +151,38 @@ def test_planted_duplicates_are_all_found(tmp_path: Path, no_forests: None) -> N
     assert keys[0] == "duplicates.cross_class" and "duplicates.cross_fold" in keys
 
 
+def _crop(rng: np.random.Generator, side: int = 96) -> np.ndarray:
+    """A crop with a lobed nucleus at its centre, the same in all, and red cells around it as they happen to lie."""
+    field = np.full((side, side, 3), (232, 222, 226), np.uint8)
+    for place in rng.integers(0, side, (10, 2)):
+        cv2.circle(field, tuple(int(v) for v in place), 11, (214, 190, 196), -1)
+        cv2.circle(field, tuple(int(v) for v in place), 4, (222, 204, 208), -1)
+    cv2.circle(field, (48, 48), 25, (190, 170, 210), -1)
+    for x, y in ((40, 42), (54, 44), (48, 56)):
+        cv2.circle(field, (x, y), 10, (90, 50, 140), -1)
+    return np.clip(cv2.GaussianBlur(field, (3, 3), 0) + rng.normal(0, 1, field.shape), 0, 255).astype(np.uint8)
+
+
+def test_cells_alike_at_the_centre_are_other_cells_where_their_surroundings_differ(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    for number in range(12):
+        pixels = _crop(rng)
+        write(tmp_path / f"{'ab'[number % 2]}/{number}.png", pixels)
+        if number < 3:
+            data = cv2.imencode(".jpg", np.roll(pixels, (3, -2), (0, 1))[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 40])[1]
+            (tmp_path / f"{'ab'[number % 2]}/{number}-again.jpg").write_bytes(data.tobytes())
+    blank = np.zeros((96, 96, 3), np.uint8)
+    blank[24:72, 24:72] = _crop(rng)[24:72, 24:72]
+    write(tmp_path / "a/masked.png", blank)
+    write(tmp_path / "a/masked-brighter.png", np.clip(blank * 1.06, 0, 255).astype(np.uint8))
+    data = load_dataset(tmp_path)
+    groups = find_duplicates(data, measure(data)).groups
+    assert sorted(sorted(Path(data.files[row]).stem for row in one.rows) for one in groups) == [
+        *(sorted([f"{n}", f"{n}-again"]) for n in range(3)),
+        ["masked", "masked-brighter"],
+    ]
+
+
 def test_turned_copies_on_demand(tmp_path: Path) -> None:
     root = folder(tmp_path, each=6)
     pixels = cv2.imread(str(root / "benign/benign-002.png"))[:, :, ::-1]
