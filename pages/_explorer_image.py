@@ -131,7 +131,7 @@ def _lower(heading: str) -> str:
 def _where(dataset: DataSet, row: int, verdicts: Any) -> str:
     words = []
     if dataset.session is not None and dataset.session[row] >= 0:
-        words.append(f"pseudo-session {int(dataset.session[row])}")
+        words.append(dataset.session_title(int(dataset.session[row])))
     if dataset.split is not None and dataset.split[row]:
         words.append(dataset.split[row])
     if verdicts is not None and verdicts.folds[row] >= 0:
@@ -247,7 +247,7 @@ def _near(opened: Opened, view: View | None, row: int, known: Any) -> dict[str, 
         return {"title": heading, "note": note, "items": []}
     features, source = embedding_if_done(opened, view, known)
     found = mistakes.nearest(dataset, features, row, view.verdicts if view is not None else None)
-    items = []
+    kind, items = dataset.session_kind, []
     for one in found:
         same = one.same_session
         items.append(
@@ -257,13 +257,14 @@ def _near(opened: Opened, view: View | None, row: int, known: Any) -> dict[str, 
                 "thumb": prepare.thumb(dataset, one.row),
                 "label": prepare.short(dataset.classes[one.label]),
                 "same": bool(same),
-                "where": "" if same is None else "same pseudo-session" if same else "other pseudo-session",
+                "where": "" if same is None else f"{'same' if same else 'other'} {kind}",
             }
         )
+    estimated = dataset.session is not None and kind == "pseudo-session"
+    clusters = "; pseudo-sessions are clusters of colour, never patients" if estimated else ""
     return {
         "title": heading,
-        "note": f"Likest by {source}{', from other folds' if parted else ''}; pseudo-sessions are clusters of colour, "
-        "never patients.",
+        "note": f"Likest by {source}{', from other folds' if parted else ''}{clusters}.",
         "items": items,
     }
 

@@ -38,7 +38,6 @@ from pages._explorer_visit import (
 )
 from pages._exploring import Opened, View
 
-KINDS = {"session": "pseudo-session"}
 MOST_SLICES = 40
 SEVERITY = {"serious": "Serious", "warning": "Warning", "note": "Note"}
 
@@ -68,8 +67,9 @@ def section_balance(opened: Opened, view: View | None) -> None:
     if len(found.sessions):
         sizes = found.sessions[:, 2]
         words.append(
-            f"{len(sizes)} pseudo-sessions (clusters of colour and light, never patients) of {int(sizes.min())} to "
-            f"{int(sizes.max())} images."
+            prepare.counted(len(sizes), dataset.session_kind)
+            + (" (clusters of colour and light, never patients)" if dataset.session_kind == "pseudo-session" else "")
+            + f" of {int(sizes.min())} to {int(sizes.max())} images."
         )
     if found.segmented:
         words.append(f"{found.segmented:,} images have a segmented twin.")
@@ -140,18 +140,22 @@ def section_errors(opened: Opened, view: View | None) -> None:
             )  # fmt: skip
             st.button("Show all errors", key="all-errors", on_click=lambda: state.update(cell=None))
             return
+        if dataset.benign is not None and dataset.benign_beside_malignant is None:
+            _errors_beside_others(opened, view, dataset.benign)
+            return
         found = mistakes.mistakes(dataset, verdicts, None if state.step is None else state.step / 100)
         calls = None if state.step is None else prepare.threshold_calls(dataset, verdicts, found)
         panels = []
-        if dataset.benign is not None:
+        benign = dataset.benign_beside_malignant
+        if benign is not None:
             panels = [
                 panel(opened, view, "alarms", "False alarms: benign called malignant", found.false_alarms.tolist(),
                       "The surest first; the figure is the probability of any malignant class.", first=True,
                       empty="No benign image is called malignant.",
-                      figures=1 - verdicts.probabilities[:, dataset.benign], calls=calls),
+                      figures=1 - verdicts.probabilities[:, benign], calls=calls),
                 panel(opened, view, "misses", "Misses: malignant called benign", found.misses.tolist(),
                       "The surest first.", kind="lesser", empty="No malignant image is called benign.",
-                      figures=verdicts.probabilities[:, dataset.benign], calls=calls),
+                      figures=verdicts.probabilities[:, benign], calls=calls),
             ]  # fmt: skip
             gallery("errors-gallery", panels, "minmax(0, 5fr) minmax(0, 3fr)")
         more = panel(opened, view, "confused", "One malignant class called another" if panels else "Errors",
@@ -159,6 +163,27 @@ def section_errors(opened: Opened, view: View | None) -> None:
                      if panels else "The most confident first.", kind="lesser" if panels else "", first=not panels,
                      empty="None.", calls=calls)  # fmt: skip
         gallery("confused-gallery", [more])
+
+
+def _errors_beside_others(opened: Opened, view: View, benign: int) -> None:
+    """Show errors where what is not benign need not be malignant."""
+    dataset, predicted = opened.dataset, view.verdicts.predicted
+    rows = mistakes.mistakes(dataset, view.verdicts).confused
+    name = prepare.title(dataset, dataset.classes[benign])
+    truly, called = dataset.labels[rows] == benign, predicted[rows] == benign
+    lists = (
+        ("from-benign", f"{name} called another class", rows[truly], f"No image labelled {name} is called otherwise."),
+        ("to-benign", f"Another class called {name}", rows[called], f"No other image is called {name}."),
+        ("confused", "One other class called another", rows[~truly & ~called], "None."),
+    )
+    panels = [
+        panel(opened, view, key, heading, chosen.tolist(), "The most confident first.", first=not number,
+              kind="lesser" if number else "", empty=empty)
+        for number, (key, heading, chosen, empty) in enumerate(lists)
+    ]  # fmt: skip
+    gallery("errors-gallery", panels[:2], "minmax(0, 5fr) minmax(0, 3fr)")
+    if len(dataset.classes) > 2:
+        gallery("confused-gallery", panels[2:])
 
 
 def section_traps(opened: Opened, view: View | None) -> None:
@@ -181,7 +206,7 @@ def section_traps(opened: Opened, view: View | None) -> None:
     for one in findings:
         bars = []
         if one.key.startswith("shortcut"):
-            bars = _shortcut_bars(found, one)
+            bars = _shortcut_bars(dataset, found, one)
         lists[one.key] = (one.title, list(one.rows))
         rows.append(
             {
@@ -209,8 +234,8 @@ def section_traps(opened: Opened, view: View | None) -> None:
                 "badge": "Strip",
                 "title": "Right and wrong in the order of capture",
                 "text": "One line an image, in the order of the numbers in the files' names; errors are orange. Errors "
-                "that stand together point at a slide or a pseudo-session, not at cells. Press a place to see its "
-                "image.",
+                f"that stand together point at a slide or a {prepare.group(dataset)}, not at cells. Press a place to "
+                "see its image.",
                 "bars": [
                     {
                         "name": prepare.title(dataset, dataset.classes[label]),
@@ -227,11 +252,12 @@ def section_traps(opened: Opened, view: View | None) -> None:
     parts.rows(data={"rows": rows, "legend": None}, key="findings", on_choose_change=on_choose("findings"))
 
 
-def _shortcut_bars(found: audit.Audit, finding: audit.Finding) -> list[dict[str, Any]]:
+def _shortcut_bars(dataset: DataSet, found: audit.Audit, finding: audit.Finding) -> list[dict[str, Any]]:
     mine = [one for one in found.shortcuts if one.name in finding.key] or list(found.shortcuts)
+    held = "folds" if dataset.session is None else f"{dataset.session_kind}s"
     bars = []
     for one in mine:
-        grouped = "" if one.grouped is None else f", {prepare.percent(one.grouped)} with sessions held out"
+        grouped = "" if one.grouped is None else f", {prepare.percent(one.grouped)} with {held} held out"
         bars.append(
             {"name": one.title, "kind": "interval", "value": one.accuracy, "low": one.interval[0],
              "high": one.interval[1], "ref": one.chance, "num": prepare.percent(one.accuracy),
@@ -256,7 +282,7 @@ def section_map(opened: Opened, view: View | None) -> None:
     model = model_for(view)
     sources = {"Colour and layout": None, f"What {prepare.system_title(model)} makes of them": model}
     colors = ["Label", "Called", "Right or wrong"] if view is not None else ["Label"]
-    colors += ["Pseudo-session"] if dataset.session is not None else []
+    colors += [dataset.session_kind.capitalize()] if dataset.session is not None else []
     colors += [prepare.MEASURE_TITLES[name] for name in ("brightness", "sharpness", "saturation", "cells")]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         source = st.selectbox("Laid out by", list(sources), key="map-source")
@@ -312,7 +338,7 @@ def _colours(
     if view is not None and colour == "Right or wrong":
         right = view.verdicts.predicted == dataset.labels
         return np.where(view.verdicts.known, (~right).astype(np.int64), -1), ("Right", "Wrong")
-    if colour == "Pseudo-session" and dataset.session is not None:
+    if colour == dataset.session_kind.capitalize() and dataset.session is not None:
         return dataset.session.astype(np.float64), None
     name = next(key for key, value in prepare.MEASURE_TITLES.items() if value == colour and key in known.values)
     return known.values[name], None
@@ -352,9 +378,10 @@ def section_slices(opened: Opened, view: View | None) -> None:
     if job is not None and not job.done:
         wait_for(job, "Measuring images, for slices by brightness, sharpness and cells")
     kinds = list(dict.fromkeys(one.by for one in found))
+    names = {**CUTS, "session": opened.dataset.session_kind}
     chosen = st.pills(
         "Cut by", kinds, key="slice-kind", selection_mode="multi", label_visibility="collapsed",
-        format_func=lambda kind: KINDS.get(kind, CUTS.get(kind, kind.replace("_", " "))).capitalize(),
+        format_func=lambda kind: names.get(kind, kind.replace("_", " ")).capitalize(),
     )  # fmt: skip
     every = [one for one in found if not chosen or one.by in chosen]
     shown = every if state.get("all_slices") else every[:MOST_SLICES]
@@ -391,7 +418,8 @@ def section_slices(opened: Opened, view: View | None) -> None:
     st.caption(
         f"Accuracy with its 95 % interval, 0 to 100 %; the upright line is the whole set, {prepare.percent(overall)}. "
         "The worst come first, by the upper end of their interval; orange intervals lie wholly below the set's own. "
-        "Intervals count images as independent, which images of one pseudo-session are not."
+        "Intervals count images as independent, which images of one "
+        f"{prepare.group(dataset)} are not."
     )
     parts.rows(data={"rows": rows, "legend": None}, key="slices", on_choose_change=on_choose("slices"))
     if len(shown) < len(every):

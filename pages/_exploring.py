@@ -71,6 +71,11 @@ def title(dataset: DataSet, key: str) -> str:
     return class_name(key).title if _of_the_public_list(dataset) else class_name(key).plain
 
 
+def group(dataset: DataSet) -> str:
+    """Name what makes images of a set alike beside their class: its sessions, or patients where none are known."""
+    return "patient" if dataset.session is None else dataset.session_kind
+
+
 def _of_the_public_list(dataset: DataSet) -> bool:
     """Tell whether what a set calls benign are hematogones: in the public set's fields and those drawn after them."""
     if dataset.name == demo.NAME:
@@ -411,8 +416,8 @@ class View:
 
     @cached_property
     def curve(self) -> tuple[Operating, ...] | None:
-        """Counts over thresholds; None without a benign class."""
-        return None if self.dataset.benign is None else operating_curve(self.dataset, self.verdicts)
+        """Counts over thresholds; None but for a benign class beside malignant ones."""
+        return None if self.dataset.benign_beside_malignant is None else operating_curve(self.dataset, self.verdicts)
 
     @cached_property
     def label_errors(self) -> labels.LabelErrors:
@@ -571,7 +576,7 @@ def tile(
 
 def threshold_calls(dataset: DataSet, verdicts: Verdicts, found: mistakes.Mistakes) -> dict[int, tuple[str, float]]:
     """Say what a threshold calls each image that it gets wrong, and with which probability, whatever is likeliest."""
-    benign = dataset.benign
+    benign = dataset.benign_beside_malignant
     if benign is None:
         return {}
     calls = {row: ("malignant", 1 - float(verdicts.probabilities[row, benign])) for row in found.false_alarms.tolist()}

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 import streamlit as st
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from leuk.data import demo
@@ -204,8 +205,6 @@ def test_a_folder_that_is_none_is_one_sentence(app, tmp_path):
 
 
 def test_a_folder_with_a_broken_image_opens_and_asks_for_predictions(app, tmp_path):
-    from PIL import Image
-
     for name in ("benign", "malignant"):
         (tmp_path / "set" / name).mkdir(parents=True)
         for i in range(3):
@@ -236,6 +235,62 @@ def test_a_set_of_which_no_image_can_be_read_says_so(app, tmp_path, recwarn):
         assert [one.value for one in app.warning] == ["None of the 3 images can be read; Traps says why."]
         assert "3 images, none of which can be read" in said(app)
     assert not [one for one in recwarn if "All-NaN" in str(one.message)]
+
+
+def own_set(app, folder, files, labels, classes, **columns):
+    """Open a table of pictures of noise, with predictions by which every image is called the first class."""
+    rng = np.random.default_rng(0)
+    lines = [",".join(["path", "label", *columns])]
+    for row, (name, label) in enumerate(zip(files, labels, strict=True)):
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(folder / name)
+        lines.append(",".join([name, label, *(column[row] for column in columns.values())]))
+    (folder / "table.csv").write_text("\n".join(lines))
+    app.session_state.source, app.session_state.folder = "own", str(folder / "table.csv")
+    sound(app.run())
+    chances = np.tile(np.linspace(2, 1, len(classes)) / np.linspace(2, 1, len(classes)).sum(), (len(files), 1))
+    app.session_state.opened.tables["mine · yours"] = Table(
+        "mine", "", tuple(files), tuple(classes), np.full(len(files), -1), chances
+    )
+    sound(app.run())
+
+
+def test_patients_that_a_table_names_are_called_patients(app, tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(parts, "rows", lambda data, **_: given.append(data["rows"]))
+    files = [f"{i}.png" for i in range(24)]
+    labels, patients = ["benign", "malignant"] * 12, [f"P{i % 2}" for i in range(24)]
+    own_set(app, tmp_path, files, labels, ["benign", "malignant"], patient=patients)
+    for section in ("Balance", "Slices", "Traps", "Map"):
+        app.session_state.section = section
+        sound(app.run())
+        done(visit.jobs().known(("measures", *app.session_state.opened.identity)))
+        sound(app.run())
+    assert "Patient" in app.selectbox("map-colour").options
+    header = inspected(app, monkeypatch)
+    assert "patient P0" in header["facts"]
+    assert {one["where"] for one in header["near"]["items"]} == {"same patient", "other patient"}
+    shown = said(app) + json.dumps(given) + json.dumps(header)
+    assert "2 patients of 12 to 12 images." in shown
+    assert "Patient P1" in shown
+    assert "seudo-session" not in shown
+
+
+def test_beside_classes_that_need_not_be_malignant_nothing_is_called_so(app, tmp_path, monkeypatch):
+    matrices = []
+    monkeypatch.setattr(parts, "matrix", lambda data, **_: matrices.append(data))
+    app.session_state.section = "Errors"
+    labels = ["normal", "reactive", "blast"] * 2
+    own_set(app, tmp_path, [f"{i}.png" for i in range(6)], labels, ["reactive", "normal", "blast"])
+    panels = app.session_state.panels
+    titles = {key: panels[key]["title"] for key in ("from-benign", "to-benign", "confused")}
+    assert titles == {
+        "from-benign": "Normal called another class",
+        "to-benign": "Another class called Normal",
+        "confused": "One other class called another",
+    }
+    assert [len(panels[key]["rows"]) for key in titles] == [2, 0, 2]
+    assert matrices[-1]["curve"] is None, "no threshold, no sensitivity"
 
 
 def test_the_public_list_shows_statistics_without_the_images(app):
