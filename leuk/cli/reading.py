@@ -108,14 +108,14 @@ def _status(records: list[dict[str, Any]]) -> int:
 def _told(row: dict[str, Any]) -> str:
     """Return a file's line in the table."""
     from leuk.classification import CANNOT_TELL
-    from leuk.report import percent
+    from leuk.report import chance
 
     if row["status"] == "refused":
         return f"refused: {row['error']}"
     # Beside "cannot tell" a probability would read as if that were certain.
-    chance = "" if row["suggestion"] == CANNOT_TELL else percent(max(row["probabilities"].values()))
+    likely = "" if row["suggestion"] == CANNOT_TELL else chance(max(row["probabilities"].values()))
     count = len(row["cells"])
-    return f"{row['suggestion']:<13} {chance:>6}   {count} cell{'' if count == 1 else 's'}"
+    return f"{row['suggestion']:<13} {likely:>6}   {count} cell{'' if count == 1 else 's'}"
 
 
 def _segment(options: argparse.Namespace) -> int:

@@ -594,7 +594,7 @@ def count_elsewhere(truth: np.ndarray, called: np.ndarray, silent: int = 0) -> d
     Parameters
     ----------
     truth, called : numpy.ndarray
-        bool, (N,): whether a picture shows leukaemia, and whether it was called malignant.
+        bool, (N,), one or more: whether a picture shows leukaemia, and whether it was called malignant.
     silent : int
         Number of pictures of which the system says that it can't tell.
 
