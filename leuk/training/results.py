@@ -600,8 +600,8 @@ def _elsewhere(row: Mapping[str, Any]) -> float:
 
 
 NEAR = 0.05
-"""Within which what sees no cell counts as no worse than a system elsewhere: one field of ALL-IDB1, of whose kind there are
-eight, moves that figure by 0.02."""
+"""Within which what sees no cell counts as no worse than a system elsewhere: one of the eight fields of a kind in
+ALL-IDB1 moves that figure by 0.02."""
 _ORDINAL = {2: "second", 3: "third", 4: "fourth", 5: "fifth", 10: "tenth"}
 
 
