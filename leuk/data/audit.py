@@ -18,7 +18,15 @@ from leuk.data.duplicates import Duplicates, find_duplicates
 from leuk.data.labels import LabelErrors, doubted
 from leuk.data.measures import Measures, measure
 from leuk.data.mistakes import Mistakes, PredictionTable, Verdicts, align, confusion, mistakes, operate, wilson
-from leuk.data.shortcuts import FixedContent, Shortcut, cramers_v, find_fixed_content, find_shortcuts
+from leuk.data.shortcuts import (
+    WITH_CELL,
+    FixedContent,
+    Shortcut,
+    centred_cells,
+    cramers_v,
+    find_fixed_content,
+    find_shortcuts,
+)
 from leuk.data.slices import Slice, find_slices
 from leuk.names import class_name
 
@@ -256,7 +264,8 @@ def audit(
     found = _about_files(dataset, measures) + _about_balance(dataset, measures)
     if duplicates is not None:
         found += _about_duplicates(dataset, duplicates)
-    found += _about_shortcuts(dataset, shortcuts, fixed)
+    crops = measures is not None and centred_cells(measures)
+    found += _about_shortcuts(dataset, shortcuts, fixed, crops)
     if measures is not None:
         found += _about_light(dataset, measures)
     errors, doubtful, counts, without = None, None, None, None
@@ -266,7 +275,8 @@ def audit(
         doubtful = doubted(dataset, verdicts)
         slices = find_slices(dataset, verdicts, measures)
         without = score_without_duplicates(dataset, verdicts, duplicates)
-        found += _about_errors(dataset, verdicts, errors, without, shortcuts)
+        found += _about_errors(dataset, verdicts, errors, without)
+        found += _about_no_better(dataset, verdicts, shortcuts, crops)
         found += _about_labels(dataset, verdicts, doubtful) + _about_slices(verdicts, slices)
     if progress:
         progress(1.0, "done")
@@ -551,16 +561,27 @@ def _about_duplicates(dataset: DataSet, duplicates: Duplicates) -> list[Finding]
     return found
 
 
+_CROPS = "Most images are crops of one cell at the centre"
+
+
 def _about_shortcuts(
-    dataset: DataSet, shortcuts: tuple[Shortcut, ...], fixed: tuple[FixedContent, ...]
+    dataset: DataSet, shortcuts: tuple[Shortcut, ...], fixed: tuple[FixedContent, ...], crops: bool
 ) -> list[Finding]:
+    """Tell what tells the class beside cells; `crops` is whether images are crops of one cell at their centre."""
     found = []
     # Where folds are given, and no sessions, it is these that are held out.
     what = "folds" if dataset.session is None else f"{dataset.session_kind}s"
     for one in shortcuts:
         if not one.telling:
             continue
-        serious = one.accuracy >= one.chance + 0.5 * (1 - one.chance)
+        with_cell = crops and one.name in WITH_CELL
+        serious = one.accuracy >= one.chance + 0.5 * (1 - one.chance) and not with_cell
+        meaning = (
+            f"{_CROPS}, so the colour and size of that cell are part of this. A system that reads more than these has "
+            "to be clearly better."
+            if with_cell
+            else "A system with a score like this need not have looked at a cell."
+        )
         grouped = (
             ""
             if one.grouped is None
@@ -580,13 +601,29 @@ def _about_shortcuts(
                 "can be told",
                 f"{one.explanation} A random forest on it, judged on random folds, names the class of "
                 f"{percent(one.accuracy)} ({percent(one.interval[0])} to {percent(one.interval[1])}), where always "
-                f"naming the largest class may reach {percent(one.chance)} by luck.{grouped} A system with a score "
-                "like this need not have looked at a cell.",
+                f"naming the largest class may reach {percent(one.chance)} by luck.{grouped} {meaning}",
                 _mixed(dataset, np.flatnonzero(one.predicted == dataset.labels)),
                 figures,
             )
         )
     for number, content in enumerate(fixed):
+        x0, y0, x1, y1 = content.box
+        if crops and min(x0, y0) > 0 and max(x1, y1) < 1 and x0 < 0.5 < x1 and y0 < 0.5 < y1:
+            found.append(
+                Finding(
+                    f"fixed.{number}",
+                    "traps",
+                    "note",
+                    "The centre of the frame tells the class, which is where the cells are",
+                    f"{_CROPS}: the part from {100 * x0:.0f} to {100 * x1:.0f} % of the width and {100 * y0:.0f} to "
+                    f"{100 * y1:.0f} % of the height names the class of {percent(content.accuracy)}, parts of the same "
+                    f"size elsewhere {percent(content.elsewhere[0])} (at most {percent(content.elsewhere[1])}). That "
+                    "is as it should be. A mark burnt in over the cells would not be told from them.",
+                    _by_style(dataset, content.styles),
+                    {"accuracy": content.accuracy, "elsewhere": content.elsewhere[0]},
+                )
+            )
+            continue
         styles = "; ".join(
             f"style {index + 1}: "
             + ", ".join(
@@ -678,7 +715,6 @@ def _about_errors(
     verdicts: Verdicts,
     errors: Mistakes,
     without: tuple[float, float] | None,
-    shortcuts: tuple[Shortcut, ...],
 ) -> list[Finding]:
     found = []
     system, known = verdicts.system, int(verdicts.known.sum())
@@ -770,26 +806,65 @@ def _about_errors(
                 {"with": without[0], "without": without[1]},
             )
         )
-    best = max(shortcuts, key=lambda one: one.accuracy, default=None)
-    grouped = verdicts.partition == "grouped"
-    if best is not None and best.telling:
-        # Like is held against like: sessions held out against sessions held out.
-        against = best.grouped if grouped and best.grouped is not None else best.accuracy
-        if score <= against + 0.005:
-            found.append(
-                Finding(
-                    "shortcut.no_better",
-                    "traps",
-                    "serious",
-                    f"{system} is no better than: {best.title.lower()} alone",
-                    f"{system} names the class of {percent(score)}, a random forest on the {best.title.lower()} of "
-                    f"{percent(against)}{' with sessions held out' if grouped else ''}. Its score is no evidence that "
-                    "it reads cells.",
-                    (),
-                    {"system": score, "shortcut": against},
-                )
-            )
     return found
+
+
+def _about_no_better(
+    dataset: DataSet, verdicts: Verdicts, shortcuts: tuple[Shortcut, ...], crops: bool
+) -> list[Finding]:
+    """Hold a system against the most telling shortcut, on the images that both judged."""
+    best = max(shortcuts, key=lambda one: one.accuracy, default=None)
+    if best is None or not best.telling:
+        return []
+    # Like is held against like: sessions held out against sessions held out.
+    held_out = best.grouped_predicted if verdicts.partition == "grouped" else None
+    guesses = best.predicted if held_out is None else held_out
+    both = verdicts.known & (guesses >= 0)
+    number = int(both.sum())
+    if not number:
+        return []
+    right = verdicts.predicted[both] == dataset.labels[both]
+    guessed = guesses[both] == dataset.labels[both]
+    score, against = float(right.mean()), float(guessed.mean())
+    if score > against + 0.005:
+        return []
+    most = _most_ahead(int((right & ~guessed).sum()), int((~right & guessed).sum()), number)
+    told = most <= 0.05
+    name = best.title.lower()
+    said = (
+        f"On the {number:,} images that both judged, {verdicts.system} names the class of {percent(score)}, a random "
+        f"forest on the {name} of {percent(against)}{'' if held_out is None else ' with sessions held out'}."
+    )
+    if not told:
+        said += f" With so few images it may still be better by {percent(most)} of them, or no better at all."
+    elif crops and best.name in WITH_CELL:
+        said += f" {_CROPS}, so that has the colour of the cell; nothing shows that the system reads more than this."
+    else:
+        said += " Its score is no evidence that it reads cells."
+    return [
+        Finding(
+            "shortcut.no_better",
+            "traps",
+            "serious" if told and not (crops and best.name in WITH_CELL) else "warning",
+            f"{verdicts.system} is no better than: {name} alone"
+            if told
+            else f"Whether {verdicts.system} is better than {name} alone can't be told",
+            said,
+            (),
+            {"system": score, "shortcut": against, "images": number},
+        )
+    ]
+
+
+def _most_ahead(ahead: int, behind: int, number: int) -> float:
+    """Return the upper end of the 95 % interval of a difference of two accuracies on the same images.
+
+    References
+    ----------
+    A. Agresti, Y. Min, "Simple improved confidence intervals for comparing matched proportions", Stat. Med. 24 (2005).
+    """
+    b, c, n = ahead + 0.5, behind + 0.5, number + 2
+    return (b - c) / n + 1.959964 * math.sqrt(b + c - (b - c) ** 2 / n) / n
 
 
 def _about_labels(dataset: DataSet, verdicts: Verdicts, doubtful: LabelErrors) -> list[Finding]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from leuk.cli import main
-from leuk.data.audit import audit, capture_order, score_without_duplicates
+from leuk.data.audit import _about_no_better, audit, capture_order, score_without_duplicates
 from leuk.data.audit_page import render
 from leuk.data.datasets import DataSet, load_dataset
 from leuk.data.duplicates import find_duplicates
@@ -21,7 +21,7 @@ from leuk.data.labels import find_label_errors
 from leuk.data.maps import image_features, layout
 from leuk.data.measures import cache_folder, measure, thumbnail
 from leuk.data.mistakes import align
-from leuk.data.shortcuts import cramers_v, find_fixed_content, find_shortcuts
+from leuk.data.shortcuts import Shortcut, centred_cells, cramers_v, find_fixed_content, find_shortcuts
 from leuk.errors import Cancelled, DataError, OptionError
 from tests.data.fields import draw, folder, write
 
@@ -309,8 +309,58 @@ def test_a_score_that_colour_alone_reaches_is_named(tmp_path: Path) -> None:
     p = np.full((len(data), 2), 0.1)
     p[np.arange(len(data)), data.labels] = 0.9
     p[::7] = p[::7, ::-1]
-    keys = [one.key for one in audit(data, _table(data, p)).findings]
-    assert "shortcut.no_better" in keys
+    told = {one.key: one for one in audit(data, _table(data, p)).findings}
+    assert told["shortcut.no_better"].severity == "serious"
+    assert told["shortcut.no_better"].figures["system"] == pytest.approx(51 / 60)
+
+
+def _shortcut(guesses: np.ndarray, name: str = "histogram", accuracy: float = 0.9) -> Shortcut:
+    return Shortcut(name, "Colour histogram", "", accuracy, (accuracy, accuracy), None, 0.5, guesses)
+
+
+def test_a_system_is_held_against_colour_on_the_same_images_and_few_tell_nothing() -> None:
+    labels = np.arange(1000) % 2
+    data = DataSet("x", tuple(f"{i}.jpg" for i in range(1000)), ("benign", "malignant"), labels)
+    p = np.full((1000, 2), 0.1)
+    p[np.arange(1000), labels] = 0.9
+    p[::10] = p[::10, ::-1]
+    guesses = np.where(np.arange(1000) % 10 == 5, 1 - labels, labels)
+    verdicts = align(data, _table(data, p))
+    (finding,) = _about_no_better(data, verdicts, (_shortcut(guesses),), False)
+    assert finding.severity == "serious" and "On the 1,000 images that both judged" in finding.explanation
+    # Where the system judged few, and got one more of these wrong, nothing is told.
+    few = align(data, Table("net", "random", data.files[:30], data.classes, np.zeros(30), p[:30]))
+    guesses[:30] = labels[:30]
+    guesses[[4, 7]] = 1 - labels[[4, 7]]
+    (finding,) = _about_no_better(data, few, (_shortcut(guesses),), False)
+    assert finding.severity == "warning" and "can't be told" in finding.title
+    assert finding.figures == {"system": 0.9, "shortcut": pytest.approx(28 / 30), "images": 30}
+    guesses[:30] = 1 - labels[:30]
+    assert _about_no_better(data, few, (_shortcut(guesses),), False) == [], (
+        "elsewhere colour may do as well as it likes"
+    )
+
+
+def test_the_cell_of_a_crop_is_no_burnt_in_mark(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    for number in range(80):
+        pixels = _crop(rng)
+        if number % 2:  # the lobes lie otherwise, and all else is the same
+            pixels[36:60, 36:60] = pixels[36:60, 36:60][::-1].copy()
+        write(tmp_path / f"{'ab'[number % 2]}/{number}.png", pixels)
+    data = load_dataset(tmp_path)
+    found = audit(data)
+    told = {one.key: one for one in found.findings}
+    assert found.fixed and told["fixed.0"].severity == "note" and "where the cells are" in told["fixed.0"].title
+    assert not any("Hide this place" in one.explanation for one in found.findings)
+    for one in found.findings:
+        if one.key in ("shortcut.histogram", "shortcut.thumbnail", "shortcut.medians"):
+            assert one.severity == "warning" and "need not have looked" not in one.explanation, one.key
+    assert "shortcut.thumbnail" in told
+
+
+def test_fields_of_many_cells_are_no_crops(clean: Path) -> None:
+    assert not centred_cells(measure(load_dataset(clean)))
 
 
 def test_words_of_a_set_are_those_of_its_classes_and_its_table() -> None:
