@@ -9,6 +9,7 @@ import csv
 import datetime
 import io
 import os
+import re
 import sqlite3
 import sys
 import threading
@@ -29,6 +30,8 @@ TITLES = {"model_error": "Model error", "label_error": "Probable label error", "
 """What to call them on a screen."""
 
 CSV_COLUMNS = ("dataset", "file", "decision", "comment", "reviewer", "time")
+FEWEST = 10
+"""Images that two reviewers must share for a kappa: of fewer it is chance."""
 MAX_COMMENT = 2000
 _REVIEWER = 80
 
@@ -205,13 +208,15 @@ def to_csv(decisions: Iterable[Decision]) -> str:
     return out.getvalue()
 
 
-def from_csv(text: str, dataset: str, name: str = "The table") -> list[Decision]:
+def from_csv(text: str | bytes, dataset: str, name: str = "The table") -> list[Decision]:
     """Read what `to_csv` wrote, or a spreadsheet made of it.
+
+    Decisions may be called as on a screen, folders parted by backslashes. A time that can't be read counts as none.
 
     Parameters
     ----------
-    text : str
-        CSV with at least the columns file and decision.
+    text : str or bytes
+        CSV with at least the columns file and decision; bytes in UTF-8.
     dataset : str
         The data set to count the decisions to, whatever the table calls it: folders differ between machines.
     name : str
@@ -224,8 +229,13 @@ def from_csv(text: str, dataset: str, name: str = "The table") -> list[Decision]
     Raises
     ------
     DataError
-        If columns are missing, or a row holds no known decision.
+        If columns are missing, a row holds no known decision, or bytes are in another encoding.
     """
+    if isinstance(text, bytes):
+        try:
+            text = text.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{name} is not in UTF-8; save it anew as CSV UTF-8, with letters as they are.") from error
     try:
         heads, rows, _ = table_rows(text.lstrip("\ufeff"))
     except csv.Error as error:
@@ -237,10 +247,39 @@ def from_csv(text: str, dataset: str, name: str = "The table") -> list[Decision]
     for number, row in enumerate(rows, start=2):
         given = {column: _plain(row.get(column) or "") for column in CSV_COLUMNS}
         try:
-            found.append(Decision(**{**given, "dataset": dataset, "file": unescaped(given["file"])}))
+            found.append(
+                Decision(
+                    **{
+                        **given,
+                        "dataset": dataset,
+                        "file": unescaped(given["file"]).replace("\\", "/"),
+                        "decision": _CALLED.get(_plainly(given["decision"]), given["decision"]),
+                        "time": _readable(given["time"]),
+                    }
+                )
+            )
         except DataError as error:
             raise DataError(f"{name}, line {number}: {error}") from None
     return found
+
+
+def _plainly(word: str) -> str:
+    return re.sub(r"[\s_-]+", "_", word.strip().casefold())
+
+
+_CALLED = {_plainly(word): key for key in DECISIONS for word in (key, TITLES[key])}
+
+
+def _readable(time: str) -> str:
+    """Return a time that can be held against others; "" for what is none."""
+    time = time.strip()
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?", time):
+        return ""
+    try:
+        datetime.datetime.fromisoformat(time)
+    except ValueError:
+        return ""
+    return time
 
 
 def _inert(text: str) -> str:
@@ -258,8 +297,8 @@ class Agreement:
     Attributes
     ----------
     kappa : float
-        Cohen's kappa: 1 full agreement, 0 no more than chance, nan where chance alone would agree fully or nothing is
-        shared.
+        Cohen's kappa: 1 full agreement, 0 no more than chance, nan where chance alone would agree fully or fewer than
+        `FEWEST` images are shared.
     agreed, shared : int
         Images decided alike, and by both.
     table : numpy.ndarray
@@ -288,7 +327,7 @@ def agreement(one: Iterable[Decision], other: Iterable[Decision]) -> Agreement:
         table[DECISIONS.index(mine[file]), DECISIONS.index(theirs[file])] += 1
     total, agreed = int(table.sum()), int(np.trace(table))
     kappa = float("nan")
-    if total:
+    if total >= FEWEST:
         chance = float(table.sum(axis=1) @ table.sum(axis=0)) / total**2
         if chance < 1:
             kappa = (agreed / total - chance) / (1 - chance)

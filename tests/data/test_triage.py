@@ -59,6 +59,20 @@ def test_a_spreadsheets_decisions_are_read():
     assert from_csv(text, "set") == [Decision("set", "a.png", "unusable", "blurred; dark, too", "Ada")]
 
 
+def test_a_table_made_by_hand_is_taken_as_it_is_meant():
+    text = "file,decision,reviewer,time\r\nb\\a.png,Model error,Ada,yesterday\r\n"
+    text += "c.png, probable Label error,,2026-13-01\r\n"
+    kept = "d.png,UNUSABLE,,2026-11-27T10:00:00.000+00:00\r\n"
+    found = from_csv((text + kept).encode("utf-8-sig"), "set")
+    assert [(one.file, one.decision, one.time) for one in found] == [
+        ("b/a.png", "model_error", ""),
+        ("c.png", "label_error", ""),
+        ("d.png", "unusable", "2026-11-27T10:00:00.000+00:00"),
+    ]
+    with pytest.raises(DataError, match="x.csv is not in UTF-8"):
+        from_csv("file,decision,reviewer\na.png,unusable,Müller\n".encode("cp1252"), "set", "x.csv")
+
+
 def test_sets_are_kept_apart_and_a_decision_can_be_taken_back(store):
     store.decide(Decision("one", "a.png", "unusable"), Decision("other", "a.png", "model_error"))
     store.forget("one", "a.png")
@@ -121,6 +135,10 @@ def test_no_kappa_where_nothing_is_shared_or_nothing_could_differ():
     same = [Decision("s", "a", "unusable")]
     assert math.isnan(agreement(same, same).kappa)
     assert agreement(same, same).agreed == 1
+    one = [Decision("s", f"{i}", DECISIONS[i % 2]) for i in range(10)]
+    other = [Decision("s", f"{i}", DECISIONS[i % 3 == 0]) for i in range(10)]
+    assert math.isfinite(agreement(one, other).kappa)
+    assert math.isnan(agreement(one[:9], other).kappa) and agreement(one[:9], other).shared == 9
 
 
 def test_what_can_not_be_written_is_one_sentence(tmp_path):
