@@ -27,6 +27,9 @@ SOURCES = {
 SECTIONS = ("Balance", "Errors", "Traps", "Map", "Labels", "Slices", "Triage")
 
 
+DEFAULT = {"set": "demonstration", "section": "Errors"}
+
+
 POLL_SECONDS = 0.8
 
 
@@ -52,11 +55,11 @@ state = st.session_state
 
 
 def begin() -> None:
-    """Fill what a new visit lacks; a reload comes back to the same set and section."""
+    """Fill what a new visit lacks, before anything is drawn; a reload comes back to the same set and section."""
     asked = st.query_params
     defaults: dict[str, Any] = {
-        "source": asked.get("set") if asked.get("set") in SOURCES else "demonstration",
-        "section": asked.get("section") if asked.get("section") in SECTIONS else "Errors",
+        "source": asked.get("set") if asked.get("set") in SOURCES else DEFAULT["set"],
+        "section": asked.get("section") if asked.get("section") in SECTIONS else DEFAULT["section"],
         "folder": "",
         "own_tables": {},
         "opened": None,
@@ -69,36 +72,65 @@ def begin() -> None:
         "listing": None,
         "stamp": 0,
         "rows": {},
+        "seen": {},
     }
     for key, value in defaults.items():
         state.setdefault(key, value)
-    if state.get("address") not in (None, asked.to_dict()) and state.section == state.get("section_before"):
-        _go_back(asked)
+    if "address" not in state:
+        # After a reload, nobody knows the list that an image in the address stood in.
+        state.followed = "image" in asked
+    # Widgets are forgotten when another page is shown; its link here, which says nothing, keeps what was open.
+    elif (asked or "frame" in state) and asked.to_dict() != state.address and _acted() == state.acted:
+        _go_back(asked.to_dict() or DEFAULT)
     # Streamlit forgets the value of a widget that a run did not draw.
     for key in ("source", "section", "reviewer", "table", "folder"):
         if key in state:
             state[key] = state[key]
 
 
+def _acted() -> tuple[str | None, int]:
+    """Tell presses on the page, which an address that lags behind must not undo, from the browser's Back."""
+    return state.section, state.stamp
+
+
 def _go_back(asked: Mapping[str, str]) -> None:
-    """Follow an address that this page did not write last: the browser's Back or Forward."""
+    """Follow an address that this page did not write last: the browser's Back or Forward.
+
+    An image that this visit had open comes back with its list; an address without one leads to the list.
+    """
     source, section = asked.get("set"), asked.get("section")
     if source in SOURCES and section in SECTIONS:
+        if (source, section) != (state.source, state.section):
+            state.listing = None
         state.source, state.section = source, section
-        state.listing, state.stack = None, []
+        state.stack = list(state.seen.get((source, section, asked.get("image")), ()))
+        state.followed = True
 
 
 def write_address() -> None:
-    """Put what is open into the address; a folder on the server's disk stays out of it."""
-    state.section_before = state.section
-    state.address = {"set": state.source, "section": state.section}
-    st.query_params.from_dict(state.address)
+    """Put what is open into the address; a folder on the server's disk stays out of it.
+
+    An address that was followed stays as it is until something else is opened: one more entry in the browser's history
+    would be where Back leads to again and again.
+    """
+    state.section_before, state.acted = state.section, _acted()
+    wanted = {"set": state.source, "section": state.section}
+    if state.stack:
+        wanted["image"] = ",".join(str(one["opened"]) for one in state.stack)
+        state.seen[state.source, state.section, wanted["image"]] = list(state.stack)
+    asked = st.query_params.to_dict()
+    if state.pop("followed", False):
+        state.address = asked
+    elif (wanted, asked) != (state.get("open_before"), state.get("address")):
+        state.address = wanted
+        st.query_params.from_dict(wanted)
+    state.open_before = wanted
 
 
 def look_away() -> None:
     """Forget what was chosen in the set before."""
     state.cell, state.step, state.listing = None, None, None
-    state.pages, state.stack, state.all_slices = {}, [], False
+    state.pages, state.stack, state.seen, state.all_slices = {}, [], {}, False
 
 
 def on_section() -> None:
@@ -162,12 +194,15 @@ def open_list(heading: str, rows: Sequence[int], row: int) -> None:
     """Open an image; what was open before is kept to come back to."""
     listed = [int(one) for one in rows]
     if row in listed:
-        state.stack.append({"title": heading, "rows": listed, "row": row})
+        state.stamp += 1
+        state.stack.append({"title": heading, "rows": listed, "row": row, "opened": row})
 
 
 def on_go() -> None:
     """Go to another image of the list."""
     state.stamp += 1
+    if not state.stack:  # Back was quicker
+        return
     to, here = value_of("inspector", "go"), state.stack[-1]
     if to in ("next", "prev"):
         here["row"] = prepare.neighbour_in(here["rows"], here["row"], 1 if to == "next" else -1)
@@ -180,13 +215,14 @@ def on_look() -> None:
     state.stamp += 1
     row = value_of("inspector", "look")
     if isinstance(row, int | float) and 0 <= row < len(state.opened.dataset):
-        state.stack.append({"title": "the image before", "rows": [int(row)], "row": int(row)})
+        open_list("the image before", [int(row)], int(row))
 
 
 def on_close() -> None:
     """Go back to the list."""
     state.stamp += 1
-    state.stack.pop()
+    if state.stack:
+        state.stack.pop()
 
 
 def on_mark() -> None:

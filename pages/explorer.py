@@ -173,11 +173,12 @@ def facts(opened: Opened, view: View | None) -> None:
 def page() -> None:
     """Lay the page out."""
     st.html(SHARED_STYLE + STYLE)
-    parts.frame(key="frame")
     begin()
+    parts.frame(key="frame")
     readings().warm_up()
     if state.stack and state.opened is not None:
         # An image has the whole page: what is chosen above the list stays as it was.
+        write_address()
         show(state.opened, inspector)
         return
     opened = head()

@@ -185,6 +185,48 @@ def test_the_browsers_back_and_forward_change_the_section(explorer):
     expect(page).to_have_url(re.compile("section=Balance"))
 
 
+def test_the_browsers_back_closes_an_image_and_leads_out_again(explorer):
+    page = explorer()
+    page.wait_for_url("**section=Errors")
+    page.keyboard.press("n")
+    first = inspecting(page)
+    page.wait_for_url("**image=*")
+    page.go_back()
+    page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
+    expect(page).to_have_url(re.compile("section=Errors$"))
+    page.go_forward()
+    assert inspecting(page, first) == first
+    page.keyboard.press("Escape")
+    page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
+    page.wait_for_url("**section=Errors")
+
+    # Back to the list of another section, too, and from there to the one before.
+    section(page, "Slices")
+    row = page.locator('.rows .row[data-id="slice-0"]')
+    row.get_by_role("button", name="Images").click(timeout=SLOW)
+    page.locator('.panel[data-id="listing"] .tile img').first.wait_for()
+    page.keyboard.press("n")
+    inspecting(page)
+    page.wait_for_url("**image=*")
+    page.go_back()
+    page.locator('.panel[data-id="listing"] .tile img').first.wait_for()
+    expect(page).to_have_url(re.compile("section=Slices$"))
+    page.go_back()
+    page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
+    expect(page).to_have_url(re.compile("section=Errors$"))
+
+    # The image that was closed by key, its list, the address of the link, and Review.
+    page.go_back()
+    assert inspecting(page, first) == first
+    page.go_back()
+    page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
+    page.go_back()
+    page.wait_for_url("**/explorer")
+    page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
+    page.go_back()
+    page.get_by_text("Read a smear").wait_for()
+
+
 def test_a_reload_of_a_set_of_ones_own_asks_for_its_folder_again(browser, server):
     # Streamlit looks for itself beside a page's own address first, and the browser notes that it isn't there.
     context = browser.new_context(viewport={"width": 1440, "height": 900})

@@ -129,7 +129,7 @@ def test_a_cell_of_the_confusion_matrix_lists_its_images(app):
 
 def test_an_image_opens_with_what_is_known_about_it(app):
     alarms = app.session_state.panels["alarms"]["rows"]
-    app.session_state.stack = [{"title": "False alarms", "rows": alarms, "row": alarms[0]}]
+    app.session_state.stack = [{"title": "False alarms", "rows": alarms, "row": alarms[0], "opened": alarms[0]}]
     sound(app.run())
     assert app.session_state.last_row == alarms[0]
 
@@ -138,7 +138,7 @@ def inspected(app, monkeypatch):
     """Open an image and return what its view is given."""
     given = []
     monkeypatch.setattr(parts, "inspector", lambda data, **_: given.append(data))
-    app.session_state.stack = [{"title": "Errors", "rows": [0, 1], "row": 0}]
+    app.session_state.stack = [{"title": "Errors", "rows": [0, 1], "row": 0, "opened": 0}]
     sound(app.run())
     length = int.from_bytes(given[-1][4:8], "little")
     return json.loads(given[-1][8 : 8 + length])
