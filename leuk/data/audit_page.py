@@ -318,7 +318,7 @@ def _traps(audit: Audit, picture: Picture | None) -> str:
         height = 34 * len(audit.shortcuts)
         chance = left + width * audit.shortcuts[0].chance
         drawn += (
-            "<h3>How far the class can be told without looking at a cell</h3>"
+            "<h3>How far the class can be told by colour, corner and layout alone</h3>"
             f"<svg viewBox='0 0 720 {height + 26}' width='720' role='img' aria-label='Accuracy of each shortcut'>"
             + "".join(rows)
             + f"<line x1='{chance:.1f}' x2='{chance:.1f}' y1='0' y2='{height}' stroke='var(--text)' "
