@@ -508,7 +508,8 @@ def _agreement(opened: Opened, everything: Sequence[Decision]) -> None:
     if one == other or not found.shared:
         st.caption("No image was decided by both." if one != other else "Choose two reviewers.")
         return
-    kappa = "can't be told" if np.isnan(found.kappa) else f"{found.kappa:.2f}"
+    few = f"from {triage.FEWEST} images on" if found.shared < triage.FEWEST else "can't be told"
+    kappa = few if np.isnan(found.kappa) else f"{found.kappa:.2f}"
     st.markdown(f"**Cohen's kappa {kappa}** · {found.agreed} of {found.shared} images decided alike")
     place = {file: row for row, file in enumerate(opened.dataset.files)}
     rows = [place[file] for file in found.differing]

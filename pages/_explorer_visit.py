@@ -296,8 +296,8 @@ def on_decisions() -> None:
     if file is None:
         return
     try:
-        text, dataset = file.getvalue().decode("utf-8-sig"), state.opened.dataset
-        found = triage.from_csv(text, state.opened.key, file.name)
+        dataset = state.opened.dataset
+        found = triage.from_csv(file.getvalue(), state.opened.key, file.name)
         there = set(dataset.files)
         fitting = [one for one in found if one.file in there]
         if found and not fitting:
@@ -312,8 +312,6 @@ def on_decisions() -> None:
         if len(found) > len(fitting):
             told.append(f"{prepare.counted(len(found) - len(fitting), 'other')} left out, on no image of this set")
         state.told = "; ".join(told) + "."
-    except UnicodeDecodeError:
-        state.trouble = f"{file.name} is no CSV; export decisions from Leuk and use that table."
     except LeukError as error:
         state.trouble = str(error)
 

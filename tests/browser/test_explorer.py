@@ -145,7 +145,7 @@ def test_from_a_confusion_cell_to_decisions_that_outlive_the_visit(explorer):
     elsewhere = text.splitlines()[1].replace(rows[0]["file"], "elsewhere/x.jpg")
     read_back("colleague.csv", (text + elsewhere).replace(",AB,", ",CD,"))
     again.get_by_text("3 decisions read from colleague.csv; 1 other left out, on no image of this set.").wait_for()
-    again.get_by_text("Cohen's kappa 1.00 · 3 of 3").wait_for()
+    again.get_by_text("Cohen's kappa from 10 images on · 3 of 3").wait_for()
 
     # An old export replaces nothing, and one of another set is refused.
     old = re.sub(r",20\d\d-", ",2001-", text).replace("label_error", "unusable")
