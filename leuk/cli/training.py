@@ -71,6 +71,7 @@ def add(commands: Any) -> None:
     train.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, … (default: auto)")
     train.add_argument("--skip-broken", action="store_true", help="leave images out that can't be read, and name them")
     train.add_argument("--others", type=Path, metavar="DIR", help="for the reader: pictures that are no smears")
+    train.add_argument("--begin", type=Path, metavar="DIR", help="for the reader: single cells, a folder for each type")
     train.set_defaults(run=_train)
 
 
@@ -90,7 +91,7 @@ def _train(options: argparse.Namespace) -> int:
         if options.system not in ("reader", "cell_reader"):
             given += ["folds"] * bool(options.folds) + ["partition"] * (options.partition != "grouped")
         if options.system != "reader":
-            given += ["others"] * (options.others is not None)
+            given += ["others"] * (options.others is not None) + ["begin"] * (options.begin is not None)
             given += ["device"] * (options.device not in ("auto", "cpu"))
         if given:
             raise OptionError(
@@ -177,15 +178,18 @@ def _print_next(options: argparse.Namespace) -> None:
 
 
 def _train_reader(options: argparse.Namespace) -> int:
-    from leuk.training.reader import ALL_FIELDS, finish, fit, pictures_in
+    from leuk.training import mosaics
+    from leuk.training.reader import ALL_FIELDS, TILE, finish, fit, pictures_in
 
     others = pictures_in(options.others) if options.others else ()
+    cells = mosaics.gather(options.begin, TILE) if options.begin else None
     fields, chosen, there = _fields_and_folds(options)
     whole = chosen is None and options.partition == "grouped"
     parts = [str(fold) for fold in (there if chosen is None else chosen)] + [ALL_FIELDS] * whole
     tell = functools.partial(print, flush=True)
     weights = _weights_folder(options, options.folder) if whole else None
-    fit(fields, make_folder(options.folder), others=others, parts=parts, device=options.device, tell=tell)
+    run = make_folder(options.folder)
+    fit(fields, run, others=others, cells=cells, parts=parts, device=options.device, tell=tell)
     if not weights:
         # The card speaks of all five grouped folds.
         _print_next(options)
@@ -205,8 +209,9 @@ def _train_system(options: argparse.Namespace) -> int:
 
     system = find_system(options.system)
     _within(0, LARGEST_SEED, options.seed, "--seed")
-    if options.others is not None:
-        raise OptionError(f"--others does not apply to {options.system}; leave it out.")
+    for name in ("others", "begin"):
+        if getattr(options, name) is not None:
+            raise OptionError(f"--{name} does not apply to {options.system}; leave it out.")
     preset = (REDUCED if options.reduced else PRESETS)[options.system]
     otherwise = []
     if options.epochs not in (None, preset.epochs):

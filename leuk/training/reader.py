@@ -35,10 +35,11 @@ from leuk.models.systems import find_system
 from leuk.models.weights import fitting, packed, read_weights, unpacked, write_weights
 from leuk.probability import softmax
 from leuk.segmentation import segment
-from leuk.training import metrics
+from leuk.training import metrics, mosaics
 from leuk.training.augment import Augmentation, lab_statistics
 from leuk.training.evaluate import erased
 from leuk.training.loop import mean_weights, read_network, resolved, writing
+from leuk.training.mosaics import SingleCells
 from leuk.training.provenance import bounds, described, is_public, partitioned
 from leuk.training.stress import STRESSES, swap_stain
 from leuk.training.train import Recipe, train
@@ -72,6 +73,8 @@ _SHALLOW = (
 # The small network no longer gains from going on. A deeper one does, and from its weights needs few epochs.
 _DEEP = replace(_SHALLOW[-1], epochs=24, seed=9, network=dict(find_system("reader").arguments))
 CYCLES = (*_SHALLOW, _DEEP, replace(_DEEP, seed=10))
+BEGINNING = replace(RECIPE, epochs=14, seed=5, blank=0.0)
+"""How types of single cells are learnt, where the first cycle is to begin from them."""
 AVERAGED = 2
 """Of how many cycles, the last ones of one network, the weights are averaged: what one gets wrong by chance, the other
 may not."""
@@ -85,6 +88,8 @@ ABROAD = (
     "leukaemic fields for benign; where the distance to the training fields shows it, it says nothing.",
 )
 ALL_FIELDS = "all"
+CELLS = "cells"
+"""Folder of a run for the network of cell types that it begins from."""
 FOLDS = "reader.folds"
 """Name of the weights of the networks of all folds, in one file; tensors' names begin with the fold."""
 Tell = Callable[[str], None]
@@ -163,6 +168,7 @@ def fit(
     folder: Path,
     *,
     others: Sequence[Path] = (),
+    cells: SingleCells | None = None,
     cycles: Sequence[Recipe] = CYCLES,
     parts: Sequence[str] = ("0", "1", "2", "3", "4", ALL_FIELDS),
     device: str = "auto",
@@ -178,6 +184,8 @@ def fit(
         ``PART/network.safetensors``.
     others : sequence of pathlib.Path
         Pictures that are no smears, for `make_blanks`.
+    cells : SingleCells, optional
+        Whose types the first cycle begins from, see `leuk.training.mosaics`; by default from random weights.
     cycles : sequence of Recipe
         Each begins with the weights of the one before.
     parts : sequence of str
@@ -190,10 +198,11 @@ def fit(
     Raises
     ------
     DataError
-        If the folder holds a run on other fields, other pictures or another partition.
+        If the folder holds a run on other fields, other pictures, another partition or another beginning.
     """
     tell = tell or log.info
     folder.mkdir(parents=True, exist_ok=True)
+    first = _begun(cells, folder, cycles[0], device, tell)
     small = np.stack([shrink(pixels) for pixels in fields.pixels])
     cache = folder / "blanks.npz"
     if not cache.is_file():
@@ -216,7 +225,7 @@ def fit(
         def report(row: Mapping[str, float], part: str = part) -> None:
             tell(f"part {part}: " + ", ".join(f"{key} {value:.4g}" for key, value in row.items()))
 
-        weights: dict[str, torch.Tensor] | None = None
+        weights = first
         ends: list[dict[str, torch.Tensor]] = []
         for number, cycle in enumerate(cycles, start=1):
             before = cycles[max(0, number - 2)]
@@ -240,6 +249,23 @@ def fit(
             ends.append(weights)
         with writing(done), whole(done) as finished:
             save_file(_settled(ends, fields.labels[keep], cycles[-1]), finished)
+
+
+def _begun(
+    cells: SingleCells | None, folder: Path, recipe: Recipe, device: str, tell: Tell
+) -> dict[str, torch.Tensor] | None:
+    """Return the weights that a run's first cycles begin from; none for random ones."""
+    there = bool(mosaics.begun(folder / CELLS))
+    if cells is None:
+        if there:
+            raise DataError(f"{folder.name} was begun from types of cells; name them with --begin, or a new folder.")
+        return None
+    if not there and (folder / "blanks.npz").is_file():
+        raise DataError(f"{folder.name} was begun from random weights; leave --begin out, or name a new folder.")
+    own = replace(BEGINNING, network=recipe.network, epochs=min(BEGINNING.epochs, recipe.epochs))
+    own = replace(own, batch=recipe.batch, precision=recipe.precision)
+    mosaics.begin(cells, folder / CELLS, own, device=choose_device(device), tell=tell)
+    return mosaics.weights(folder / CELLS, recipe, len(CLASSES))
 
 
 def note_machine(folder: Path, device: torch.device, recipe: Recipe) -> None:
@@ -550,10 +576,12 @@ def make_card(
     cell_diameter: float,
     cycles: Sequence[Recipe],
     machines: Sequence[Mapping[str, str]],
+    begun: Mapping[str, Any],
 ) -> Card:
     """Assemble the reader's card from a run, but for the strengths of its heat maps.
 
-    For each cycle ``machines`` says what it was trained on, as `note_machine` notes it.
+    For each cycle ``machines`` says what it was trained on, as `note_machine` notes it; ``begun`` says what the first
+    one began from, as `leuk.training.mosaics.begun` returns it.
     """
     _, temperature = calibrate(fields, outcome["logits"]["as photographed"])
     # Known is what 99 % of unseen fields are, as photographed and under what cameras do to them. Over-exposure is left
@@ -581,6 +609,7 @@ def make_card(
             "fields": len(fields),
             "fields_by_class": {name: int((fields.labels == i).sum()) for i, name in enumerate(CLASSES)},
             "split": "figures: five networks, each on four folds of the grouped partition; weights: one on all fields",
+            **({"begun_from": dict(begun)} if begun else {}),
             "cycles": [asdict(cycle) | dict(on) for cycle, on in zip(cycles, machines, strict=True)],
             "data_sha256": fingerprint(fields),
             "versions": versions(),
@@ -659,7 +688,7 @@ def finish(
     noted = (folder / ALL_FIELDS / f"cycle-{number}" / "machine.json" for number in range(1, len(cycles) + 1))
     # A run begun before this was noted doesn't say it, and neither does its card.
     machines = [json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {} for path in noted]
-    card = make_card(fields, outcome, typical_diameter(fields), cycles, machines)
+    card = make_card(fields, outcome, typical_diameter(fields), cycles, machines, mosaics.begun(folder / CELLS))
     measured = strengths(fields, networks, card)
     strong = {method: float(f"{value:.4g}") for method, value in measured.items()}
     card = replace(card, strong=strong, folds_sha256=bundle_networks(weights, networks))

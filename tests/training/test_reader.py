@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,7 @@ from leuk.errors import DataError
 from leuk.explanation import EXPLAINERS
 from leuk.image import SmearImage
 from leuk.models.reader import Reader, grown
-from leuk.training import reader
+from leuk.training import mosaics, reader
 from leuk.training.evaluate import record_reader
 from leuk.training.predictions import predictions_path, read_predictions
 from leuk.training.results import read_result
@@ -27,8 +29,69 @@ SMALL = replace(reader.RECIPE, epochs=1, batch=4, precision="float32", network={
 DEEPER = replace(SMALL, network={**SMALL.network, "blocks": [1, 2, 3]})
 
 
+@pytest.fixture
+def cells(tmp_path: Path) -> Path:
+    """Two types of single cells, one round and grey, the other dark in its lower half, on pictures of two shapes."""
+    for number, name in enumerate(("lymphocyte", "lymphocyte", "monocyte", "monocyte")):
+        (tmp_path / "cells" / name).mkdir(parents=True, exist_ok=True)
+        pixels = np.full((120, 120 + 40 * (number % 2), 3), 200, np.uint8)
+        pixels[60 if name == "monocyte" else 0 :] = 90
+        cv2.imwrite(str(tmp_path / "cells" / name / f"{number}.png"), pixels)
+    return tmp_path / "cells"
+
+
+def test_mosaics_show_cells_of_one_type_and_every_type(cells: Path) -> None:
+    found = mosaics.gather(cells, 160)
+    assert found.types == ("lymphocyte", "monocyte")
+    assert found.pixels.shape == (4, 54, 54, 3)
+    pixels, labels = mosaics.mosaics(found, 160, 6)
+    assert pixels.shape == (6, 160, 160, 3)
+    assert labels.tolist() == [0, 1, 0, 1, 0, 1]
+    assert (pixels[labels == 0] == 90).all()
+    # Each cell lies turned as chance has it: half of it is dark whichever way.
+    corner = pixels[labels == 1][:, :54, :54]
+    np.testing.assert_allclose((corner == 90).mean(axis=(1, 2, 3)), 0.5, atol=0.02)
+    assert (mosaics.mosaics(found, 160, 6)[0] == pixels).all()
+
+
+def test_a_run_keeps_to_what_it_was_begun_from(
+    folder: Path, cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mosaics, "MOSAICS", 8)
+    fields, found = load_fields(folder), mosaics.gather(cells, reader.TILE)
+
+    def fit(run: str, begin: mosaics.SingleCells | None) -> None:
+        reader.fit(fields, tmp_path / run, cells=begin, cycles=(SMALL,), parts=("0",), tell=lambda line: None)
+
+    fit("cells", found)
+    fit("random", None)
+    first = mosaics.weights(tmp_path / "cells" / reader.CELLS, SMALL, len(CLASSES))
+    assert first["head.weight"].shape[0] == len(CLASSES)
+    networks = [reader.load_network(tmp_path / run, "0", SMALL).state_dict() for run in ("cells", "random")]
+    near, far = (float((one["stem.0.weight"] - first["stem.0.weight"]).abs().mean()) for one in networks)
+    assert near < far / 2
+    (cells / "monocyte" / "2.png").unlink()
+    for run, begin, told in (
+        ("cells", None, "was begun from types of cells"),
+        ("random", found, "was begun from random weights"),
+        ("cells", mosaics.gather(cells, reader.TILE), "begun with other cells in --begin"),
+    ):
+        with pytest.raises(DataError, match=told):
+            fit(run, begin)
+
+
+def test_cells_that_teach_nothing_are_refused(cells: Path) -> None:
+    (cells / "monocyte" / "2.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"monocyte/2.png in .* can't be read"):
+        mosaics.gather(cells, reader.TILE)
+    shutil.rmtree(cells / "monocyte")
+    with pytest.raises(DataError, match="one type of cells"):
+        mosaics.gather(cells, reader.TILE)
+
+
 def test_from_fields_to_weights_and_back(
     folder: Path,
+    cells: Path,
     field: SmearImage,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -38,15 +101,24 @@ def test_from_fields_to_weights_and_back(
     told: list[str] = []
     others = reader.pictures_in(folder / "others")
     assert len(others) == 1
-    reader.fit(
-        fields, tmp_path / "run", others=others, cycles=(SMALL, DEEPER), parts=("0", "1", "all"), tell=told.append
-    )
-    assert sum("epoch 1" in line for line in told) == 6
+    monkeypatch.setattr(mosaics, "MOSAICS", 8)
+
+    def fit() -> None:
+        reader.fit(
+            fields,
+            tmp_path / "run",
+            others=others,
+            cells=mosaics.gather(cells, reader.TILE),
+            cycles=(SMALL, DEEPER),
+            parts=("0", "1", "all"),
+            tell=told.append,
+        )
+
+    fit()
+    assert sum("epoch 1" in line for line in told) == 7
     # What is done is not done again.
     told.clear()
-    reader.fit(
-        fields, tmp_path / "run", others=others, cycles=(SMALL, DEEPER), parts=("0", "1", "all"), tell=told.append
-    )
+    fit()
     assert told == []
 
     card = reader.finish(fields, tmp_path / "run", tmp_path / "weights", (SMALL, DEEPER), tell=told.append)
@@ -64,6 +136,8 @@ def test_from_fields_to_weights_and_back(
     assert {"grey", "JPEG 40", "stain swap"} <= set(card.metrics["stress_accuracy"])
     written = json.loads((tmp_path / "weights" / "reader.json").read_text("utf-8"))
     assert written["training"]["data_sha256"] == reader.fingerprint(fields)
+    assert written["training"]["begun_from"]["types"] == ["lymphocyte", "monocyte"]
+    assert written["training"]["begun_from"]["cells"] == 4
 
     monkeypatch.setenv("LEUK_WEIGHTS", str(tmp_path / "weights"))
     found = analyze(field, explain="gradcam", device="cpu")
@@ -183,6 +257,9 @@ def test_the_command_trains_chosen_folds_of_either_partition(
     for system in ("cells", "segmenter", "cell_reader"):
         assert main(["train", system, "--data", str(folder), "--device", "cuda"]) == MISUSED
         assert f"--device does not apply to {system}" in capsys.readouterr().err
+    for system in ("cell_reader", "simple_cnn"):
+        assert main(["train", system, "--data", str(folder), "--begin", str(folder)]) == MISUSED
+        assert f"--begin does not apply to {system}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("part", ["0", "all"])
