@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -254,7 +255,7 @@ def _single_cells(seen: Field, instances: np.ndarray, scale: float, shape: tuple
     density, found = field_density(pixels), spots(instances)
     if len(found) > MOST_CELLS:
         found = [found[i] for i in np.linspace(0, len(found) - 1, MOST_CELLS).astype(int)]
-    tiles = [cell_tile(density, instances == label, (x, y)) for label, x, y in found]
+    tiles = [_cut(density, instances, one) for one in found]
     places = tuple((round((x + 0.5) * ZOOM - SIDE / 2), round((y + 0.5) * ZOOM - SIDE / 2)) for _, x, y in found)
     return View(
         scale=scale * ZOOM,
@@ -268,6 +269,15 @@ def _single_cells(seen: Field, instances: np.ndarray, scale: float, shape: tuple
         field=(0, 0, width, height),
         cut_out=seen.cutouts is not None,
     )
+
+
+def _cut(density: np.ndarray, instances: np.ndarray, one: tuple[int, float, float]) -> np.ndarray:
+    """Cut a cell out of its surroundings alone: in large fields a look at all others for each takes seconds."""
+    label, x, y = one
+    reach = math.ceil(SIDE / ZOOM / 2) + 2
+    left, top = max(0, int(x) - reach), max(0, int(y) - reach)
+    around = np.s_[top : int(y) + reach + 1, left : int(x) + reach + 1]
+    return cell_tile(density[around], instances[around] == label, (x - left, y - top))
 
 
 def inputs(card: Card, tiles: np.ndarray) -> np.ndarray:

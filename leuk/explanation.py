@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from leuk import _torchvision  # noqa: F401 - before pytorch_grad_cam, which imp
 from leuk.classification import View, inputs, to_tensor
 from leuk.errors import ModelError, OptionError
 from leuk.models.network import Network
-from leuk.models.preprocessing import CELLS
+from leuk.models.preprocessing import CELLS, CORNER_X, CORNER_Y
 from leuk.models.store import Model
 from leuk.segmentation import Segmentation
 
@@ -232,31 +233,52 @@ def _assemble(method: str, target: str, maps: np.ndarray, view: View, segmentati
     fine = max(2, step // (8 if alone else 4))
     height, width = -(-view.height // fine), -(-view.width // fine)
     total, count = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
-    side = -(-tile // fine)
-    (first_x, first_y), (last_x, last_y) = (
-        (at // fine for at in view.field[:2]),
-        (-(-at // fine) for at in view.field[2:]),
-    )
+    # The grid is laid over the whole image: its squares are that much smaller where they don't go into it evenly.
+    down, across = view.height / height, view.width / width
+    first_x, first_y = int(view.field[0] / across), int(view.field[1] / down)
+    last_x, last_y = math.ceil(view.field[2] / across), math.ceil(view.field[3] / down)
+
+    def laid(values: np.ndarray, x: int, y: int, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+        """Return a part of the grid from a map over a tile at x, y, between whose places it lies exactly."""
+        place = tile / values.shape[1]
+        matrix = np.array(
+            [
+                [across / place, 0, ((x0 + 0.5) * across - x) / place - 0.5],
+                [0, down / place, ((y0 + 0.5) * down - y) / place - 0.5],
+            ]
+        )
+        how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return np.asarray(
+            cv2.warpAffine(values, matrix, (x1 - x0, y1 - y0), flags=how, borderMode=cv2.BORDER_REPLICATE)
+        )
+
     for (x, y), coarse, shown in zip(view.places, maps, view.tiles, strict=True):
-        enlarged = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
+        # The squares whose middle lies in the tile and in the field.
+        x0, y0 = max(first_x, math.ceil(x / across - 0.5)), max(first_y, math.ceil(y / down - 0.5))
+        x1, y1 = (
+            min(last_x, math.ceil((x + tile) / across - 0.5)),
+            min(last_y, math.ceil((y + tile) / down - 0.5)),
+        )
+        if x0 >= x1 or y0 >= y1:
+            continue
+        box, part = (x, y, x0, y0, x1, y1), np.s_[y0:y1, x0:x1]
         # On what a tile leaves out around its cell no score can depend.
-        seen = np.ones((side, side), np.float32)
-        if alone:
-            seen = cv2.resize(shown[..., 3].astype(np.float32) / 255, (side, side), interpolation=cv2.INTER_AREA)
-        left, top = round(x / fine), round(y / fine)
-        x0, y0 = max(first_x, left), max(first_y, top)
-        x1, y1 = min(last_x, left + side), min(last_y, top + side)
-        inner = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
-        total[y0:y1, x0:x1] += (enlarged * seen)[inner]
-        count[y0:y1, x0:x1] += seen[inner]
+        seen = laid(shown[..., 3].astype(np.float32) / 255, *box) if alone else np.float32(1)
+        total[part] += laid(coarse, *box) * seen
+        count[part] += seen
+    # What is covered before any network sees it (`hide_corner`) no score can depend on.
+    corner_x = math.ceil((view.field[0] + CORNER_X * (view.field[2] - view.field[0])) / across)
+    corner_y = math.ceil((view.field[1] + CORNER_Y * (view.field[3] - view.field[1])) / down)
+    for one in (total, count):
+        one[corner_y:last_y, corner_x:last_x] = 0
     heat = np.clip(total / np.maximum(count, 1), 0, 1).astype(np.float32)
     cells = cv2.resize(segmentation.cell.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     # Of the grid's squares at the field's edge only a part lies in it.
-    across, down = (
-        np.clip(np.minimum(np.arange(1, n + 1), last / fine) - np.maximum(np.arange(n), first / fine), 0, 1)
-        for n, first, last in ((width, *view.field[::2]), (height, *view.field[1::2]))
+    columns, rows = (
+        np.clip(np.minimum(np.arange(1, n + 1), last / each) - np.maximum(np.arange(n), first / each), 0, 1)
+        for n, each, first, last in ((width, across, *view.field[::2]), (height, down, *view.field[1::2]))
     )
-    inside = np.outer(down, across)
+    inside = np.outer(rows, columns)
 
     def on_cells(weight: np.ndarray) -> float | None:
         within = weight * inside

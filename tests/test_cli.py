@@ -138,7 +138,7 @@ def test_segment_writes_masks_and_tables_without_overwriting(folder: Path) -> No
     assert {row["sha256"] for row in rows} == {hashlib.sha256((folder / "in/a/field.png").read_bytes()).hexdigest()}
 
 
-def test_segment_leaves_its_inputs_alone(tmp_path: Path, field: SmearImage) -> None:
+def test_segment_leaves_its_inputs_alone(tmp_path: Path, field: SmearImage, capsys: pytest.CaptureFixture[str]) -> None:
     _save(field, tmp_path / "a.png")
     mask = _save(field, tmp_path / "a_mask.png").read_bytes()
     named = [str(tmp_path / "a.png"), str(tmp_path / "a_mask.png")]
@@ -148,6 +148,14 @@ def test_segment_leaves_its_inputs_alone(tmp_path: Path, field: SmearImage) -> N
         assert (tmp_path / "a_mask.png").read_bytes() == mask
         assert (tmp_path / "a-2_mask.png").is_file()
         assert (tmp_path / "a_mask_mask.png").is_file() == (given == named)
+        assert "a-2_mask.png: so named because there is another a_mask.png." in capsys.readouterr().out
+
+
+def test_json_on_a_screen_that_lacks_letters_is_json(tmp_path: Path, field: SmearImage) -> None:
+    _save(field, tmp_path / "Präparat 😀.png")
+    command = [sys.executable, "-m", "leuk", "analyze", str(tmp_path), "--model", "small", "--json", "-"]
+    told = subprocess.run(command, env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True, check=True)
+    assert Path(json.loads(told.stdout.decode("ascii"))[0]["file"]).name == "Präparat 😀.png"
 
 
 def test_awkward_names_stop_nothing(tmp_path: Path, field: SmearImage, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from leuk.cli.common import READ, REFUSED, check_file, write_text
+from leuk.cli.common import READ, REFUSED, check_files, write_text
 from leuk.errors import DataError
 
 
@@ -63,8 +63,7 @@ def _audit(options: argparse.Namespace) -> int:
         predictions = read_table(content, options.predictions.name)
     data = Path(options.data)
     inputs = [data, *filter(None, [options.predictions]), *map(dataset.path, range(len(dataset)))]
-    for path in (options.json, options.html):
-        check_file(path, inputs, only_read=data if data.is_dir() else None)
+    check_files((options.json, options.html), inputs, only_read=data if data.is_dir() else None)
     # The bar is for people: it stays away where standard error is no terminal.
     with tqdm(total=100, disable=None, bar_format="{l_bar}{bar}| {elapsed} {desc}") as bar:
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -53,11 +54,17 @@ class Names:
         For the outputs.
     inputs : iterable of pathlib.Path
         Files that no output may take the place of.
+
+    Attributes
+    ----------
+    renamed : list of tuple of str
+        The name that was taken, and the one given instead.
     """
 
     def __init__(self, folder: Path, inputs: Iterable[Path] = ()) -> None:
         self._folder = folder
         self._taken: set[str] = set()
+        self.renamed: list[tuple[str, str]] = []
         self._inputs = {path.resolve() for path in inputs}
 
     def claim(self, path: Path, suffix: str) -> Path:
@@ -70,6 +77,8 @@ class Names:
         while stem.casefold() in self._taken or (self._folder / f"{stem}{suffix}").resolve() in self._inputs:
             number += 1
             stem = f"{short}-{number}"
+        if number > 1:
+            self.renamed.append((f"{short}{suffix}", f"{stem}{suffix}"))
         self._taken.add(stem.casefold())
         return self._folder / f"{stem}{suffix}"
 
@@ -92,6 +101,12 @@ def check_method(name: str) -> None:
         raise OptionError(f"There is no segmentation method {name!r}; choose one of: {', '.join(METHODS)}.")
 
 
+def tell_renamed(names: Names) -> None:
+    """Say which outputs could not have the names that one would look for."""
+    for wanted, given in names.renamed:
+        print(f"{given}: so named because there is another {wanted}.")
+
+
 def make_folder(folder: Path) -> Path:
     """Return a folder, made if it is missing."""
     try:
@@ -104,6 +119,16 @@ def make_folder(folder: Path) -> Path:
     except OSError as error:
         raise OptionError(f"Nothing can be written into {folder} ({error.strerror}); name another folder.") from error
     return folder
+
+
+def check_files(paths: Sequence[Path | None], inputs: Iterable[Path] = (), only_read: Path | None = None) -> None:
+    """Refuse what `check_file` refuses, and one file for two outputs."""
+    inputs = list(inputs)
+    for path in paths:
+        check_file(path, inputs, only_read)
+    named = [path.resolve() for path in paths if path is not None and str(path) != "-"]
+    if len(set(named)) < len(named):
+        raise OptionError(f"{max(named, key=named.count)} is named for two outputs; name a file for each.")
 
 
 def check_file(path: Path | None, inputs: Iterable[Path] = (), only_read: Path | None = None) -> None:
@@ -169,6 +194,11 @@ def write_text(path: Path, text: str) -> None:
     A byte in a file's name that is no UTF-8 is written as the JSON escape ``\udcXX``, from which the name comes back.
     """
     if str(path) == "-":
+        try:
+            text.encode(sys.stdout.encoding or "utf-8")
+        except UnicodeEncodeError:
+            # Not by the screen's own escapes, some of which are none in JSON.
+            text = "".join(one if one.isascii() else json.dumps(one)[1:-1] for one in text)
         print(text, end="")
         return
     try:

@@ -11,7 +11,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leuk.cli.common import READ, check_file, make_folder, write_text
+from leuk.cli.common import READ, check_file, check_files, make_folder, write_text
 from leuk.errors import OptionError
 from leuk.models.cards import weights_folder
 
@@ -53,7 +53,7 @@ def add(commands: Any) -> None:
         default=[],
         metavar="DIR",
         help="pictures of other laboratories: named as in ALL-IDB (…_1, …_0), or PBC's folders of normal cells; "
-        "without --run, only these are read, with the weights that are here (controls: beside --data)",
+        "without --data, only these are read, with the weights that are here (controls: beside --data)",
     )
     evaluate.add_argument("--out", type=Path, metavar="DIR", help="for the table (default: weights/predictions)")
     evaluate.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, … (default: auto)")
@@ -99,12 +99,28 @@ def _value(row: Row, partition: str) -> str:
     return f"{figure['value']:.3f}" + ("*" if row.folds.get(partition, 5) < 5 else "")
 
 
+# What the parser gives where nothing is said, and what options are called that are not called as their values are.
+_DEFAULTS = {"folder": None, "partition": "grouped", "every": 1, "device": "auto", "skip_broken": False}
+_SPELLED = {"folder": "run", "skip_broken": "skip-broken"}
+
+
 def _evaluate(options: argparse.Namespace) -> int:
     tell = functools.partial(print, flush=True)
+    only_elsewhere = bool(options.elsewhere) and options.data is None
+    if options.system in ("cells", "controls") or only_elsewhere:
+        unused = ["folder", "partition", "every", "device", "skip_broken"]
+    elif options.system in ("reader", "cell_reader"):
+        unused = ["skip_broken"]
+    else:
+        unused = []
+    for name in unused:
+        if getattr(options, name) != _DEFAULTS[name]:
+            what = "pictures of other laboratories alone" if only_elsewhere else options.system
+            raise OptionError(f"--{_SPELLED.get(name, name)} does not apply to {what}; leave it out.")
     if options.system == "cells":
         from leuk.training import cells
 
-        if options.folder or options.out or not (options.data or options.elsewhere):
+        if options.out or not (options.data or options.elsewhere):
             raise OptionError(
                 "Types of single cells are measured with the weights that are here: name --data, --elsewhere or both, "
                 "and nothing else."
@@ -115,7 +131,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         if options.elsewhere:
             cells.add_elsewhere(options.elsewhere, tell)
         return READ
-    if options.elsewhere and options.folder is None and options.system != "controls":
+    if only_elsewhere and options.system != "controls":
         from leuk.training.evaluate import add_elsewhere
 
         add_elsewhere(options.system, options.elsewhere, tell, _table_folder(options))
@@ -278,5 +294,4 @@ def _as_markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def _check_outputs(*paths: Path | None) -> None:
-    for path in paths:
-        check_file(path, weights_folder().rglob("*"))
+    check_files(paths, weights_folder().rglob("*"))

@@ -18,6 +18,7 @@ from leuk.cli.common import (
     each,
     make_folder,
     table,
+    tell_renamed,
     write_outputs,
     write_text,
 )
@@ -97,6 +98,8 @@ def _analyze(options: argparse.Namespace) -> int:
         for remark in (*row["remarks"], row.get("from_cells")):
             if remark:
                 print(f"{row['file']}: {remark}")
+    if names is not None:
+        tell_renamed(names)
     print("Suggestions, to be confirmed by immunophenotyping. Research use only, not a medical device.")
     return _status(records)
 
@@ -145,6 +148,7 @@ def _segment(options: argparse.Namespace) -> int:
     rows: list[tuple[str, str]] = []
     each(options.paths, find, refuse, rows)
     table(rows)
+    tell_renamed(names)
     return REFUSED if failed or not rows else READ
 
 

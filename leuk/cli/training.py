@@ -230,7 +230,7 @@ def _train_system(options: argparse.Namespace) -> int:
     preset = replace(preset, pca=0.99 if options.pca else 0.0, select=options.select)
     choose_device(options.device)
     weights = _weights_folder(options, make_folder(options.folder))
-    data = gather(options.data, system, options.partition, skip_broken=options.skip_broken)
+    data = gather(options.data, system, options.partition, skip_broken=options.skip_broken, run=options.folder)
     for problem in data.problems:
         print(problem)
     with _Bar() as bar:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -103,6 +105,21 @@ def read_groups(table: Path) -> list[Listed]:
     return rows
 
 
+def _check(rows: Sequence[Listed], name: str) -> None:
+    """Refuse a table by which a network would be asked about fields that it has seen."""
+    if twice := [file for file, count in Counter(row.file for row in rows).items() if count > 1]:
+        raise DataError(f"The table {name} lists {twice[0]} twice; name each field once.")
+    folds: dict[tuple[str, str, int], int] = {}
+    for row in rows:
+        for key in (("session", row.folder, row.session), ("group of near-duplicates", "", row.near_duplicate)):
+            if folds.setdefault(key, row.fold) != row.fold:
+                of = f" of {row.folder}" if row.folder in key else ""
+                raise DataError(
+                    f"The table {name} parts the {key[0]} {key[2]}{of} among folds {folds[key]} and {row.fold}; put "
+                    "all of it into one, or figures would be too good."
+                )
+
+
 def load_fields(folder: Path, groups: Path | None = None) -> Fields:
     """Read the fields that a groups table names.
 
@@ -120,7 +137,7 @@ def load_fields(folder: Path, groups: Path | None = None) -> Fields:
     Raises
     ------
     DataError
-        If the table is missing or malformed, or fields differ in size.
+        If the table is missing or malformed, parts a session or near-duplicates among folds, or fields differ in size.
     ImageError
         If a field can't be read.
     """
@@ -131,6 +148,7 @@ def load_fields(folder: Path, groups: Path | None = None) -> Fields:
         raise DataError(
             f"The table {table.name} has unknown classes {', '.join(sorted(unknown))}; use {', '.join(FOLDERS)}."
         )
+    _check(rows, table.name)
     images = [read_image(folder / row.file).pixels for row in rows]
     if len({image.shape for image in images}) != 1:
         raise DataError(f"The fields in {folder.name} differ in size; training needs them alike.")

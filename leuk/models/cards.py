@@ -100,6 +100,16 @@ class Card:
     folds_sha256: str = ""
 
     def __post_init__(self) -> None:
+        for name, kinds, what in _KINDS:
+            value = getattr(self, name)
+            several = value if isinstance(value, tuple) else (value,)
+            if not all(isinstance(one, kinds) and not isinstance(one, bool) for one in several):
+                raise ModelError(f"The card of {self.name!r} gives {value!r} as its {name}; it must be {what}.")
+        for name in ("cell_diameter", "photo_scale", "shards"):
+            if not getattr(self, name) > 0:
+                raise ModelError(
+                    f"The card of {self.name!r} gives {getattr(self, name)} as its {name}; use more than 0."
+                )
         if len(set(self.classes)) != len(self.classes) or "benign" not in self.classes:
             raise ModelError(
                 f"The card of {self.name!r} must name each class once, benign among them; mend its classes."
@@ -175,6 +185,20 @@ def read_card(path: Path) -> Card:
         return read_as(Card, path, ("classes", "limits", "changed", "familiar_means"))
     except FileNotFoundError:
         raise ModelError(f"There is no card {path.name}; name a model that `python -m leuk models` lists.") from None
+
+
+# What the values of a card must be: its authors edit it by hand.
+_NUMBER = (int, float)
+_KINDS: tuple[tuple[str, tuple[type, ...], str], ...] = (
+    *((name, (str,), "text") for name in ("name", "title", "architecture", "sha256", "preprocessing", "pooled")),
+    *((name, (str,), "text") for name in ("guard", "paper", "claim", "folds_sha256")),
+    *((name, (str,), "a list of texts") for name in ("classes", "limits", "changed")),
+    *((name, (int,), "a whole number") for name in ("tile", "shards")),
+    *((name, _NUMBER, "a number") for name in ("cell_diameter", "photo_scale", "temperature", "familiar", "confident")),
+    ("familiar_means", _NUMBER, "a list of numbers"),
+    ("size", (int, type(None)), "a whole number, or null"),
+    *((name, (Mapping,), "a mapping") for name in ("arguments", "strong", "training", "metrics")),
+)
 
 
 AnyCard = TypeVar("AnyCard")

@@ -217,7 +217,11 @@ def _without_platelets(nuclei: np.ndarray, density: np.ndarray, dye: np.ndarray)
     near = cv2.dilate((nuclei > 0).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
     red = (dense > max(0.06, otsu(dense, 0.0, 1.0))) & ~near
     # Their pale middle is filled, but not the background that a crowd of them, or a frame, surrounds.
-    depth = instances.depth_of(fill_holes(red, smaller_than=int(LARGEST_HOLE * red.size)))
+    filled = fill_holes(red, smaller_than=int(LARGEST_HOLE * red.size))
+    if filled.all():
+        # No ground to stand out from, and so no depth.
+        return nuclei
+    depth = instances.depth_of(filled)
     crest = (depth >= cv2.dilate(depth.astype(np.float32), np.ones((9, 9), np.uint8)) - 1e-6) & (depth > 2)
     if np.count_nonzero(crest) < LEAST_RED_CELLS:
         return nuclei

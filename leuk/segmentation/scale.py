@@ -15,6 +15,9 @@ RED_CELL = 7.5
 """Mean diameter of a red cell on a smear, micrometres (6.7 to 7.7 in health; larger or smaller in many anaemias)."""
 FEWEST = 5
 """Red cells below which no scale is estimated for a field."""
+WHITE_CELLS = (0.5, 4.0)
+"""Red cells' widths that a field's median white cell measures. Of 245 fields and crops of six sets in which two red
+cells or more were found, all lie within 0.63 (a platelet outlined alone) and 3.2, but for two of two such cells."""
 _LOOK = 900  # longer side in pixels at which red cells are measured; they are then still 10 pixels wide or more
 _SMOOTHED = 1.12  # a cell is larger than the widest disk in it; measured on the boxes of BCCD
 
@@ -102,6 +105,21 @@ def red_cell_diameters(pixels: np.ndarray, cell: np.ndarray) -> np.ndarray:
     weight = np.cumsum(diameters**2)
     middle = diameters[int(np.searchsorted(weight, weight[-1] / 2))]
     return np.asarray(diameters[np.abs(diameters / middle - 1) < 0.25])
+
+
+def unless_disproved(red: np.ndarray, white: float | None) -> np.ndarray:
+    """Return red cells' diameters, none where the white cells beside them say that they are none.
+
+    Parameters
+    ----------
+    red : numpy.ndarray
+        As `red_cell_diameters` measures them.
+    white : float or None
+        Median diameter of the white cells in pixels, if there are any.
+    """
+    if len(red) and white is not None and not WHITE_CELLS[0] < white / float(np.median(red)) < WHITE_CELLS[1]:
+        return np.zeros(0)
+    return red
 
 
 def _filled(mask: np.ndarray) -> np.ndarray:

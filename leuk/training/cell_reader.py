@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from leuk import classification
@@ -31,10 +30,11 @@ from leuk.segmentation.field import find_field
 from leuk.training import metrics
 from leuk.training.augment import Augmentation, change_look, lab_statistics
 from leuk.training.evaluate import ERASED, PLAIN, SWAP, erased
-from leuk.training.loop import read_log, read_network, resolved, shortened, train_epochs, writing
+from leuk.training.loop import read_log, read_network, resolved, save_network, shortened, train_epochs, writing
 from leuk.training.provenance import bounds, described
 from leuk.training.reader import CAMERA, fingerprint, typical_diameter, versions
 from leuk.training.stress import STRESSES, swap_stain
+from leuk.training.train import need_fields
 
 log = logging.getLogger(__name__)
 Tell = Callable[[str], None]
@@ -116,12 +116,15 @@ def outlines_of(fields: Fields, folder: Path, tell: Tell) -> np.ndarray:
         folder.mkdir(parents=True, exist_ok=True)
         found = np.stack([outline(pixels) for pixels in fields.pixels])
         with writing(cache), whole(cache) as part, part.open("wb") as stream:
-            np.savez_compressed(stream, labels=found, fields=print_of, folds=fields.folds)
+            np.savez_compressed(stream, labels=found, fields=print_of, folds=fields.folds, of=fields.labels)
     with np.load(cache) as stored:
-        # On another partition a network would be asked about fields that it has seen, and do well.
-        if str(stored["fields"]) != print_of or not np.array_equal(stored.get("folds"), fields.folds):
+        # On another partition a network would be asked about fields that it has seen, and do well; with other labels,
+        # what is trained already would count as trained on these. Runs of before labels were kept are let pass.
+        same = np.array_equal(stored.get("folds"), fields.folds)
+        same &= np.array_equal(stored.get("of", fields.labels), fields.labels)
+        if str(stored["fields"]) != print_of or not same:
             raise DataError(
-                f"{folder.name} belongs to other fields or another partition; name a new folder with --run."
+                f"{folder.name} belongs to other fields, labels or another partition; name a new folder with --run."
             )
         return np.asarray(stored["labels"])
 
@@ -264,7 +267,7 @@ def fit(
     Raises
     ------
     DataError
-        If the folder holds a run on other fields.
+        If the folder holds a run on other fields, or there are not enough to train on.
     """
     tell = tell or log.info
     outlines = outlines_of(fields, folder, tell)
@@ -278,11 +281,11 @@ def fit(
             tell(f"fold {fold}: " + ", ".join(f"{key} {value:.4g}" for key, value in row.items()))
 
         kept = fields.folds != fold
+        need_fields(fields.labels[kept], len(CLASSES), recipe.batch)
         network = train(
             hidden[kept], outlines[kept], fields.labels[kept], recipe, done.parent, resume=True, report=report
         )
-        with writing(done), whole(done) as part:
-            save_file({key: value.contiguous() for key, value in network.state_dict().items()}, part)
+        save_network(network.state_dict(), done)
 
 
 def load_network(folder: Path, fold: int, recipe: Recipe = RECIPE) -> CellReader:

@@ -24,7 +24,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from leuk import __version__
@@ -52,7 +51,7 @@ from leuk.segmentation import Cell, Segmentation, segment
 from leuk.segmentation.field import find_field
 from leuk.training import metrics
 from leuk.training.augment import jpeg
-from leuk.training.loop import mean_weights, read_network, train_epochs, writing
+from leuk.training.loop import mean_weights, read_network, save_network, train_epochs, writing
 
 log = logging.getLogger(__name__)
 Tell = Callable[[str], None]
@@ -569,8 +568,7 @@ def fit(data: Path, folder: Path, tell: Tell | None = None, recipes: Recipes = R
         for number, recipe in enumerate(cycles, start=1):
             network = train(cells, which, recipe, folder, tell, cycle=number, initial=ends[-1] if ends else None)
             ends.append({key: value.contiguous() for key, value in network.state_dict().items()})
-        with writing(done), whole(done) as part:
-            save_file(mean_weights(ends[-AVERAGED:]), part)
+        save_network(mean_weights(ends[-AVERAGED:]), done)
 
 
 ARTEFACT_MARGIN = 1.5
@@ -855,6 +853,9 @@ def add_elsewhere(places: Sequence[Path], tell: Tell | None = None) -> dict[str,
     dict
         By place, as `read_elsewhere`.
     """
+    from leuk.training.evaluate import check_places
+
+    check_places(places)
     found = {one.pop("place"): one for one in [read_elsewhere(path, tell) for path in places]}
     known = dict(read_cell_card(weights_folder()).metrics.get("elsewhere") or {})
     _into_card({"elsewhere": {**known, **found}})

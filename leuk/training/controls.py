@@ -19,7 +19,7 @@ from leuk.data.datasets import random_folds
 from leuk.data.taleqani import CLASSES, Fields
 from leuk.image import read_image
 from leuk.models.cards import weights_folder
-from leuk.training.evaluate import ERASED, PLAIN, SWAP, count_elsewhere, erased, known_elsewhere, place_of
+from leuk.training.evaluate import ERASED, PLAIN, SWAP, check_places, count_elsewhere, erased, known_elsewhere, place_of
 from leuk.training.metrics import share
 from leuk.training.predictions import Predictions
 from leuk.training.results import figures_of, groups_of, write_figures
@@ -226,6 +226,7 @@ def measure_controls(
         If a folder of pictures holds none whose name says what it shows, or what came out can't be written.
     """
     tell = tell or log.info
+    check_places(places)
     known = {place_of(place): known_elsewhere(place) for place in places}
     path = (folder or weights_folder()) / "controls.json"
     before = _elsewhere_in(path)

@@ -115,7 +115,11 @@ def _refuse_to_lose(table: Path, files: Sequence[str]) -> None:
     """Refuse to put a table in the place of one that holds fields which it lacks: their figures would be lost."""
     if not table.is_file() or not files:
         return
-    there = set(read_predictions(table).files)
+    try:
+        there = set(read_predictions(table).files)
+    except DataError:
+        # What can't be read is not lost by being replaced; to make it anew is what its reader is told.
+        return
     lost = there - set(files)
     if not lost:
         return
@@ -252,7 +256,7 @@ def evaluate(
     Raises
     ------
     OptionError
-        If there is no such system, or no run is named and no folds of it are bundled.
+        If there is no such system, the run is on the other partition, or none is named and no folds are bundled.
     DataError
         If data or run can't be used, or don't belong together.
     """
@@ -265,8 +269,11 @@ def evaluate(
         )
     from leuk.data.taleqani import load_fields
     from leuk.training import cell_reader, reader
+    from leuk.training.systems import read_run
 
     if run is not None and name not in ("reader", "cell_reader"):
+        if partition != "grouped" and (own := read_run(run).partition) != partition:
+            raise OptionError(f"The run {run.name} is on the {own} partition; leave --partition {partition} out.")
         return _evaluate_run(name, data, run, every, elsewhere, folder, device, skip_broken, tell)
     fields = load_fields(data)
     if partition == "random":
@@ -386,7 +393,21 @@ def _trained(result: Mapping[str, Any]) -> dict[str, Any]:
     return {key: run[key] for key in ("data_sha256", "pretrained", "seed") if key in run} | {"preset": preset}
 
 
+def check_places(places: Sequence[Path]) -> None:
+    """Refuse two places of one name: the figures of one would take the place of the other's.
+
+    Raises
+    ------
+    OptionError
+    """
+    for number, place in enumerate(places):
+        for other in places[:number]:
+            if place_of(place) == place_of(other):
+                raise OptionError(f"{other} and {place} would both be called {place_of(place)}; rename one of them.")
+
+
 def _read_places(name: str, places: Sequence[Path], tell: Tell) -> dict[str, Any]:
+    check_places(places)
     found = [read_elsewhere(name, path, tell) for path in places]
     return {one.pop("place"): one for one in found}
 
@@ -415,9 +436,21 @@ def _evaluate_run(
     system, done = system_of(run), folds_done(run_folder)
     if not done:
         raise DataError(f"The run {run_folder.name} has no trained fold yet; finish its training with --resume.")
-    fields = gather(data, system, run.partition, skip_broken=skip_broken)
+    fields = gather(data, system, run.partition, skip_broken=skip_broken, run=run_folder)
     if fields.files != run.files:
         raise DataError(f"The run {run_folder.name} was trained on other files than {data.name} holds; name its data.")
+    # Of other folds a network would be asked about fields that it has seen, and do well.
+    dealt = fields.classes, tuple(fields.labels.tolist()), tuple(fields.folds.tolist())
+    if dealt != (run.classes, run.labels, run.folds):
+        raise DataError(
+            f"The classes or folds of {data.name} are no longer those that the run in {run_folder.name} was trained "
+            "on; bring them back, or train anew."
+        )
+    if run.fingerprint not in ("", fields.fingerprint()):
+        raise DataError(
+            f"The images of {data.name} are no longer those that the run in {run_folder.name} was trained on, though "
+            "their names are; bring them back, or train anew."
+        )
     rows = np.isin(fields.folds, done)
     files = [file for file, kept in zip(fields.files, rows, strict=True) if kept]
     # Before hours of reading.

@@ -63,7 +63,13 @@ class TrainingSet:
 
 
 def gather(
-    data: Path, system: System, partition: str = "grouped", *, skip_broken: bool = False, folds: int = 5
+    data: Path,
+    system: System,
+    partition: str = "grouped",
+    *,
+    skip_broken: bool = False,
+    folds: int = 5,
+    run: Path | None = None,
 ) -> TrainingSet:
     """Read a data set for a system.
 
@@ -79,6 +85,8 @@ def gather(
         Leave images out that can't be read, and name them; else the first is refused.
     folds : int
         Where the data bring none of their own.
+    run : pathlib.Path, optional
+        Folder of the training run; where it lies among the class folders it is none of them.
 
     Returns
     -------
@@ -93,7 +101,8 @@ def gather(
     if partition not in PARTITIONS:
         raise DataError(f"There is no partition {partition!r}; choose one of: {', '.join(PARTITIONS)}.")
     dataset = load_dataset(data)
-    _refuse_empty_folders(dataset)
+    if data.is_dir():
+        _refuse_empty_folders(dataset, run)
     classes, labels = _classes(dataset, system)
     # Dealt out before broken files are left out, so that one of them does not move all others.
     dealt = random_folds(dataset.labels, folds=folds) if partition == "random" else _grouped(dataset, folds)
@@ -157,7 +166,7 @@ def _alike_across_folds(pixels: Sequence[np.ndarray], folds: np.ndarray) -> list
     return [sorted(rows, key=lambda row: (folds[row], row)) for rows in several]
 
 
-def _refuse_empty_folders(dataset: DataSet) -> None:
+def _refuse_empty_folders(dataset: DataSet, run: Path | None) -> None:
     """Refuse a class folder without images: it would vanish silently, and its class with it."""
     if dataset.root is None or not dataset.root.is_dir():
         return
@@ -167,6 +176,8 @@ def _refuse_empty_folders(dataset: DataSet) -> None:
     for holder in sorted(holders):
         for folder in sorted((dataset.root / holder).iterdir()):
             if not folder.is_dir() or folder.name.startswith("."):
+                continue
+            if run is not None and run.resolve().is_relative_to(folder.resolve()):
                 continue
             if not any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.rglob("*")):
                 raise DataError(f"The class folder {folder.name} is empty; put images into it, or remove it.")

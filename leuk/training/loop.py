@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -331,15 +331,22 @@ def read_checkpoint(path: Path, keys: Sequence[str]) -> dict[str, Any]:
     try:
         content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
         lacking = [key for key in keys if key not in content]
-    except (OSError, *_UNREADABLE) as error:
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except _UNREADABLE as error:
         raise damaged(path) from error
     if lacking:
         raise damaged(path)
     return content
 
 
+def _unreadable(path: Path, error: OSError) -> DataError:
+    """Return the error that says of a file of a run that it can't be opened; its content may well be sound."""
+    return DataError(f"{path} can't be read ({error.strerror}); ask for the right to read it, or name another run.")
+
+
 def damaged(path: Path) -> DataError:
-    """Return the error that says of a file of a run that it can't be read."""
+    """Return the error that says of a file of a run that it is not what it should be."""
     return DataError(f"{path} is damaged, or not what training wrote there; delete it to train that network anew.")
 
 
@@ -349,12 +356,24 @@ def read_network(path: Path) -> dict[str, Tensor]:
     Raises
     ------
     DataError
-        If the file is damaged.
+        If the file is damaged, or may not be read.
     """
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
+        # Not by safetensors' own reader, to which a file that may not be read is one that is not there.
+        return load(path.read_bytes())
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except SafetensorError as error:
         raise damaged(path) from error
+
+
+def save_network(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Write the weights of a network into a run, see `whole` and `writing`.
+
+    Not by safetensors' own writer, whose files nobody but their owner may read.
+    """
+    with writing(path), whole(path) as part:
+        part.write_bytes(save({key: value.contiguous() for key, value in weights.items()}))
 
 
 @contextmanager
@@ -373,10 +392,9 @@ def writing(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, SafetensorError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or error
+    except OSError as error:
         raise DataError(
-            f"{path} can't be written ({reason}); make room and go on with --resume, or name another folder."
+            f"{path} can't be written ({error.strerror}); make room and go on with --resume, or name another folder."
         ) from error
 
 

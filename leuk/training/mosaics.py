@@ -14,14 +14,13 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
 from leuk.data.datasets import load_dataset
 from leuk.errors import DataError, ImageError
 from leuk.files import whole
 from leuk.image import read_image
 from leuk.models.reader import Reader
-from leuk.training.loop import PROCESSOR, read_network, writing
+from leuk.training.loop import PROCESSOR, read_network, save_network, writing
 from leuk.training.train import Recipe, train
 
 log = logging.getLogger(__name__)
@@ -173,8 +172,7 @@ def begin(
         resume=True,
         report=lambda row: tell("cell types: " + ", ".join(f"{key} {value:.4g}" for key, value in row.items())),
     )
-    with writing(done), whole(done) as finished:
-        save_file({key: value.cpu().contiguous() for key, value in network.state_dict().items()}, finished)
+    save_network(network.state_dict(), done)
 
 
 def begun(folder: Path) -> dict[str, Any]:

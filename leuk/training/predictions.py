@@ -118,6 +118,8 @@ def read_predictions(path: Path) -> Predictions:
         system, partition = path.name.removesuffix(".gz").removesuffix(".csv").rsplit(".", 1)
         rows = list(csv.reader(io.StringIO(text)))
         head, body = rows[0], rows[1:]
+        if not body:
+            raise ValueError("rows")
         if head[:3] != ["file", "class", "fold"] or not all(name.startswith("p_") for name in head[3:]):
             raise ValueError("columns")
         classes = tuple(name.removeprefix("p_") for name in head[3:])
@@ -135,7 +137,7 @@ def read_predictions(path: Path) -> Predictions:
     except (ValueError, OverflowError, IndexError, csv.Error) as error:
         raise DataError(
             f"{path.name} is no table of predictions; name it SYSTEM.PARTITION.csv, with the columns file, class, "
-            "fold and p_CLASS for each class."
+            "fold and p_CLASS for each class, and a row for each field."
         ) from error
 
 

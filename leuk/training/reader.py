@@ -18,7 +18,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
 from leuk import __version__, classification
 from leuk.classification import distance
@@ -38,7 +37,7 @@ from leuk.segmentation import segment
 from leuk.training import metrics, mosaics
 from leuk.training.augment import Augmentation, lab_statistics
 from leuk.training.evaluate import erased
-from leuk.training.loop import mean_weights, read_network, resolved, writing
+from leuk.training.loop import mean_weights, read_network, resolved, save_network, writing
 from leuk.training.mosaics import SingleCells
 from leuk.training.provenance import bounds, described, is_public, partitioned
 from leuk.training.stress import STRESSES, swap_stain
@@ -247,8 +246,7 @@ def fit(
             weights = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
             note_machine(folder / part / f"cycle-{number}", choose_device(device), cycle)
             ends.append(weights)
-        with writing(done), whole(done) as finished:
-            save_file(_settled(ends, fields.labels[keep], cycles[-1]), finished)
+        save_network(_settled(ends, fields.labels[keep], cycles[-1]), done)
 
 
 def _begun(

@@ -149,7 +149,8 @@ def read_result(table: Path) -> dict[str, Any]:
         If the table can't be read.
     """
     content = _read_json(figures_path(table))
-    if content.get("table_sha256") != _digest(table):
+    whole = all(isinstance(content.get(key) or {}, Mapping) for key in ("figures", "stress", "run", "elsewhere"))
+    if content.get("table_sha256") != _digest(table) or not whole:
         # What was measured beside an older table belongs to an older network.
         content = {"figures": figures_of(read_predictions(table))}
     return content
@@ -406,7 +407,11 @@ def controls() -> list[Row]:
             card=None,
             results=one["partitions"],
         )
-        for one in content.get("controls", [])
+        for one in content.get("controls") or []
+        if isinstance(one, Mapping)
+        and all(isinstance(one.get(key), str) for key in ("name", "title", "input"))
+        and isinstance(one.get("classes"), list)
+        and isinstance(one.get("partitions"), Mapping)
     ]
 
 
@@ -423,7 +428,7 @@ def speed_of(name: str, key: str = "latency_ratio") -> float | None:
 
 def listing() -> list[dict[str, Any]]:
     """Return the list of systems that ``python -m leuk models --json`` writes."""
-    root = weights_folder().parent
+    root = Path(__file__).parents[2]
     return [
         {
             "name": row.name,
@@ -454,7 +459,7 @@ def flat(row: Row, partition: str) -> dict[str, Any]:
 def _relative(path: Path | None, root: Path) -> str | None:
     if path is None:
         return None
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path.resolve())
 
 
 def comparison() -> list[dict[str, Any]]:

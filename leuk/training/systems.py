@@ -18,7 +18,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -37,6 +36,7 @@ from leuk.training.loop import (
     read_checkpoint,
     read_log,
     read_network,
+    save_network,
     write_checkpoint,
     write_log,
     writing,
@@ -591,9 +591,8 @@ def train(
         path = folder / "arguments.json"
         with writing(path), whole(path) as part:
             part.write_text(json.dumps(extra) + "\n", encoding="utf-8")
-    weights = {key: value.contiguous() for key, value in shipped(network).items()}
-    with writing(done), whole(done) as part:
-        save_file(weights, part)
+    weights = shipped(network)
+    save_network(weights, done)
     network.load_state_dict(unpacked(weights))
     return network.eval()
 
@@ -675,7 +674,7 @@ def fit(
     pretrained : bool
     device : str
     resume : bool
-        Leave trained folds as they are and go on with the one that was stopped.
+        Leave trained folds as they are and go on with the one that was stopped; without it, what is begun is refused.
     interval : float
         Seconds between checkpoints.
     report : callable, optional
@@ -709,7 +708,14 @@ def fit(
                 f"The images of {data.name} are no longer those that the run in {folder.name} was begun with, though "
                 "their names are; bring them back, or name another folder."
             )
-    left = [n for n in chosen if not (resume and n in folds_done(folder))]
+    files = ("network.safetensors", "checkpoint.pt")
+    kept = [n for n in chosen if any((fold_folder(folder, n) / name).is_file() for name in files)]
+    if kept and not resume:
+        raise DataError(
+            f"{folder.name} holds the training of fold {kept[0]} already, which would be lost; go on with --resume, or "
+            "name another folder with --run."
+        )
+    left = [n for n in chosen if n not in folds_done(folder)]
     # Before hours of training on the folds that have them all.
     for fold in left:
         _need_every_class(data.labels[data.folds != fold], run.classes, fold)

@@ -108,6 +108,20 @@ def _target(labels: np.ndarray, blanks: int, classes: int, recipe: Recipe) -> np
     return target
 
 
+def need_fields(labels: np.ndarray, classes: int, batch: int) -> None:
+    """Refuse to train where a class has no field, or where all have not enough for one step: nothing would be learnt.
+
+    Raises
+    ------
+    DataError
+    """
+    empty = set(range(classes)) - set(labels.tolist())
+    if empty:
+        raise DataError(f"Classes {sorted(empty)} have no field to train on; add some or leave the class out.")
+    if len(labels) < batch:
+        raise DataError(f"There are {len(labels)} fields to train on, and a single step takes {batch}; add some.")
+
+
 class OnDevice:
     """Fields kept on a device, and augmented there a batch at a time."""
 
@@ -177,11 +191,9 @@ def train(
     Raises
     ------
     DataError
-        If a class has no field, or the checkpoint belongs to another recipe.
+        If a class has no field, all have fewer than a step takes, or the checkpoint belongs to another recipe.
     """
-    empty = set(range(classes)) - set(labels.tolist())
-    if empty:
-        raise DataError(f"Classes {sorted(empty)} have no field to train on; add some or leave the class out.")
+    need_fields(labels, classes, recipe.batch)
     torch.manual_seed(recipe.seed)
     network = Reader(classes=classes, **recipe.network)  # type: ignore[arg-type]
     if initial is not None:

@@ -46,6 +46,14 @@ def test_faults_are_named(tmp_path: Path) -> None:
     (tmp_path / "groups.csv").write_text("file,class\nx.png,Benign\n", encoding="utf-8")
     with pytest.raises(DataError, match="lacks the columns fold, near_dup_group, session"):
         load_fields(tmp_path)
+    for lines, told in (
+        (["a.png,Pro,0,,1,0", "a.png,Pro,0,,1,0"], "lists a.png twice"),
+        (["a.png,Pro,0,,1,0", "b.png,Pro,1,,1,2"], "parts the session 1 of Pro among folds 0 and 2"),
+        (["a.png,Pro,7,,1,0", "b.png,Pre,7,,1,2"], "parts the group of near-duplicates 7 among folds 0 and 2"),
+    ):
+        (tmp_path / "groups.csv").write_text(HEADER + "\n".join(lines) + "\n", encoding="utf-8")
+        with pytest.raises(DataError, match=told):
+            load_fields(tmp_path)
     _folder(tmp_path, ["Original/Pro/a.png,Pro,0,,1,0"])
     (tmp_path / "Original/Pro/a.png").write_bytes(b"")
     with pytest.raises(ImageError, match="a.png"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,28 @@ def test_a_map_of_even_heat_covers_the_whole_tile() -> None:
     )
     for side in (1, 4, 6, 7, 14, 54):
         heat = _assemble("gradcam", "benign", np.ones((1, side, side), np.float32), view, segment(field)).heat
-        assert heat.min() == 1, side
+        # But for the corner that is covered before any network sees it.
+        size = len(heat)
+        top, left = 192 / 224 * size, 191 / 224 * size
+        assert not heat[math.ceil(top) :, math.ceil(left) :].any(), side
+        assert heat[: int(top)].min() == heat[:, : int(left)].min() == 1, side
+
+
+@pytest.mark.parametrize("width", [224, 225, 233, 237, 300])
+def test_heat_lies_where_it_came_from_in_fields_of_any_width(width: int) -> None:
+    from leuk.classification import View
+    from leuk.explanation import _assemble
+    from leuk.segmentation import segment
+
+    x = (width - 224) // 2
+    tiles, box = np.zeros((1, 224, 224, 3), np.uint8), (0, 0, width, 224)
+    view = View(1.0, 224, width, tiles, ((x, 0),), np.ones(1), (), (None,), box)
+    field = generate(5, 224, width, style="pre", cells=8).image
+    maps = np.zeros((1, 8, 8), np.float32)
+    maps[0, :, 6] = 1
+    heat = _assemble("gradcam", "benign", maps, view, segment(field)).heat[0]
+    middle = float((heat * (np.arange(len(heat)) + 0.5)).sum() / heat.sum()) * width / len(heat)
+    assert middle == pytest.approx(x + 6.5 / 8 * 224, abs=2)
 
 
 def test_large_weights_are_cut_into_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

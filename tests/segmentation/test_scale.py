@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from leuk.data.synthetic import generate
-from leuk.segmentation.scale import RED_CELL, Scale, estimate_scale
+from leuk.segmentation.scale import RED_CELL, Scale, estimate_scale, unless_disproved
 
 
 def smear(diameter: float, touching: bool = False, cells: int = 5, size: int = 400) -> np.ndarray:
@@ -46,3 +46,10 @@ def test_what_is_as_wide_as_half_the_picture_is_no_red_cell():
 def test_a_scale_checks_itself(micrometres, source):
     with pytest.raises(ValueError, match="expected"):
         Scale(micrometres, source)
+
+
+def test_red_cells_that_white_ones_disprove_are_none() -> None:
+    red = np.array([30.0, 31, 32, 33, 34])
+    for white, kept in ((None, 5), (20.0, 5), (60.0, 5), (100.0, 5), (12.0, 0), (140.0, 0)):
+        assert len(unless_disproved(red, white)) == kept
+    assert len(unless_disproved(red[:0], 12.0)) == 0

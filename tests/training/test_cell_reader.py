@@ -49,6 +49,14 @@ def test_what_is_done_is_not_done_again(fields: Fields, run: Path) -> None:
         cell_reader.fit(replace(fields, files=fields.files[::-1]), run, recipe=SMALL)
     with pytest.raises(DataError, match="or another partition"):
         cell_reader.predict_out_of_fold(replace(fields, folds=fields.folds[::-1]), run, recipe=SMALL)
+    with pytest.raises(DataError, match="other fields, labels"):
+        cell_reader.fit(replace(fields, labels=fields.labels[::-1]), run, recipe=SMALL)
+
+
+def test_too_few_fields_for_a_step_are_refused(fields: Fields, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="There are 8 fields to train on, and a single step takes 32"):
+        cell_reader.fit(fields, tmp_path, recipe=replace(SMALL, batch=32), tell=quiet)
+    assert not (tmp_path / "0" / "network.safetensors").exists()
 
 
 def test_a_stopped_training_ends_like_an_undisturbed_one(fields: Fields, run: Path, tmp_path: Path) -> None:

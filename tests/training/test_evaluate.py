@@ -14,10 +14,10 @@ import pytest
 from leuk.cli import main
 from leuk.data.synthetic import generate
 from leuk.data.taleqani import CLASSES, Fields
-from leuk.errors import DataError
+from leuk.errors import DataError, OptionError
 from leuk.models.systems import SPLIT, TALEQANI, find_system
 from leuk.training import controls
-from leuk.training.evaluate import add_elsewhere, evaluate, read_elsewhere, record
+from leuk.training.evaluate import add_elsewhere, check_places, evaluate, read_elsewhere, record
 from leuk.training.fields import TrainingSet, gather
 from leuk.training.finish import finish
 from leuk.training.predictions import predictions_path, read_predictions
@@ -131,7 +131,43 @@ def _fit(
     fields: TrainingSet, folder: Path, partition: str = "random", size: int = 32, name: str = "simple_cnn"
 ) -> tuple[Run, TrainingSet, Path]:
     preset = replace(REDUCED[name], epochs=1, size=size, batch=8)
-    return fit(find_system(name), fields, folder, preset, partition=partition, folds=[0], device="cpu"), fields, folder
+    options = {"partition": partition, "folds": [0], "device": "cpu", "resume": True}
+    return fit(find_system(name), fields, folder, preset, **options), fields, folder
+
+
+def test_what_a_run_has_seen_is_not_called_held_out(data: Path, run: Path, tmp_path: Path) -> None:
+    """Data whose folds, labels or pixels have changed since are not those that the run held out."""
+    known = json.loads((run / "run.json").read_text("utf-8"))
+    for key, value, told in (
+        ("folds", known["folds"][::-1], "classes or folds of"),
+        ("labels", known["labels"][::-1], "classes or folds of"),
+        ("fingerprint", "0" * 64, "though their names are"),
+    ):
+        other = tmp_path / key
+        shutil.copytree(run, other)
+        (other / "run.json").write_text(json.dumps(known | {key: value}), encoding="utf-8")
+        with pytest.raises(DataError, match=told):
+            evaluate("simple_cnn", data, other, folder=tmp_path / "out")
+    (tmp_path / "folds" / "run.json").write_text(json.dumps(known | {"partition": "grouped"}), encoding="utf-8")
+    with pytest.raises(OptionError, match="is on the grouped partition; leave --partition random out"):
+        evaluate("simple_cnn", data, tmp_path / "folds", partition="random", folder=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_places_of_one_name_are_refused(tmp_path: Path) -> None:
+    places = [tmp_path / "a" / "test", tmp_path / "b" / "test"]
+    with pytest.raises(OptionError, match="would both be called test; rename one"):
+        check_places(places)
+    check_places([*places[:1], tmp_path / "b"])
+
+
+def test_a_damaged_table_is_made_anew(tmp_path: Path) -> None:
+    labels = np.arange(8) % 4
+    files = [f"{i}.png" for i in range(8)]
+    table = predictions_path("vgg19", "random", tmp_path)
+    table.write_bytes(b"no gzip")
+    record("vgg19", "random", files, labels, labels, CLASSES, {"as photographed": np.eye(4)[labels]}, tmp_path)
+    assert read_predictions(table).files == tuple(files)
 
 
 def test_a_card_and_its_weights_speak_for_their_own_training_only(

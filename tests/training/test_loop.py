@@ -11,7 +11,17 @@ import torch
 
 from leuk.errors import DataError
 from leuk.files import STALE
-from leuk.training.loop import mixed, resolved, restore_progress, save_progress, whole, write_checkpoint
+from leuk.training.loop import (
+    mixed,
+    read_checkpoint,
+    read_network,
+    resolved,
+    restore_progress,
+    save_network,
+    save_progress,
+    whole,
+    write_checkpoint,
+)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +105,19 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path, damage: str) -> No
         path.write_bytes(DAMAGES[damage](path.read_bytes()))
     with pytest.raises(DataError, match=r"checkpoint\.pt is damaged.*delete it"):
         restore_progress(path, "recipe", network, optimizer, averaged)
+
+
+def test_a_network_that_may_not_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "network.safetensors"
+    save_network({"weight": torch.ones(2, 3).T}, path)
+    assert read_network(path)["weight"].shape == (3, 2)
+    usual = tmp_path / "usual"
+    usual.write_bytes(b"")
+    assert path.stat().st_mode == usual.stat().st_mode, "who may read other files of the run may read this one"
+    # A folder can't be read as a file, whoever one is; root may read all files.
+    for read in (read_network, lambda one: read_checkpoint(one, ())):
+        with pytest.raises(DataError, match=r"can't be read \(Is a directory\); ask for the right"):
+            read(tmp_path)
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

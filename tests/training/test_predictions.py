@@ -99,6 +99,7 @@ def test_what_does_not_fit_together_is_refused(changed: dict[str, object]) -> No
         ("a.leaky.csv", b"file,class,fold,p_benign,p_pre_b\nx,pre_b,0,0.5,0.5\n"),
         ("a.random.csv", b"file,class,fold,p_a\nx,a,99999999999999999999999,1\n"),
         ("a.random.csv", b""),
+        ("a.random.csv", b"file,class,fold,p_benign,p_pre_b\n"),
         ("a.random.csv", b"x" * 200_000),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from leuk.training import results
 from leuk.training.evaluate import card_metrics, record, truth_of
 from leuk.training.predictions import predictions_path, read_predictions
 from leuk.training.presets import PRESETS
-from leuk.training.results import read_result
+from leuk.training.results import figures_path, read_result
 from tests.conftest import ROOT
 
 CLASSES = ("benign", "early_pre_b", "pre_b", "pro_b")
@@ -164,8 +165,14 @@ def test_rows_that_did_not_come_to_rest_are_named() -> None:
 
 def test_a_broken_table_leaves_the_others(measured: Path) -> None:
     predictions_path("vgg19", "random").write_bytes(b"nonsense")
+    predictions_path("resnet50", "random").write_bytes(gzip.compress(b"file,class,fold,p_benign,p_pre_b\n"))
+    figures = figures_path(predictions_path("simple_cnn", "grouped"))
+    figures.write_text(json.dumps(json.loads(figures.read_text()) | {"stress": "none"}))
+    (measured / "controls.json").write_text('{"controls": [{}, null, {"name": "x"}]}')
+    assert results.controls() == []
     rows = {row.name: row for row in results.systems()}
     assert not rows["vgg19"].results
+    assert not rows["resnet50"].results
     assert rows["simple_cnn"].results
 
 
@@ -187,6 +194,7 @@ def test_models_lists_every_system_with_the_keys_promised(measured: Path, tmp_pa
     keys = {"name", "title", "paper", "parameters", "multiply_adds", "input", "weights", "classes", "metrics"}
     assert all(keys <= set(one) for one in told)
     assert told[0]["name"] == "reader"
+    assert all(Path(one["weights"]).is_file() for one in told if one["weights"])
     assert next(one for one in told if one["name"] == "simple_cnn")["metrics"]["grouped"]["accuracy"]["value"] == 1
 
 
@@ -222,6 +230,14 @@ def test_the_page_of_all_systems_tells_what_the_shipped_tables_hold(capsys: pyte
         (["evaluate", "simple_cnn", "--data", "here", "--run", "nowhere"], "nowhere"),
         (["evaluate", "alexnet", "--data", "here", "--run", "nowhere"], "alexnet"),
         (["evaluate", "simple_cnn", "--data", "here", "--run", "nowhere", "--every", "0"], "--every"),
+        (["evaluate", "reader", "--data", "here", "--skip-broken"], "--skip-broken does not apply to reader"),
+        (["evaluate", "controls", "--data", "here", "--run", "nowhere"], "--run does not apply to controls"),
+        (["evaluate", "cells", "--data", "here", "--every", "2"], "--every does not apply to cells"),
+        (
+            ["evaluate", "simple_cnn", "--elsewhere", "a", "--partition", "random"],
+            "--partition does not apply to pictures of other laboratories alone",
+        ),
+        (["compare", "--json", "x.out", "--csv", "./x.out"], "x.out is named for two outputs"),
     ],
 )
 def test_evaluate_refuses_in_one_sentence(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors import SafetensorError
 
 from leuk.analysis import analyze
 from leuk.classification import CANNOT_TELL, forward
@@ -180,6 +179,22 @@ def test_accuracy_that_still_moves_is_told(folder: Path, tmp_path: Path) -> None
     assert held_range(counted, tmp_path, [0, 1, 2]) is None
 
 
+def test_a_run_among_the_class_folders_is_no_class(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "Original", tmp_path / "set")
+    command = ["train", "simple_cnn", "--data", str(tmp_path / "set"), "--partition", "random", "--folds", "0"]
+    command += ["--epochs", "1", "--size", "32", "--device", "cpu"]
+    assert main([*command, "--run", str(tmp_path / "set" / "runs" / "first")]) == READ
+    # A table's labels are its own, whatever folders lie beside it.
+    (tmp_path / "set" / "other").mkdir()
+    pictures = sorted((tmp_path / "set").glob("*/*.png"))
+    lines = [f"{path.relative_to(tmp_path / 'set').as_posix()},{path.parent.name}" for path in pictures]
+    (tmp_path / "set" / "t.csv").write_text("path,label\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    table = gather(tmp_path / "set" / "t.csv", find_system("simple_cnn"), "random")
+    assert len(table.files) == len(lines)
+    with pytest.raises(DataError, match="The class folder other is empty"):
+        gather(tmp_path / "set", find_system("simple_cnn"), "random")
+
+
 def test_done_folds_are_left_as_they_are(folder: Path, tmp_path: Path) -> None:
     system = find_system("deep_leukemia_net")
     data, preset = gather(folder, system), Preset(epochs=1, batch=4, size=32)
@@ -188,6 +203,11 @@ def test_done_folds_are_left_as_they_are(folder: Path, tmp_path: Path) -> None:
     fit(system, data, tmp_path, preset, device="cpu", resume=True, report=lambda step: seen.append(step.fold))
     assert set(seen) == {1}
     assert folds_done(tmp_path) == (0, 1)
+    # Who forgets to say so does not lose what took hours.
+    before = (tmp_path / "fold-0" / "network.safetensors").read_bytes()
+    with pytest.raises(DataError, match="holds the training of fold 0 already, .* go on with --resume"):
+        fit(system, data, tmp_path, preset, device="cpu")
+    assert (tmp_path / "fold-0" / "network.safetensors").read_bytes() == before
     with pytest.raises(DataError, match="holds another run"):
         fit(system, data, tmp_path, preset, seed=1, device="cpu", resume=True)
 
@@ -230,17 +250,10 @@ def test_a_damaged_fold_is_one_sentence_before_others_are_trained(folder: Path, 
 def test_a_full_disk_is_one_sentence(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    from leuk.training import systems
-
     def fill(*given: object, **named: object) -> None:
-        if name == "run.json":
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        raise SafetensorError("I/O error: No space left on device (os error 28)")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    if name == "run.json":
-        monkeypatch.setattr(Path, "write_text", fill)
-    else:
-        monkeypatch.setattr(systems, "save_file", fill)
+    monkeypatch.setattr(Path, "write_text" if name == "run.json" else "write_bytes", fill)
     assert main([*_train(folder, tmp_path / "run", "--folds", "0"), "--epochs", "1"]) == MISUSED
     said = capsys.readouterr().err.splitlines()[-1]
     assert f"{name} can't be written" in said and "No space left" in said and "make room" in said

@@ -99,6 +99,14 @@ def test_class_without_fields_is_refused(fields: tuple[np.ndarray, np.ndarray], 
         train(*fields, RECIPE, tmp_path, classes=3)
 
 
+def test_too_few_fields_for_a_step_are_refused(fields: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    few = slice(0, RECIPE.batch - 1)
+    labels = np.arange(RECIPE.batch - 1) % 2
+    with pytest.raises(DataError, match=f"There are {RECIPE.batch - 1} fields to train on, .* takes {RECIPE.batch}"):
+        train(fields[0][few], labels, RECIPE, tmp_path, classes=2)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
 def test_batches_made_on_a_device(fields: tuple[np.ndarray, np.ndarray]) -> None:
     """What a GPU is given: as many fields and blanks as on a processor, the same draw each time, and even targets."""
     pixels, labels = fields
