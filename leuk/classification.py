@@ -25,6 +25,8 @@ CANNOT_TELL = "cannot_tell"
 # A photograph of the training fields' own size is taken to be of their magnification unless its cells are this much
 # larger or smaller: in some of those fields they are by nearly as much. Of any other size, the cells alone tell.
 SCALE_TOLERANCE = 2.0
+LARGEST_READ = 40_000_000
+"""Pixels at the training scale up to which an image is read; a larger one is read smaller than trained on."""
 # A field of more tiles than this is read where most white cells are.
 MOST_TILES = 48
 # Of more cells than this, evenly spread ones are read.
@@ -81,7 +83,8 @@ class Prediction:
     tiles : tuple of Tile
         The squares read, at least one.
     scale : float
-        Pixels of the training scale per pixel of this image (below 1: the image was reduced).
+        Pixels of what was read per pixel of this image (below 1: the image was reduced): of the training scale, for a
+        network that is shown cells alone of its tiles.
     read_by : str
         What the tiles are: "tiles" of the field, or its "cells", one each.
     cut_out : bool
@@ -126,7 +129,8 @@ class View:
     Attributes
     ----------
     scale : float
-        Pixels of the training scale per pixel of the image.
+        Pixels of what is read per pixel of the image: of the training scale, for a network that is shown cells alone of
+        its tiles.
     height, width : int
         Of the image at the training scale, before padding.
     tiles : numpy.ndarray
@@ -197,8 +201,8 @@ def prepare(image: SmearImage, segmentation: Segmentation, card: Card, field: Fi
         alike = pixels.shape[0] == pixels.shape[1] == PHOTO_SIDE
         if alike and 1 / SCALE_TOLERANCE < scale / card.photo_scale < SCALE_TOLERANCE:
             scale = card.photo_scale
-    # Enlarging invents no detail, and a speck must not blow a picture up without bound.
-    scale = min(scale, 4.0)
+    # Enlarging invents no detail, and specks must not blow a picture up without bound.
+    scale = min(scale, 4.0, math.sqrt(LARGEST_READ / (image.height * image.width)))
     whole_height, whole_width = max(1, round(image.height * scale)), max(1, round(image.width * scale))
     if card.preprocessing == CELLS:
         shape = (whole_height, whole_width)

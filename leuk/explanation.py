@@ -41,7 +41,8 @@ class Explanation:
         Class key whose score the map explains.
     heat : numpy.ndarray
         float32, (h, w), 0 … 1, in the image's frame but at the network's own coarse resolution: stretch it over the
-        whole image to show it. 1 is the strength that the card calls strong, so a flat map stays dark.
+        whole image to show it. 1 is the strength that the card calls strong, so a flat map stays dark; 0 in the corner
+        that is covered before any network sees it.
     heat_on_cells : float or None
         Share of all heat that lies on white cells, 0 … 1; None where there is no heat.
     cells_share : float

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from leuk import classification
 from leuk.classification import CANNOT_TELL, Prediction, Tile, classify, distance, foreignness, forward, prepare
 from leuk.data.synthetic import generate
 from leuk.explanation import explain
@@ -50,6 +51,16 @@ def test_enlarged_field_is_brought_back_by_its_cells(field: SmearImage, small_mo
 
 
 @pytest.mark.parametrize("factor", [0.6, 0.75, 1.4])
+def test_specks_in_a_large_picture_do_not_fill_the_memory(
+    field: SmearImage, small_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = segment(field)
+    assert prepare(field, found, small_model.card).scale > 0.5
+    monkeypatch.setattr(classification, "LARGEST_READ", 10_000)
+    view = prepare(field, found, small_model.card)
+    assert view.height * view.width == pytest.approx(10_000, rel=0.02)
+
+
 def test_only_the_training_size_stands_for_its_magnification(
     field: SmearImage, small_model: Model, factor: float
 ) -> None:
