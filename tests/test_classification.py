@@ -50,7 +50,6 @@ def test_enlarged_field_is_brought_back_by_its_cells(field: SmearImage, small_mo
     assert found.scale < 0.5
 
 
-@pytest.mark.parametrize("factor", [0.6, 0.75, 1.4])
 def test_specks_in_a_large_picture_do_not_fill_the_memory(
     field: SmearImage, small_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,6 +60,7 @@ def test_specks_in_a_large_picture_do_not_fill_the_memory(
     assert view.height * view.width == pytest.approx(10_000, rel=0.02)
 
 
+@pytest.mark.parametrize("factor", [0.6, 0.75, 1.4])
 def test_only_the_training_size_stands_for_its_magnification(
     field: SmearImage, small_model: Model, factor: float
 ) -> None:
