@@ -488,6 +488,12 @@ def trained_on(row: Row) -> list[str]:
     if preset:
         parts.append(f"{preset['epochs']} epochs at {preset['size']} pixels ({preset['source']})")
     said = [", ".join(parts) + "."]
+    if begun := training.get("begun_from"):
+        said.append(
+            f"**Begun from** a network that tells {len(begun['types'])} types of single cells apart "
+            f"({', '.join(begun['types'])}): {begun['cells']:,} pictures, {begun['across'] ** 2} of one type side by "
+            "side."
+        )
     if training.get("split"):
         said.append(f"**Split** {training['split']}.")
     return said
@@ -548,7 +554,8 @@ def elsewhere_in_words(row: Row) -> list[str]:
         if one.get("specificity"):
             parts.append(f"normal is called benign in {share(one['specificity'])}")
         by_class = " and ".join(parts)
-        sentence = f"**{PLACES.get(place, place)}** ({one['images']} pictures, never trained on): " + (
+        known = "from which the network was begun" if one.get("seen") else "never trained on"
+        sentence = f"**{PLACES.get(place, place)}** ({one['images']} pictures, {known}): " + (
             f"of {percent(one['cannot_tell'])} it says that it can't tell. Taken at its word all the same, {by_class}."
             if one["cannot_tell"]
             else f"{by_class}."
@@ -579,8 +586,9 @@ def page() -> None:
         "Ordered by the lowest of grouped, worst stress and stain swap. Of two classes, always "
         "calling the commoner one gets 0.84. One fold does not compare with five. " + results.elsewhere_unearned(rows)
     )
-    if by_cells := results.elsewhere_by_cells():
-        st.caption(by_cells)
+    for said in (results.elsewhere_seen(rows), results.elsewhere_by_cells()):
+        if said:
+            st.caption(said)
     st.markdown("### All figures")
     table(rows)
     choices = with_curves(systems, controls)

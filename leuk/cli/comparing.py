@@ -267,7 +267,7 @@ leave; of the weights that come along, only those of DenseNet-201 for B-ALL were
 
 def _as_markdown(rows: list[dict[str, Any]]) -> str:
     """Return the comparison as a page of documentation."""
-    from leuk.training.results import elsewhere_by_cells, elsewhere_unearned, partly_stressed, unsettled
+    from leuk.training.results import elsewhere_by_cells, elsewhere_seen, elsewhere_unearned, partly_stressed, unsettled
 
     columns = {
         "claimed": "claim",
@@ -286,7 +286,7 @@ def _as_markdown(rows: list[dict[str, Any]]) -> str:
             if row[key] is not None and row[f"{key}_low"] is not None:
                 cells[place] += f" ({row[f'{key}_low']:.3f} to {row[f'{key}_high']:.3f})"
         lines.append("| " + " | ".join([row["short"], *cells, row["folds"], row["training"]]) + " |")
-    told_of = (elsewhere_unearned, partly_stressed, unsettled)
+    told_of = (elsewhere_unearned, elsewhere_seen, partly_stressed, unsettled)
     told = [tell(rows) for tell in told_of]
     told.insert(1, elsewhere_by_cells())
     notes = [textwrap.fill(text, 118) for text in told if text]

@@ -268,7 +268,7 @@ def evaluate(
             "Only the reader's grouped folds come with Leuk."
         )
     from leuk.data.taleqani import load_fields
-    from leuk.training import cell_reader, reader
+    from leuk.training import cell_reader, mosaics, reader
     from leuk.training.systems import read_run
 
     if run is not None and name not in ("reader", "cell_reader"):
@@ -296,6 +296,14 @@ def evaluate(
     )
     more: dict[str, Any] = _elsewhere_of(name, partition, trained, elsewhere, tell)
     more |= {"run": {"size": size, "epochs": epochs, "of": epochs, "seed": seed} | trained}
+    if name == "reader":
+        begun = (
+            mosaics.begun(run / reader.CELLS)
+            if run
+            else read_card(weights_folder() / "reader.json").training.get("begun_from")
+        )
+        if begun:
+            more["run"]["begun_from"] = f"{len(begun['types'])} types of cells"
     more |= {"trained": trained, "tell": tell}
     if name == "cell_reader" and run is not None:
         logits = cell_reader.predict_out_of_fold(fields, run, every=every, recipe=recipe, tell=tell)
@@ -570,7 +578,7 @@ def read_elsewhere(name: str, folder: Path, tell: Tell | None = None, most: int 
     Returns
     -------
     dict
-        ``place``, and as `count_elsewhere`.
+        ``place``, as `count_elsewhere`, and ``seen`` if the network was begun from these pictures.
 
     Raises
     ------
@@ -588,7 +596,10 @@ def read_elsewhere(name: str, folder: Path, tell: Tell | None = None, most: int 
         found = classify(model, image, segment(image))
         return found.malignant_probability > 0.5, found.suggestion == CANNOT_TELL
 
-    return call_elsewhere(folder, pictures, call, tell)
+    told = call_elsewhere(folder, pictures, call, tell)
+    # Its pictures are known by the folder's name alone: a copy elsewhere would pass for another laboratory's.
+    seen = (model.card.training.get("begun_from") or {}).get("place") == told["place"]
+    return told | ({"seen": True} if seen else {})
 
 
 def call_elsewhere(

@@ -20,6 +20,7 @@ from leuk.errors import DataError, ImageError
 from leuk.files import whole
 from leuk.image import read_image
 from leuk.models.reader import Reader
+from leuk.training.evaluate import place_of
 from leuk.training.loop import PROCESSOR, read_network, save_network, writing
 from leuk.training.train import Recipe, train
 
@@ -43,6 +44,8 @@ class SingleCells:
     labels : numpy.ndarray
         int64, (N,): index into `types`.
     types : tuple of str
+    place : str
+        What their folder is called, as `leuk.training.evaluate.place_of` says it.
     sha256 : str
         Over the names, labels and pixels, in order.
     """
@@ -50,6 +53,7 @@ class SingleCells:
     pixels: np.ndarray
     labels: np.ndarray
     types: tuple[str, ...]
+    place: str
     sha256: str
 
 
@@ -94,7 +98,7 @@ def gather(folder: Path, size: int) -> SingleCells:
         square = np.ascontiguousarray(whole_picture[top : top + least, left : left + least])
         pixels[row] = cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA)
         digest.update(os.fsencode(name) + dataset.classes[dataset.labels[row]].encode() + pixels[row].tobytes())
-    return SingleCells(pixels, dataset.labels, dataset.classes, digest.hexdigest())
+    return SingleCells(pixels, dataset.labels, dataset.classes, place_of(folder), digest.hexdigest())
 
 
 def mosaics(cells: SingleCells, size: int, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -149,6 +153,7 @@ def begin(
     if noted.is_file() and begun(folder)["data_sha256"] != cells.sha256:
         raise DataError(f"{folder.parent.name} was begun with other cells in --begin; name those, or a new folder.")
     note: dict[str, Any] = {
+        "place": cells.place,
         "types": list(cells.types),
         "cells": len(cells.pixels),
         "mosaics": MOSAICS,

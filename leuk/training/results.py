@@ -278,7 +278,8 @@ class Row:
             if run.get("epochs") and full:
                 short = ", not converged" if run["epochs"] < full else ""
                 seed = f", seed {run['seed']}" if run.get("seed") else ""
-                told[partition] = f"{run['epochs']} of {full} epochs, {run['size']} pixels{seed}{short}"
+                begun = f", begun from {run['begun_from']}" if run.get("begun_from") else ""
+                told[partition] = f"{run['epochs']} of {full} epochs, {run['size']} pixels{seed}{short}{begun}"
         if len(told) == len(self.results) and len(set(told.values())) == 1:
             return next(iter(told.values()))
         return "; ".join(f"{partition}: {text}" for partition, text in told.items())
@@ -295,10 +296,13 @@ class Row:
 
 
 def mean_of_places(places: Mapping[str, Mapping[str, Any]]) -> float | None:
-    """Return the mean of sensitivity and specificity, each the mean over the places that have it; see `Row`."""
+    """Return the mean of sensitivity and specificity, each the mean over the places that have it; see `Row`.
+
+    A place whose pictures the network was begun from is none of another laboratory to it, and left out.
+    """
     means = []
     for kind in ("sensitivity", "specificity"):
-        found = [place[kind]["value"] for place in places.values() if place.get(kind)]
+        found = [place[kind]["value"] for place in places.values() if place.get(kind) and not place.get("seen")]
         means += [float(np.mean(found))] if found else []
     return float(np.mean(means)) if means else None
 
@@ -467,12 +471,13 @@ def comparison() -> list[dict[str, Any]]:
 
     Keys are name, title, short, kind, claimed; random, grouped, benign_recall, auroc, sensitivity_at_95, ece (the last
     four grouped), worst_stress, grey, stain_swap and cells_erased, each also with ``_low`` and ``_high``;
-    worst_stress_name, elsewhere, reader_same (the default reader's grouped accuracy on the same fields, where a system
-    was measured on fewer folds), stressed (the share of its fields that stress and swap were measured on), classes,
-    folds (in words; folds_random and folds_grouped count them), training, unsettled_low, unsettled_high and
-    unsettled_in (between what accuracies a fold still moved when training ended, and which one), parameters,
-    multiply_adds, latency and throughput (as multiples of DenseNet-201's), size and timed_at (sides in pixels of the
-    input that accuracy and speed were measured with; parameters and multiply-adds are of the latter) and weights.
+    worst_stress_name, elsewhere, elsewhere_seen (places left out of that), reader_same (the default reader's
+    grouped accuracy on the same fields, where a system was measured on fewer folds), stressed (the share of its
+    fields that stress and swap were measured on), classes, folds (in words; folds_random and folds_grouped count
+    them), training, unsettled_low, unsettled_high and unsettled_in (between what accuracies a fold still moved when
+    training ended, and which one), parameters, multiply_adds, latency and throughput (as multiples of
+    DenseNet-201's), size and timed_at (sides in pixels of the input that accuracy and speed were measured with;
+    parameters and multiply-adds are of the latter) and weights.
     """
     told, tables = [], shipped()
     for row in systems() + controls():
@@ -494,6 +499,7 @@ def comparison() -> list[dict[str, Any]]:
             | {
                 "worst_stress_name": worst["name"] if worst else None,
                 "elsewhere": row.elsewhere_mean,
+                "elsewhere_seen": ", ".join(name for name, one in row.elsewhere().items() if one.get("seen")) or None,
                 "reader_same": _reader_on_the_same(row, tables),
                 "stressed": row.stressed,
                 "classes": len(row.classes),
@@ -570,6 +576,16 @@ def elsewhere_unearned(rows: Sequence[Mapping[str, Any]]) -> str:
         f"Elsewhere, {control['short']}, which sees no cell, gets {control['elsewhere']:.3f}, and the best system "
         f"({system['short']}) {system['elsewhere']:.3f}: no figure in that column says that a system reads cells."
     )
+
+
+def elsewhere_seen(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say in a sentence which rows of `comparison` leave a place out because they were begun from its pictures."""
+    told = []
+    for row in rows:
+        if row.get("elsewhere_seen"):
+            places = " and ".join(_PLACES.get(one, one) for one in row["elsewhere_seen"].split(", "))
+            told.append(f"{row['short']} was begun from {places}")
+    return f"{'; '.join(told)}: its mean elsewhere leaves these out." if told else ""
 
 
 _PLACES = {"all_idb1": "fields of ALL-IDB1", "all_idb2": "crops of ALL-IDB2", "pbc": "normal cells of PBC"}

@@ -21,7 +21,7 @@ from leuk.explanation import EXPLAINERS
 from leuk.image import SmearImage
 from leuk.models.reader import Reader, grown
 from leuk.training import mosaics, reader
-from leuk.training.evaluate import record_reader
+from leuk.training.evaluate import read_elsewhere, record_reader
 from leuk.training.predictions import predictions_path, read_predictions
 from leuk.training.results import read_result
 
@@ -148,6 +148,11 @@ def test_from_fields_to_weights_and_back(
     command = ["evaluate", "reader", "--data", str(folder), "--out", str(tmp_path / "again")]
     assert main(command) == READ
     again = read_result(predictions_path("reader", "grouped", tmp_path / "again"))
+    assert again["run"]["begun_from"] == "2 types of cells"
+    # What it was begun from is no other laboratory's to it.
+    shutil.copytree(cells, tmp_path / "clinic" / "cells")
+    for place, seen in ((tmp_path / "clinic" / "cells", True), (tmp_path / "clinic", None)):
+        assert read_elsewhere("reader", place).get("seen") is seen
     assert again["figures"]["confusion"] == written["metrics"]["confusion"]
     assert {name: one["value"] for name, one in again["stress"].items()} | {
         "stain swap": again["stain_swap"]["value"]

@@ -77,6 +77,20 @@ def test_how_far_cells_get_elsewhere_is_the_mean_over_places(measured: Path) -> 
     assert said in results.elsewhere_by_cells()
 
 
+def test_a_place_that_a_network_was_begun_from_is_left_out() -> None:
+    places = {
+        "all_idb1": {"sensitivity": {"value": 0.5}, "specificity": {"value": 0.9}},
+        "pbc": {"sensitivity": None, "specificity": {"value": 0.1}},
+    }
+    assert results.mean_of_places(places) == pytest.approx(0.5)
+    places["pbc"]["seen"] = True
+    assert results.mean_of_places(places) == pytest.approx(0.7)
+    rows = [{"short": "Reader", "elsewhere_seen": "pbc"}, {"short": "Other", "elsewhere_seen": None}]
+    said = "Reader was begun from normal cells of PBC: its mean elsewhere leaves these out."
+    assert results.elsewhere_seen(rows) == said
+    assert results.elsewhere_seen(rows[1:]) == ""
+
+
 def test_what_was_measured_is_told(measured: Path) -> None:
     row = next(row for row in results.systems() if row.name == "simple_cnn")
     assert row.figure("accuracy")["value"] == 1.0
