@@ -58,7 +58,7 @@ def add(commands: Any) -> None:
     evaluate.add_argument("--out", type=Path, metavar="DIR", help="for the table (default: weights/predictions)")
     evaluate.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, … (default: auto)")
     evaluate.add_argument("--skip-broken", action="store_true", help="leave images out that can't be read")
-    evaluate.set_defaults(run=_evaluate)
+    evaluate.set_defaults(run=_evaluate, default=evaluate.get_default)
 
     compare = commands.add_parser("compare", help="one table of all systems, controls and the papers' claims")
     compare.add_argument("--json", type=Path, metavar="FILE", help="write it to this file; - for the screen")
@@ -99,11 +99,6 @@ def _value(row: Row, partition: str) -> str:
     return f"{figure['value']:.3f}" + ("*" if row.folds.get(partition, 5) < 5 else "")
 
 
-# What the parser gives where nothing is said, and what options are called that are not called as their values are.
-_DEFAULTS = {"folder": None, "partition": "grouped", "every": 1, "device": "auto", "skip_broken": False}
-_SPELLED = {"folder": "run", "skip_broken": "skip-broken"}
-
-
 def _evaluate(options: argparse.Namespace) -> int:
     tell = functools.partial(print, flush=True)
     only_elsewhere = bool(options.elsewhere) and options.data is None
@@ -114,9 +109,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     else:
         unused = []
     for name in unused:
-        if getattr(options, name) != _DEFAULTS[name]:
+        if getattr(options, name) != options.default(name):
             what = "pictures of other laboratories alone" if only_elsewhere else options.system
-            raise OptionError(f"--{_SPELLED.get(name, name)} does not apply to {what}; leave it out.")
+            raise OptionError(
+                f"--{'run' if name == 'folder' else name.replace('_', '-')} does not apply to {what}; leave it out."
+            )
     if options.system == "cells":
         from leuk.training import cells
 

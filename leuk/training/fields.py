@@ -114,7 +114,7 @@ def gather(
         )
     for row in np.flatnonzero(dealt >= 0).tolist():
         try:
-            found.append(shrink(_square(read_image(dataset.path(row)).pixels), FIELD))
+            found.append(shrink(middle_square(read_image(dataset.path(row)).pixels), FIELD))
             kept.append(row)
         except ImageError as error:
             # A reader's message ends in a sentence about the one image; here it is one of thousands.
@@ -149,8 +149,8 @@ def gather(
     )
 
 
-def _square(pixels: np.ndarray) -> np.ndarray:
-    """Return the middle square of an image."""
+def middle_square(pixels: np.ndarray) -> np.ndarray:
+    """Return the middle square of an image, (H, W, 3)."""
     height, width = pixels.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

@@ -21,6 +21,7 @@ from leuk.files import whole
 from leuk.image import read_image
 from leuk.models.reader import Reader
 from leuk.training.evaluate import place_of
+from leuk.training.fields import middle_square
 from leuk.training.loop import PROCESSOR, read_network, save_network, writing
 from leuk.training.train import Recipe, train
 
@@ -87,15 +88,11 @@ def gather(folder: Path, size: int) -> SingleCells:
     digest = hashlib.sha256()
     for row, name in enumerate(dataset.files):
         try:
-            whole_picture = read_image(dataset.path(row)).pixels
+            square = middle_square(read_image(dataset.path(row)).pixels)
         except ImageError as error:
             raise DataError(
                 f"{name} in {folder} can't be read ({str(error).rstrip('.')}); mend it, or take it out."
             ) from error
-        height, width = whole_picture.shape[:2]
-        least = min(height, width)
-        top, left = (height - least) // 2, (width - least) // 2
-        square = np.ascontiguousarray(whole_picture[top : top + least, left : left + least])
         pixels[row] = cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA)
         digest.update(os.fsencode(name) + dataset.classes[dataset.labels[row]].encode() + pixels[row].tobytes())
     return SingleCells(pixels, dataset.labels, dataset.classes, place_of(folder), digest.hexdigest())

@@ -37,6 +37,7 @@ from leuk.segmentation import segment
 from leuk.training import metrics, mosaics
 from leuk.training.augment import Augmentation, lab_statistics
 from leuk.training.evaluate import erased
+from leuk.training.fields import middle_square
 from leuk.training.loop import mean_weights, read_network, resolved, save_network, writing
 from leuk.training.mosaics import SingleCells
 from leuk.training.provenance import bounds, described, is_public, partitioned
@@ -121,11 +122,7 @@ def make_blanks(fields: Fields, others: Sequence[Path], seed: int = 0) -> tuple[
         pictures.append(paint_out(fields, index, seed))
         folds.append(int(fields.folds[index]))
     for path in others:
-        pixels = read_image(path).pixels
-        height, width = pixels.shape[:2]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        square = np.ascontiguousarray(pixels[top : top + side, left : left + side])
+        square = middle_square(read_image(path).pixels)
         pictures.append(cv2.resize(square, (TILE, TILE), interpolation=cv2.INTER_AREA))
         folds.append(fold_of(path.name))
     return np.stack(pictures), np.array(folds)
