@@ -111,7 +111,8 @@ def write_address() -> None:
     """Put what is open into the address; a folder on the server's disk stays out of it.
 
     An address that was followed stays as it is until something else is opened: one more entry in the browser's history
-    would be where Back leads to again and again.
+    would be where Back leads to again and again. So does the link's, which says nothing, while what is open is what
+    it stands for: written in the run that the link begins, ours at times reaches the browser before the page's own.
     """
     state.section_before, state.acted = state.section, _acted()
     wanted = {"set": state.source, "section": state.section}
@@ -119,7 +120,7 @@ def write_address() -> None:
         wanted["image"] = ",".join(str(one["opened"]) for one in state.stack)
         state.seen[state.source, state.section, wanted["image"]] = list(state.stack)
     asked = st.query_params.to_dict()
-    if state.pop("followed", False):
+    if state.pop("followed", False) or (not asked and wanted == DEFAULT):
         state.address = asked
     elif (wanted, asked) != (state.get("open_before"), state.get("address")):
         state.address = wanted

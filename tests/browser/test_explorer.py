@@ -179,7 +179,7 @@ def test_the_browsers_back_and_forward_change_the_section(explorer):
     page.locator('.panel[data-id="alarms"]').wait_for(state="detached")
     page.go_back()
     page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
-    expect(page).to_have_url(re.compile("section=Errors"))
+    expect(page).to_have_url(re.compile("/explorer$"))
     page.go_forward()
     page.locator('.panel[data-id="alarms"]').wait_for(state="detached")
     expect(page).to_have_url(re.compile("section=Balance"))
@@ -187,13 +187,13 @@ def test_the_browsers_back_and_forward_change_the_section(explorer):
 
 def test_the_browsers_back_closes_an_image_and_leads_out_again(explorer):
     page = explorer()
-    page.wait_for_url("**section=Errors")
+    expect(page).to_have_url(re.compile("/explorer$"))
     page.keyboard.press("n")
     first = inspecting(page)
     page.wait_for_url("**image=*")
     page.go_back()
     page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
-    expect(page).to_have_url(re.compile("section=Errors$"))
+    expect(page).to_have_url(re.compile("/explorer$"))
     page.go_forward()
     assert inspecting(page, first) == first
     page.keyboard.press("Escape")
@@ -215,11 +215,9 @@ def test_the_browsers_back_closes_an_image_and_leads_out_again(explorer):
     page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
     expect(page).to_have_url(re.compile("section=Errors$"))
 
-    # The image that was closed by key, its list, the address of the link, and Review.
+    # The image that was closed by key, the address of the link, and Review.
     page.go_back()
     assert inspecting(page, first) == first
-    page.go_back()
-    page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
     page.go_back()
     page.wait_for_url("**/explorer")
     page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
