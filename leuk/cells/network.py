@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from leuk.models.network import GroupNorm
 from leuk.models.reader import Block
 
 
@@ -35,7 +36,7 @@ class CellNetwork(nn.Module):
     ) -> None:
         super().__init__()
         stem, *stages = widths
-        self.stem = nn.Sequential(nn.Conv2d(3, stem, 5, 2, 2, bias=False), nn.GroupNorm(8, stem), nn.ReLU())
+        self.stem = nn.Sequential(nn.Conv2d(3, stem, 5, 2, 2, bias=False), GroupNorm(8, stem), nn.ReLU())
         layers: list[nn.Module] = []
         inputs = stem
         for outputs in stages:

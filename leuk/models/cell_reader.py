@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from leuk.models.network import Network
+from leuk.models.network import GroupNorm, Network
 from leuk.models.preprocessing import CORNER_X, CORNER_Y
 from leuk.models.reader import stages
 
@@ -137,7 +137,7 @@ class CellReader(Network):
     ) -> None:
         super().__init__()
         stem = widths[0]
-        self.stem = nn.Sequential(nn.Conv2d(4, stem, 5, 2, 2, bias=False), nn.GroupNorm(8, stem), nn.ReLU(inplace=True))
+        self.stem = nn.Sequential(nn.Conv2d(4, stem, 5, 2, 2, bias=False), GroupNorm(8, stem), nn.ReLU(inplace=True))
         self.stages = stages(widths, blocks)
         self.first, self.last = blocks[0], len(self.stages) - blocks[-1]
         self.dropout = nn.Dropout(dropout)

@@ -6,6 +6,22 @@ import torch
 from torch import Tensor, nn
 
 
+class GroupNorm(nn.GroupNorm):
+    """GroupNorm in single precision, also where the layers around it compute in bfloat16.
+
+    Torch takes four times as long over its gradients in bfloat16 on a processor, which was two fifths of a training
+    step of the reader.
+
+    References
+    ----------
+    Y. Wu and K. He, Group normalization, ECCV 2018.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return activations of the same shape and precision."""
+        return super().forward(x.float()).to(x.dtype)
+
+
 class Network(nn.Module):
     """A network in two halves: up to a middle stage, by which fields are known or foreign, and up to the last maps.
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from leuk.models.network import Network
+from leuk.models.network import GroupNorm, Network
 
 
 class Block(nn.Module):
@@ -26,9 +26,9 @@ class Block(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.norm1 = nn.GroupNorm(8, outputs)
+        self.norm1 = GroupNorm(8, outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.norm2 = nn.GroupNorm(8, outputs)
+        self.norm2 = GroupNorm(8, outputs)
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or inputs != outputs:
             self.shortcut = nn.Sequential(
@@ -98,7 +98,7 @@ class Reader(Network):
     ) -> None:
         super().__init__()
         stem = widths[0]
-        self.stem = nn.Sequential(nn.Conv2d(3, stem, 5, 2, 2, bias=False), nn.GroupNorm(8, stem), nn.ReLU(inplace=True))
+        self.stem = nn.Sequential(nn.Conv2d(3, stem, 5, 2, 2, bias=False), GroupNorm(8, stem), nn.ReLU(inplace=True))
         self.stages = stages(widths, blocks)
         self.blocks = tuple(blocks)
         self.first, self.last = blocks[0], len(self.stages) - blocks[-1]

@@ -11,6 +11,7 @@ import torch
 
 from leuk.errors import ModelError, OptionError
 from leuk.models.backbones import halves
+from leuk.models.network import GroupNorm
 from leuk.models.preprocessing import CELLS, PREPROCESSINGS, preprocess
 from leuk.models.systems import SYSTEMS, build_network, cost, find_system
 
@@ -31,6 +32,23 @@ def test_deep_leukemia_net_has_31_convolutions_and_457538_parameters() -> None:
 )
 def test_published_counts(name: str, parameters: int) -> None:
     assert cost(find_system(name))[0] == parameters
+
+
+def test_group_norm_is_the_same_in_bfloat16_but_for_rounding() -> None:
+    norm = GroupNorm(2, 8)
+    x = torch.randn(2, 8, 40, 40).add(30).bfloat16().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = norm(x)
+    assert y.dtype == x.dtype
+    exactly = x.detach().double().requires_grad_()
+    other = torch.nn.functional.group_norm(exactly, 2)
+    torch.testing.assert_close(y.double(), other, rtol=0.01, atol=0.001)
+    weights = torch.randn_like(other)
+    (y * weights).sum().backward()
+    (other * weights).sum().backward()
+    assert x.grad is not None
+    assert exactly.grad is not None
+    torch.testing.assert_close(x.grad.double(), exactly.grad, rtol=0.02, atol=0.02 * float(exactly.grad.std()))
 
 
 @pytest.mark.parametrize("name", [name for name in SYSTEMS if name != "reader"])
