@@ -33,6 +33,9 @@ DEFAULT = {"set": "demonstration", "section": "Errors"}
 POLL_SECONDS = 0.8
 
 
+NAME_LENGTH = 40
+
+
 @st.cache_resource(show_spinner=False)
 def jobs() -> Jobs:
     """Keep long work, for all visits."""
@@ -144,6 +147,11 @@ def on_section() -> None:
 def reviewer() -> str:
     """Name who decides; "" if nobody said."""
     return str(state.get("reviewer") or "").strip()
+
+
+def on_reviewer() -> None:
+    """Take the name that the browser has kept over a reload."""
+    state.reviewer = reviewer() or str(value_of("frame", "reviewer") or "")[:NAME_LENGTH]
 
 
 def decided(opened: Opened) -> dict[str, Decision]:

@@ -47,4 +47,5 @@ frame = st.components.v2.component(
     css=_text("frame.css"),
     js=_text("frame.js"),
 )
-"""The page's head, and the line at its foot that is always in sight."""
+"""The page's head, and the line at its foot that is always in sight. Trigger: ``reviewer`` (the name that was entered
+before the page was loaded anew)."""

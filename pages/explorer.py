@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from leuk.data import demo
 from leuk.data.datasets import load_dataset, taleqani
@@ -19,14 +20,17 @@ from pages._components import SHARED_STYLE, literal
 from pages._explorer_image import inspector
 from pages._explorer_sections import SHOW, listing
 from pages._explorer_visit import (
+    NAME_LENGTH,
     SECTIONS,
     SOURCES,
     begin,
     jobs,
     look_away,
+    on_reviewer,
     on_section,
     on_table,
     readings,
+    reviewer,
     state,
     write_address,
 )
@@ -64,6 +68,8 @@ STYLE = """
 
 def open_set() -> Opened | None:
     """Open the chosen set; say in one sentence why if it can't be."""
+    # In every run, or what follows would change its place, be built anew, and for a moment hear no key.
+    place = st.empty()
     source, folder = state.source, prepare.pasted(str(state.get("folder") or ""))
     wanted = (source, folder if source != "demonstration" else "")
     if state.opened_as == wanted and state.opened is not None:
@@ -74,7 +80,7 @@ def open_set() -> Opened | None:
         return None
     try:
         if source == "demonstration":
-            with waiting("Drawing the demonstration set") as tell:
+            with waiting(place, "Drawing the demonstration set") as tell:
                 made = demo.demonstration(progress=tell)
             state.opened = Opened(source, made.dataset, {prepare.table_title(one): one for one in made.predictions})
         else:
@@ -90,9 +96,8 @@ def open_set() -> Opened | None:
 
 
 @contextlib.contextmanager
-def waiting(text: str) -> Iterator[Callable[[float, str], None]]:
+def waiting(place: DeltaGenerator, text: str) -> Iterator[Callable[[float, str], None]]:
     """Show a bar while something is done in this run."""
-    place = st.empty()
     yield lambda fraction, stage: place.progress(min(fraction, 1.0), text=f"{text} …") and None
     place.empty()
 
@@ -112,7 +117,7 @@ def head() -> Opened | None:
     """Choose the set, the predictions and the reviewer."""
     left, middle, right = st.container(key="head").columns([1.1, 1.6, 0.7], vertical_alignment="bottom")
     left.selectbox("Data set", list(SOURCES), key="source", format_func=SOURCES.get)
-    right.text_input("Reviewer", key="reviewer", placeholder="your initials", max_chars=40)
+    right.text_input("Reviewer", key="reviewer", placeholder="your initials", max_chars=NAME_LENGTH)
     if state.source == "taleqani":
         st.text_input(
             "Folder that holds Original/Benign and so on (empty: the statistics alone)",
@@ -174,7 +179,8 @@ def page() -> None:
     """Lay the page out."""
     st.html(SHARED_STYLE + STYLE)
     begin()
-    parts.frame(key="frame")
+    state.named = state.get("named", False) or bool(reviewer())
+    parts.frame(key="frame", data={"reviewer": reviewer(), "fresh": not state.named}, on_reviewer_change=on_reviewer)
     readings().warm_up()
     if state.stack and state.opened is not None:
         # An image has the whole page: what is chosen above the list stays as it was.

@@ -14,8 +14,19 @@ function tellIfLost(place, { files, fresh }) {
   place.hidden = !lost;
 }
 
-export default function ({ data, parentElement }) {
-  if (data) tellIfLost(parentElement.querySelector(".lost"), data);
+// Who decides is known to a visit alone too; decisions after a reload would be stored without a name.
+const NAMED = "leuk-reviewer";
+
+function rememberReviewer({ reviewer, fresh }, setTriggerValue) {
+  const before = sessionStorage.getItem(NAMED);
+  if (reviewer) sessionStorage.setItem(NAMED, reviewer);
+  else if (!fresh) sessionStorage.removeItem(NAMED);
+  else if (before) setTriggerValue("reviewer", before);
+}
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  if (data && "files" in data) tellIfLost(parentElement.querySelector(".lost"), data);
+  if (data && "reviewer" in data) rememberReviewer(data, setTriggerValue);
   const stop = new AbortController();
   // On a narrow screen the list of pages lies over the page that was chosen in it, until it is closed.
   document.addEventListener("click", (event) => {

@@ -172,6 +172,30 @@ def test_another_page_and_back_leads_to_the_same_image(explorer):
     expect(page.get_by_placeholder("your initials")).to_have_value("EF")
 
 
+def test_a_reload_keeps_who_decides_until_the_name_is_taken_out(browser, server):
+    # Streamlit looks for itself beside a page's own address first, and the browser notes that it isn't there.
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{server}/explorer")
+    name = page.get_by_placeholder("your initials")
+    expect(name).to_have_value("")
+    name.fill("GH")
+    page.keyboard.press("Enter")
+    section(page, "Triage")
+    page.get_by_text("GH").first.wait_for()
+    page.reload()
+    expect(name).to_have_value("GH")
+    page.get_by_text("of GH").first.wait_for()
+    name.fill("")
+    page.keyboard.press("Enter")
+    page.get_by_text("of an unnamed reviewer").first.wait_for()
+    page.reload()
+    page.get_by_text("of an unnamed reviewer").first.wait_for()
+    expect(name).to_have_value("")
+    context.close()
+
+
 def test_the_browsers_back_and_forward_change_the_section(explorer):
     page = explorer()
     section(page, "Balance")
