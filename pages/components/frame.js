@@ -34,6 +34,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (link && matchMedia("(max-width: 768px)").matches)
       setTimeout(() => document.querySelector('[data-testid="stSidebarCollapseButton"] button')?.click());
   }, { signal: stop.signal });
+  // Streamlit frames the page while it has the focus, for who scrolls it by keys. A letter pressed after a click shows
+  // that frame too, where it only gets in the way of looking.
+  const move = (byPointer) => document.documentElement.toggleAttribute("data-by-pointer", byPointer);
+  document.addEventListener("pointerdown", () => move(true), { signal: stop.signal, capture: true });
+  document.addEventListener("keydown", ({ key }) => { if (key === "Tab") move(false); }, { signal: stop.signal, capture: true });
   // What a person changed in readings lives in this visit alone: leaving it asks first.
   window.addEventListener("beforeunload", (event) => {
     if ([...(window.leukReviews?.values() ?? [])].some((review) => review.changes)) event.preventDefault();

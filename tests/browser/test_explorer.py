@@ -196,6 +196,27 @@ def test_a_reload_keeps_who_decides_until_the_name_is_taken_out(browser, server)
     context.close()
 
 
+def test_the_page_is_framed_for_who_came_by_keys_and_for_nobody_else(explorer):
+    page = explorer()
+    main = page.get_by_test_id("stMain")
+
+    def framed():
+        shadow = main.evaluate("main => getComputedStyle(main, '::before').boxShadow")
+        return main.evaluate("main => main.matches(':focus-visible')") and shadow != "none"
+
+    page.mouse.click(700, 800)
+    page.keyboard.press("n")
+    inspecting(page)
+    assert main.evaluate("main => main === document.activeElement")
+    assert not framed()
+    # Round to it by Tab.
+    main.evaluate("main => { main.blur(); main.focus(); }")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
+    assert main.evaluate("main => main === document.activeElement")
+    assert framed()
+
+
 def test_the_browsers_back_and_forward_change_the_section(explorer):
     page = explorer()
     section(page, "Balance")
