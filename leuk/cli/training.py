@@ -46,7 +46,9 @@ def add(commands: Any) -> None:
     )
     train.add_argument("--resume", action="store_true", help="go on where a stopped run was; what is done stays")
     train.add_argument(
-        "--partition", default="grouped", choices=["grouped", "random"], help="what is held out (default: grouped)"
+        "--partition",
+        choices=["grouped", "random"],
+        help="what is held out (default: grouped; random where nothing says which fields belong together)",
     )
     train.add_argument("--folds", metavar="N,N", help="folds to train, from 0 (default: all)")
     train.add_argument("--epochs", type=int, metavar="N", help="instead of the preset's")
@@ -89,7 +91,7 @@ def _train(options: argparse.Namespace) -> int:
     if options.system in ("cells", "segmenter", "reader", "cell_reader"):
         given = [name for name in _FOR_SYSTEMS if getattr(options, name)]
         if options.system not in ("reader", "cell_reader"):
-            given += ["folds"] * bool(options.folds) + ["partition"] * (options.partition != "grouped")
+            given += ["folds"] * bool(options.folds) + ["partition"] * (options.partition is not None)
         if options.system != "reader":
             given += ["others"] * (options.others is not None) + ["begin"] * (options.begin is not None)
             given += ["device"] * (options.device not in ("auto", "cpu"))
@@ -103,10 +105,25 @@ def _train(options: argparse.Namespace) -> int:
         return _train_cells(options)
     if options.system == "segmenter":
         return _train_segmenter(options)
+    own = options.system in ("reader", "cell_reader")
+    if options.partition is None:
+        options.partition = "grouped" if own else _usual_partition(options)
     options.folder = options.folder or Path("runs") / f"{options.system}.{options.partition}"
-    if options.system in ("reader", "cell_reader"):
+    if own:
         return (_train_reader if options.system == "reader" else _train_cell_reader)(options)
     return _train_system(options)
+
+
+def _usual_partition(options: argparse.Namespace) -> str:
+    from leuk.training.fields import usual_partition
+
+    usual = usual_partition(options.data)
+    if usual == "random":
+        print(
+            f"Nothing says which fields of {options.data.name} belong together, so they are held out at random: where "
+            "several are of one slide, figures are too good. A CSV with a column session would keep them together."
+        )
+    return usual
 
 
 def _train_cells(options: argparse.Namespace) -> int:
@@ -215,7 +232,7 @@ def _train_system(options: argparse.Namespace) -> int:
     preset = (REDUCED if options.reduced else PRESETS)[options.system]
     otherwise = []
     if options.epochs not in (None, preset.epochs):
-        otherwise.append(f"{options.epochs} epochs instead of {preset.epochs}")
+        otherwise.append(f"{options.epochs} epoch{'s' * (options.epochs != 1)} instead of {preset.epochs}")
         preset = replace(preset, epochs=_at_least(1, options.epochs, "--epochs"))
     if options.size not in (None, preset.size or system.size):
         otherwise.append(f"{options.size} pixels instead of {preset.size or system.size}")

@@ -13,7 +13,7 @@ from torch import nn
 from leuk.errors import ModelError, OptionError
 from leuk.models.cards import Card, available, read_card, weights_folder, write_card
 from leuk.models.preprocessing import PREPROCESSINGS
-from leuk.models.systems import ARCHITECTURES, build
+from leuk.models.systems import ARCHITECTURES, SYSTEMS, build
 from leuk.models.weights import fitting, read_weights, shipped, write_weights
 
 __all__ = ["DEFAULT_MODEL", "Model", "available", "choose_device", "load_model", "save_model", "weights_folder"]
@@ -109,7 +109,12 @@ _loaded: dict[tuple[str, str, str], Model] = {}
 
 def _load(folder: Path, name: str, device: torch.device) -> Model:
     if name not in available():
-        raise OptionError(f"There is no model {name!r} here; choose one of: {', '.join(available()) or 'none'}.")
+        others = ", ".join(available())
+        raise OptionError(
+            f"There is no model {name!r} here; "
+            + (f"choose one of: {others}." if others else f"no weights at all are in {folder.name}; restore them.")
+            + (f" The weights of {name} are made by python -m leuk train {name} --data DIR." if name in SYSTEMS else "")
+        )
     card = read_card(folder / f"{name}.json")
     tensors = read_weights(folder, name, card.sha256, card.shards)
     if card.architecture not in ARCHITECTURES:
@@ -121,7 +126,11 @@ def _load(folder: Path, name: str, device: torch.device) -> Model:
         precision = tensors.pop(_STATISTICS + "precision").double().numpy()
         network = build(card.architecture, len(card.classes), **card.arguments)
         network.load_state_dict(tensors)
-    network.eval().requires_grad_(False).to(device)
+        network.eval().requires_grad_(False)
+        # A preprocessing of other channels would be found out only by the first picture, in words of torch's.
+        side, channels = card.size or card.tile, PREPROCESSINGS[card.preprocessing][1]
+        network.activations(torch.zeros(1, channels, side, side))  # type: ignore[operator]
+    network.to(device)
     return Model(card, network, device, means, precision)
 
 

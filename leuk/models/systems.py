@@ -116,6 +116,12 @@ _GHADERZADEH = (
     "Leukaemia Detection and Classification using Deep CNNs; its reference is M. Ghaderzadeh et al., Int J Intell Syst "
     "2022;37:5113, doi 10.1002/int.22753"
 )
+_FITTED = (
+    "PCA and feature selection with a support vector machine are options, fitted on training folds only; the paper "
+    "fits both on the test data too"
+)
+WITHOUT, WITH = f"{_FITTED}, and these weights go without.", f"{_FITTED}. These weights go with {{}}."
+"""Of the network that has these options: the first for cards without either, the second with what they have."""
 SPLIT = (
     "Grouped folds keep together what is known to belong together, sessions and near-duplicates, which the original "
     "protocol did not."
@@ -208,8 +214,7 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
                     TALEQANI,
                     "Augmentation comes after the split; the paper augments first, so that copies of test images are "
                     "trained on.",
-                    "PCA and feature selection with a support vector machine are options, fitted on training folds "
-                    "only; the paper fits both on the test data too, and these weights go without.",
+                    WITHOUT,
                     "The paper gives no wavelength or width for its Gabor filters; ours were chosen by eye.",
                     _CORNER,
                 ),

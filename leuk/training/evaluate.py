@@ -331,7 +331,8 @@ def _elsewhere_of(
     if other:
         tell(
             f"pictures of other laboratories are left out: the weights of {name} in {weights}, by which they are read, "
-            f"are not this run's, which is of another training ({other}); python -m leuk train writes the run's own"
+            f"are not this run's, which is of another training ({other}); name the folder into which python -m leuk "
+            "train wrote the run's own in the environment variable LEUK_WEIGHTS"
         )
         return {}
     return {"elsewhere": _read_places(name, places, tell)}
@@ -370,7 +371,10 @@ def add_elsewhere(
     find_system(name)
     tables = [path for (system, _), path in shipped(folder).items() if system == name]
     if not tables:
-        raise DataError(f"There are no predictions of {name} yet; evaluate a run of it first, with --data and --run.")
+        where = folder or weights_folder() / "predictions"
+        raise DataError(
+            f"There are no predictions of {name} in {where}; evaluate a run of it first, with --data and --run."
+        )
     tell = tell or log.info
     card = read_card(weights_folder() / f"{name}.json") if name in available() else None
     own = []
@@ -445,6 +449,8 @@ def _evaluate_run(
     if not done:
         raise DataError(f"The run {run_folder.name} has no trained fold yet; finish its training with --resume.")
     fields = gather(data, system, run.partition, skip_broken=skip_broken, run=run_folder)
+    for problem in fields.problems:
+        tell(problem)
     if fields.files != run.files:
         raise DataError(f"The run {run_folder.name} was trained on other files than {data.name} holds; name its data.")
     # Of other folds a network would be asked about fields that it has seen, and do well.

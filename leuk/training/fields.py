@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +16,6 @@ from leuk.image import IMAGE_SUFFIXES, read_image
 from leuk.models.preprocessing import shrink
 from leuk.models.systems import BINARY, System
 from leuk.training.predictions import PARTITIONS
-
-log = logging.getLogger(__name__)
 
 FIELD = 224
 """Side in pixels of the fields that systems are trained on; other fields are brought to it."""
@@ -131,8 +128,6 @@ def gather(
             f"{sum(map(len, alike)):,} fields show the same pixels as one in another fold, such as {one} and {other}, "
             "which makes figures too good: leave copies out, or keep them in one session."
         )
-    for problem in problems:
-        log.warning("%s", problem)
     lacking = sorted(set(range(len(classes))) - set(labels[kept].tolist()))
     if lacking:
         raise DataError(f"The class {classes[lacking[0]]} has no image that can be read; add some.")
@@ -179,17 +174,22 @@ def _refuse_empty_folders(dataset: DataSet, run: Path | None) -> None:
                 continue
             if run is not None and run.resolve().is_relative_to(folder.resolve()):
                 continue
-            if not any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.rglob("*")):
-                raise DataError(f"The class folder {folder.name} is empty; put images into it, or remove it.")
+            # What a system hides beside its files is none of them: a Mac's archives have a ._NAME for each image.
+            there = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+            if not any(path.suffix.lower() in IMAGE_SUFFIXES for path in there):
+                what = "holds no image that Leuk reads (JPEG, PNG, BMP, TIFF)" if there else "is empty"
+                raise DataError(f"The class folder {folder.name} {what}; put images into it, or remove it.")
 
 
 def _classes(dataset: DataSet, system: System) -> tuple[tuple[str, ...], np.ndarray]:
     """Return the classes that a system learns from a data set, a benign one first, and the labels."""
     benign = dataset.benign
     if benign is None or len(dataset.classes) < 2:
+        # What was left out may be all of the class that lacks.
+        lost = f" {dataset.problems[0]}" if dataset.problems else ""
         raise DataError(
-            f"The data set {dataset.name} has the classes {', '.join(dataset.classes)}; give it a benign one and at "
-            "least one other."
+            f"The data set {dataset.name} has {'the classes' if len(dataset.classes) > 1 else 'only the class'} "
+            f"{', '.join(dataset.classes)}; give it a benign one and at least one other.{lost}"
         )
     if system.classes == BINARY:
         return BINARY, (dataset.labels != benign).astype(np.int64)
@@ -208,13 +208,34 @@ def _groups(dataset: DataSet) -> np.ndarray:
     return np.unique(groups, return_inverse=True)[1].astype(np.int64)
 
 
+def usual_partition(data: Path) -> str:
+    """Return the partition for a data set of which none is named: grouped if it says what belongs together.
+
+    Parameters
+    ----------
+    data : pathlib.Path
+        As for `gather`.
+
+    Raises
+    ------
+    DataError
+        As `leuk.data.datasets.load_dataset`.
+    """
+    dataset = load_dataset(data)
+    return "random" if dataset.session is None and not _has_folds(dataset) else "grouped"
+
+
+def _has_folds(dataset: DataSet) -> bool:
+    return dataset.fold is not None and bool((dataset.fold >= 0).any())
+
+
 def _grouped(dataset: DataSet, folds: int) -> np.ndarray:
     """Return folds that keep groups whole: the data's own, -1 where these name none; else dealt out here."""
-    known = dataset.fold is not None and (dataset.fold >= 0).any()
+    known = _has_folds(dataset)
     if dataset.session is None and not known:
         raise DataError(
             f"Nothing says which fields of {dataset.name} belong together; name a CSV with a column session or fold, "
-            "or train with --partition random."
+            "or use --partition random."
         )
     own = np.full(len(dataset), -1, np.int64) if dataset.fold is None else dataset.fold.astype(np.int64)
     if known:

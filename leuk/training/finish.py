@@ -18,7 +18,7 @@ from leuk.image import SmearImage
 from leuk.models.cards import Card, differs, read_card, write_card
 from leuk.models.preprocessing import hide_corner
 from leuk.models.store import Model, save_model
-from leuk.models.systems import SPLIT, TALEQANI, System
+from leuk.models.systems import SPLIT, TALEQANI, WITH, WITHOUT, System
 from leuk.probability import softmax
 from leuk.segmentation import segment
 from leuk.training import metrics
@@ -303,10 +303,13 @@ def _changes(run: Run, system: System, public: bool) -> tuple[str, ...]:
     untrue = {SPLIT} if run.partition == "random" else set()
     if not public:
         untrue.add(TALEQANI)
-    return (
-        f"Training began with {start}; {run.preset['source']}.",
-        *(sentence for sentence in system.changed if sentence not in untrue),
-    )
+    kept = [sentence for sentence in system.changed if sentence not in untrue]
+    stages = {"pca": "PCA", "select": "selected features and a support vector machine"}
+    taken = ", ".join(name for key, name in stages.items() if run.preset.get(key))
+    if taken:
+        # Of both variants, though only the first one's sentences tell of these stages.
+        kept = [sentence for sentence in kept if sentence != WITHOUT] + [WITH.format(taken)]
+    return f"Training began with {start}; {run.preset['source']}.", *kept
 
 
 def typical_diameter(data: TrainingSet, most: int = 50) -> float:

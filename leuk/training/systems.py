@@ -110,7 +110,8 @@ def read_run(folder: Path) -> Run:
         known.update({name: tuple(value) for name, value in known.items() if isinstance(value, list)})
         return Run(**known)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"The folder {folder.name} holds no run ({error}); name one that `train` wrote.") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"The folder {folder.name} holds no run ({reason}); name one that `train` wrote.") from error
 
 
 def write_run(run: Run, folder: Path) -> None:

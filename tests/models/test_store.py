@@ -60,8 +60,16 @@ def _rename(card: Path, name: str) -> None:
 
 
 def test_unknown_name_lists_what_is_there(folder: Path) -> None:
-    with pytest.raises(OptionError, match="choose one of: small"):
+    with pytest.raises(OptionError, match=r"choose one of: small\.$"):
         load_model("large", "cpu")
+    with pytest.raises(OptionError, match="small.* python -m leuk train densenet201 --data DIR"):
+        load_model("densenet201", "cpu")
+
+
+def test_a_folder_without_weights_says_so(folder: Path) -> None:
+    (folder / "small.safetensors").unlink()
+    with pytest.raises(OptionError, match="no weights at all are in weights; restore them"):
+        load_model("small", "cpu")
 
 
 @pytest.mark.parametrize("name", ["../small", "small.json", ""])
@@ -86,6 +94,7 @@ def test_altered_weights_are_refused(folder: Path) -> None:
         ({"classes": ["a", "b", "c", "d"]}, "benign among them"),
         ({"arguments": {"widths": [8, 8, 16, 32]}}, "don't fit the network"),
         ({"architecture": "oracle"}, "unknown architecture"),
+        ({"preprocessing": "pair"}, "don't fit the network"),
         ({"temperature": 0}, "above 0"),
         ({"tile": 100}, "multiple of 16"),
         ({"tile": "160"}, "gives '160' as its tile; it must be a whole number"),

@@ -26,7 +26,7 @@ from leuk.errors import DataError
 from leuk.models.preprocessing import hide_corner
 from leuk.models.store import Model, load_model
 from leuk.models.systems import SYSTEMS, find_system
-from leuk.training.fields import gather
+from leuk.training.fields import gather, usual_partition
 from leuk.training.finish import finish
 from leuk.training.loop import read_log, write_log
 from leuk.training.presets import PRESETS, REDUCED, Preset, Warp
@@ -338,6 +338,13 @@ def test_empty_class_folder_is_refused(copy: Path, tmp_path: Path, capsys: pytes
     (copy / "Original" / "Hairy").mkdir()
     assert main(_train(copy, tmp_path / "run")) == MISUSED
     assert "class folder Hairy is empty" in capsys.readouterr().err
+    # What a Mac puts into its archives beside each image is none.
+    (copy / "Original" / "Hairy" / "._one.png").write_bytes(b"x")
+    assert main(_train(copy, tmp_path / "run")) == MISUSED
+    assert "class folder Hairy is empty" in capsys.readouterr().err
+    (copy / "Original" / "Hairy" / "one.webp").write_bytes(b"x")
+    assert main(_train(copy, tmp_path / "run")) == MISUSED
+    assert "class folder Hairy holds no image that Leuk reads" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("system", ["simple_cnn", "reader", "cell_reader", "cells", "segmenter"])
@@ -366,6 +373,11 @@ def test_broken_image_is_named_and_left_out_only_on_request(
     whole = gather(copy, find_system("simple_cnn"), skip_broken=True)
     assert len(whole.files) == 23
     assert "Original/Pre/Pre-3.png was left out" in whole.problems[0]
+    (copy / "Original" / "Pre" / "Pre-3.png").unlink()
+    (copy / "Original" / "Pre" / "Pre-3.png").write_bytes(b"no image")
+    assert main(_train(copy, tmp_path / "run", "--skip-broken", "--epochs", "1", "--folds", "0")) == READ
+    told = capsys.readouterr()
+    assert (told.out + told.err).count("Original/Pre/Pre-3.png was left out") == 1
 
 
 @pytest.mark.parametrize(
@@ -499,6 +511,44 @@ def test_without_sessions_nothing_can_be_grouped(tmp_path: Path) -> None:
     data = gather(tmp_path, find_system("deep_leukemia_net"), "random")
     assert data.classes == ("benign", "malignant")
     assert data.pixels.shape == (6, 224, 224, 3)
+
+
+def test_a_folder_without_sessions_is_dealt_out_at_random_and_that_is_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder / "Original", tmp_path / "set")
+    for path in sorted((tmp_path / "set").glob("*/*.png")):
+        path.rename(path.with_name(f"x{path.name}"))  # no names of the public set, whose sessions are known
+    command = _train(tmp_path / "set", tmp_path / "run", "--folds", "0")
+    assert main(command) == READ
+    assert "held out at random" in capsys.readouterr().out
+    assert read_run(tmp_path / "run").partition == "random"
+    assert main([*command[:5], str(tmp_path / "other"), *command[6:], "--partition", "grouped"]) == MISUSED
+    assert "belong together" in capsys.readouterr().err
+    assert usual_partition(folder) == "grouped"
+
+
+def test_a_table_of_one_class_names_what_was_left_out(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "0.png"), np.full((40, 40, 3), 200, np.uint8))
+    (tmp_path / "set.csv").write_text("path,label\n0.png,benign\n1.png,pre\n")
+    with pytest.raises(DataError, match=r"only the class benign; give it .* at least one other\. .*1\.png"):
+        gather(tmp_path / "set.csv", find_system("deep_leukemia_net"), "random")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--pca"], "These weights go with PCA."),
+        (["--pca", "--select"], "These weights go with PCA, selected features and a support vector machine."),
+        ([], "and these weights go without."),
+    ],
+)
+def test_a_card_tells_the_stages_that_its_weights_have(
+    folder: Path, tmp_path: Path, options: list[str], said: str
+) -> None:
+    assert main(_train(folder, tmp_path, "--folds", "0", *options)) == READ
+    changed = json.loads((tmp_path / "deep_leukemia_net.json").read_text("utf-8"))["changed"]
+    assert [line.endswith(said) for line in changed if "PCA" in line] == [True]
 
 
 def test_batches_hang_on_seed_epoch_and_number_alone() -> None:
