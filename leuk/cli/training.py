@@ -105,13 +105,15 @@ def _train(options: argparse.Namespace) -> int:
         return _train_cells(options)
     if options.system == "segmenter":
         return _train_segmenter(options)
-    own = options.system in ("reader", "cell_reader")
-    if options.partition is None:
-        options.partition = "grouped" if own else _usual_partition(options)
-    options.folder = options.folder or Path("runs") / f"{options.system}.{options.partition}"
-    if own:
+    if options.system in ("reader", "cell_reader"):
+        options.partition = options.partition or "grouped"
+        options.folder = options.folder or _usual_folder(options)
         return (_train_reader if options.system == "reader" else _train_cell_reader)(options)
     return _train_system(options)
+
+
+def _usual_folder(options: argparse.Namespace) -> Path:
+    return Path("runs") / f"{options.system}.{options.partition}"
 
 
 def _usual_partition(options: argparse.Namespace) -> str:
@@ -246,6 +248,8 @@ def _train_system(options: argparse.Namespace) -> int:
         preset = replace(preset, source=f"{preset.source}, but {' and '.join(otherwise)}")
     preset = replace(preset, pca=0.99 if options.pca else 0.0, select=options.select)
     choose_device(options.device)
+    options.partition = options.partition or _usual_partition(options)
+    options.folder = options.folder or _usual_folder(options)
     weights = _weights_folder(options, make_folder(options.folder))
     data = gather(options.data, system, options.partition, skip_broken=options.skip_broken, run=options.folder)
     for problem in data.problems:
