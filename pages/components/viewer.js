@@ -135,7 +135,9 @@ class Viewer {
     this.cells = header.record.cells.map((cell, i) => ({
       ...cell, label: i + 1, suspicion: cell.type_probabilities?.blast ?? null,
       certainty: cell.type_probabilities ? Math.max(...Object.values(cell.type_probabilities)) : null,
+      polygons: header.outlines[i],
       paths: { cell: path(header.outlines[i].cell), nucleus: path(header.outlines[i].nucleus) },
+      coarse: { cell: [], nucleus: [] },
     }));
     this.typed = this.cells.some((cell) => cell.type);
     for (const [label, type] of Object.entries(this.review.types)) if (this.cells[label - 1]) this.give(this.cells[label - 1], type);
@@ -507,20 +509,11 @@ class Viewer {
     }
     const votes = shown.tiles ? this.drawTiles(c, unit, layers.tiles.opacity) : [];
     c.lineJoin = "round";
-    const line = (which, color, width, opacity) => {
-      c.globalAlpha = opacity * 0.5;
-      c.lineWidth = (width + 2) * unit;
-      c.strokeStyle = "#0b0c10";
-      c.stroke(which);
-      c.globalAlpha = opacity;
-      c.lineWidth = width * unit;
-      c.strokeStyle = color;
-      c.stroke(which);
-      c.globalAlpha = 1;
-    };
-    if (shown.nuclei) line(this.paths.nucleus, NUCLEUS, 1.5, layers.nuclei.opacity);
-    if (shown.cells) line(this.paths.cell, CELL, 2, layers.cells.opacity);
-    if (shown.cells && this.aside) line(this.aside, CELL, 1, layers.cells.opacity * 0.35);
+    const near = this.near(c, 20 * unit);
+    const line = (which, color, width, opacity) => strokes(c, [which], unit, color, width, opacity);
+    const small = w * h * scale ** 2 < 1.5 * c.canvas.width * c.canvas.height && Math.max(w, h) * scale < 8192;
+    if (live && small) this.keptOutlines(c, scale, unit, shown);
+    else this.outlines(c, near, unit, shown);
     for (const [text, x, y, rise] of votes) this.tag(c, ratio, text, x, y, rise, layers.tiles.opacity);
     const marked = live && this.cells[this.selected - 1];
     const over = live && this.cells[this.hovered - 1];
@@ -539,9 +532,9 @@ class Viewer {
     }
     if (shown.cells) {
       // In a picture that is saved, which cannot be zoomed for them, numbers are no wider than most cells.
-      const areas = this.cells.map((cell) => cell.area).sort((a, b) => a - b);
+      const areas = live ? [] : this.cells.map((cell) => cell.area).sort((a, b) => a - b);
       const letters = live ? ratio : Math.max(1, Math.min(ratio, (Math.sqrt(areas[areas.length >> 1] ?? 0) * scale) / 36));
-      for (const cell of this.cells) {
+      for (const cell of near) {
         const [x0, y0, x1] = cell.box;
         // It stands beside the table, so it has every one.
         if (live && (x1 - x0) / unit < 26 && cell !== marked) continue;
@@ -550,6 +543,42 @@ class Viewer {
         this.tag(c, letters, cell.label + type, x0, y0, -13, cell === marked ? 1 : layers.cells.opacity);
       }
     }
+  }
+
+  outlines(c, cells, unit, shown) {
+    const { nuclei, cells: whole } = chosen.layers;
+    const of = (part, aside) => cells.filter((cell) => this.shown.has(cell.label) !== aside).map((cell) => outline(cell, part, unit));
+    if (shown.nuclei) strokes(c, of("nucleus", false), unit, NUCLEUS, 1.5, nuclei.opacity);
+    if (shown.cells) strokes(c, of("cell", false), unit, CELL, 2, whole.opacity);
+    if (shown.cells) strokes(c, of("cell", true), unit, CELL, 1, whole.opacity * 0.35);
+  }
+
+  // The same from a picture of them: where all of hundreds can be seen, a pan or a hover would draw all anew each time.
+  keptOutlines(c, scale, unit, shown) {
+    const rim = 8, { nuclei, cells } = chosen.layers;
+    const key = [scale, unit, shown.nuclei && nuclei.opacity, shown.cells && cells.opacity].join();
+    if (this.kept?.key !== key || this.kept.of !== this.shown) {
+      const canvas = new OffscreenCanvas(...this.size.map((side) => Math.ceil(side * scale) + 2 * rim));
+      const own = canvas.getContext("2d");
+      own.setTransform(scale, 0, 0, scale, rim, rim);
+      own.lineJoin = "round";
+      this.outlines(own, this.cells, unit, shown);
+      this.kept = { key, of: this.shown, canvas };
+    }
+    const { e, f } = c.getTransform();
+    c.save();
+    // Between two pixels it would be blurred.
+    c.setTransform(1, 0, 0, 1, Math.round(e) - rim, Math.round(f) - rim);
+    c.drawImage(this.kept.canvas, 0, 0);
+    c.restore();
+  }
+
+  // The cells of which something, or what surrounds them that far, can be seen.
+  near(c, margin) {
+    const { a, e, f } = c.getTransform();
+    const [left, top] = [-e / a - margin, -f / a - margin];
+    const [right, foot] = [left + c.canvas.width / a + 2 * margin, top + c.canvas.height / a + 2 * margin];
+    return this.cells.filter(({ box: [x0, y0, x1, y1] }) => x0 < right && x1 > left && y0 < foot && y1 > top);
   }
 
   // Write in the screen's own units: browsers spoil letters drawn a fraction of a pixel high and enlarged.
@@ -612,15 +641,6 @@ class Viewer {
       changed: (c) => !!this.review.types[c.label], whole: (c) => !c.touches_border,
     }[show] ?? ((c) => c.type === show);
     this.shown = new Set(this.cells.filter(pass).map((c) => c.label));
-    this.paths = { cell: new Path2D(), nucleus: new Path2D() };
-    this.aside = this.shown.size < this.cells.length ? new Path2D() : null;
-    for (const cell of this.cells) {
-      if (!this.shown.has(cell.label)) {
-        this.aside.addPath(cell.paths.cell);
-        continue;
-      }
-      for (const part of ["cell", "nucleus"]) this.paths[part].addPath(cell.paths[part]);
-    }
   }
 
   sorted() {
@@ -1271,13 +1291,42 @@ class Viewer {
   }
 }
 
-function path(polygons) {
+// Draw lines over a darker rim, one path after the other: hundreds of outlines joined to one take three times as long.
+function strokes(c, paths, unit, color, width, opacity) {
+  c.globalAlpha = opacity * 0.5;
+  c.lineWidth = (width + 2) * unit;
+  c.strokeStyle = "#0b0c10";
+  for (const one of paths) c.stroke(one);
+  c.globalAlpha = opacity;
+  c.lineWidth = width * unit;
+  c.strokeStyle = color;
+  for (const one of paths) c.stroke(one);
+  c.globalAlpha = 1;
+}
+
+// Polygons in tenths of a pixel as a path; points nearer than `least` pixels to the one before are left out.
+function path(polygons, least = 0) {
   const out = new Path2D();
   for (const points of polygons) {
-    for (let i = 0; i < points.length; i += 2) out[i ? "lineTo" : "moveTo"](points[i] / 10, points[i + 1] / 10);
+    let [x, y] = points;
+    out.moveTo(x / 10, y / 10);
+    for (let i = 2; i < points.length; i += 2) {
+      if (Math.hypot(points[i] - x, points[i + 1] - y) < least * 10) continue;
+      [x, y] = [points[i], points[i + 1]];
+      out.lineTo(x / 10, y / 10);
+    }
     out.closePath();
   }
   return out;
+}
+
+// A cell's outline as far as it can be told apart where one pixel of the screen shows `unit` of the image: of large
+// fields most points fall together.
+function outline(cell, part, unit) {
+  const halved = Math.floor(Math.log2(unit));
+  if (halved < 0) return cell.paths[part];
+  cell.coarse[part][halved] ??= path(cell.polygons[part], 2 ** halved);
+  return cell.coarse[part][halved];
 }
 
 // The image at full size and halved again and again: a zoomed-out view of five megapixels draws the small one.
