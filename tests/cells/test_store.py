@@ -139,6 +139,37 @@ def test_joined_probabilities_are_those_of_a_blast_and_of_each_type_if_it_is_non
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "certain", "blast"),
+    [
+        # Detail that no blast has speaks against one, where it is beyond doubt.
+        ("basophil", 0.999, False),
+        ("platelet", 0.999, False),
+        ("basophil", 0.9, True),
+        # These are what a blast looks like to a network that was shown none.
+        ("lymphocyte", 0.999, True),
+        ("ig", 0.999, True),
+        ("erythroblast", 0.999, True),
+    ],
+)
+def test_a_cell_that_is_surely_of_a_mature_type_is_no_blast(name, certain, blast):
+    kinds = np.full(len(cells.KINDS), (1 - certain) / (len(cells.KINDS) - 1))
+    kinds[cells.KINDS.index(name)] = certain
+    logits = {"types": np.log(kinds[None]), "blasts": np.log([[0.25, 0.75]])}
+    (p,) = cells.combine(logits, {"types": 1.0, "blasts": 1.0})
+    assert TYPES[int(p.argmax())] == ("blast" if blast else name)
+    assert p.sum() == pytest.approx(1)
+    (p,) = cells.combine(logits, {"types": 1.0, "blasts": 1.0}, cut_out=True)
+    assert p[TYPES.index("blast")] == pytest.approx(0.75)
+
+
+def test_two_certainties_that_contradict_each_other_give_probabilities_all_the_same():
+    logits = {"types": np.array([[0.0, 0, 0, 900, 0, 0, 0, 0]]), "blasts": np.array([[0.0, 900]])}
+    (p,) = cells.combine(logits, {"types": 1.0, "blasts": 1.0})
+    assert np.isfinite(p).all()
+    assert p.sum() == pytest.approx(1)
+
+
 @pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
 def test_a_crop_shows_the_cell_at_one_size_and_nothing_around_it(scale):
     size = round(200 * scale)
