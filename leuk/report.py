@@ -343,10 +343,10 @@ def main_class(analysis: Analysis) -> str:
     return prediction.classes[best]
 
 
-def cell_rows(segmentation: Segmentation, file: str, sha256: str = "") -> list[Row]:
+def cell_rows(segmentation: Segmentation, file: str, sha256: str = "", scale: Scale | None = None) -> list[Row]:
     """List one row per cell in the order of `CSV_COLUMNS`, of cells whose types were not told."""
     cells = [_cell(cell, None) for cell in segmentation.cells]
-    return record_rows({"file": file, "sha256": sha256, "scale": None, "cells": cells})
+    return record_rows({"file": file, "sha256": sha256, "scale": _scale(scale), "cells": cells})
 
 
 def record_rows(record: Mapping[str, Any]) -> list[Row]:

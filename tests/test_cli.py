@@ -401,6 +401,35 @@ def test_json_goes_to_the_screen_and_remarks_are_told(
     assert not Path("-").exists()
 
 
+def test_lengths_are_in_micrometres_where_the_scale_is_known(
+    folder: Path, tmp_path: Path, field: SmearImage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, bare = tmp_path / "field.png", tmp_path / "bare.png"
+    cv2.imwrite(str(picture), field.pixels[..., ::-1])
+    alone = generate(3, 160, 160, style="pre", cells=1, red_cells=False, debris=False).image
+    cv2.imwrite(str(bare), alone.pixels[..., ::-1])
+
+    def lengths(name: str, *options: str) -> tuple[set[str], set[float | None]]:
+        assert main(["segment", str(picture), str(bare), "--out", str(tmp_path / "out"), *options]) == READ
+        with (tmp_path / "out" / f"{name}_cells.csv").open(encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+        assert rows
+        per_pixel = {
+            round(float(r["diameter_um"]) / float(r["diameter"]), 2) if r["diameter_um"] else None for r in rows
+        }
+        return {row["um_source"] for row in rows}, per_pixel
+
+    assert lengths("field")[0] == {"estimated"}
+    assert lengths("bare") == ({""}, {None})
+    assert lengths("field", "--um-per-px", "0.2") == ({"entered"}, {0.2})
+    assert lengths("bare", "--um-per-px", "0.2") == ({"entered"}, {0.2})
+    assert main(["segment", str(bare), "--out", str(tmp_path / "out")]) == READ
+    assert capsys.readouterr().out.rstrip().endswith(" 1 cell")
+    table = tmp_path / "out.json"
+    assert main(["analyze", str(picture), "--model", "small", "--um-per-px", "0.2", "--json", str(table)]) == READ
+    assert json.loads(table.read_text())[0]["scale"] == {"um_per_px": 0.2, "source": "entered", "red_cells": 0}
+
+
 def test_samples_can_be_segmented_and_match_their_masks(tmp_path: Path) -> None:
     assert main(["samples", str(tmp_path / "samples")]) == READ
     pictures = sorted(tmp_path.glob("samples/synthetic-*-b-like.png"))
@@ -420,6 +449,8 @@ def test_samples_can_be_segmented_and_match_their_masks(tmp_path: Path) -> None:
         (["--explain", "saliency"], "no heat-map method 'saliency'"),
         (["--device", "quantum"], "no device 'quantum'"),
         (["--device", "hpu"], "no device 'hpu'"),
+        (["--um-per-px", "0"], "--um-per-px 0 is no width; give micrometres above 0"),
+        (["--um-per-px", "inf"], "--um-per-px inf is no width"),
     ],
 )
 def test_slips_are_told_once(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def add(commands: Any) -> None:
         "--explain", metavar="METHOD", help="heat maps by gradcam, gradcam++, hirescam, layercam or eigencam"
     )
     analyze.add_argument("--out", type=Path, metavar="DIR", help="write each image with its overlays into this folder")
+    _add_scale(analyze)
     analyze.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, … (default: auto)")
     analyze.set_defaults(run=_analyze)
 
@@ -48,6 +50,7 @@ def add(commands: Any) -> None:
     segment.add_argument("paths", nargs="+", metavar="PATH", help="images, or folders searched through all subfolders")
     segment.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the masks and tables")
     segment.add_argument("--method", default="default", metavar="NAME", help="segmentation method (default: default)")
+    _add_scale(segment)
     segment.set_defaults(run=_segment)
 
     samples = commands.add_parser("samples", help="write synthetic smears and their masks")
@@ -55,17 +58,33 @@ def add(commands: Any) -> None:
     samples.set_defaults(run=_samples)
 
 
+def _add_scale(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--um-per-px",
+        type=float,
+        dest="micrometres",
+        metavar="N",
+        help="width of a pixel of these images in micrometres (default: estimated from red cells)",
+    )
+
+
+def _check_scale(micrometres: float | None) -> None:
+    if micrometres is not None and not 0 < micrometres < math.inf:
+        raise OptionError(f"--um-per-px {micrometres:g} is no width; give micrometres above 0, such as 0.12.")
+
+
 def _analyze(options: argparse.Namespace) -> int:
     from leuk.analysis import analyze
     from leuk.explanation import EXPLAINERS
     from leuk.models.store import load_model
     from leuk.overlay import burn_png
-    from leuk.report import main_class, record, refused
+    from leuk.report import Review, corrected, main_class, record, refused
 
     # What holds for every file is checked before the first, so that a slip of the pen is not reported file by file.
     if options.explain is not None and options.explain not in EXPLAINERS:
         raise OptionError(f"There is no heat-map method {options.explain!r}; choose one of: {', '.join(EXPLAINERS)}.")
     check_method(options.method)
+    _check_scale(options.micrometres)
     model = load_model(options.model, options.device)
     images = find_images(options.paths)
     check_file(options.json, images)
@@ -76,7 +95,7 @@ def _analyze(options: argparse.Namespace) -> int:
         if names is not None:
             heat = main_class(found) if options.explain else None
             write_outputs(path, {names.claim(path, "_overlay.png"): burn_png(found, heat=heat)})
-        return record(found, str(path))
+        return corrected(record(found, str(path)), Review(micrometres=options.micrometres))
 
     def put() -> None:
         if options.json:
@@ -117,8 +136,11 @@ def _told(row: dict[str, Any]) -> str:
         return f"refused: {row['error']}"
     # Beside "cannot tell" a probability would read as if that were certain.
     likely = "" if row["suggestion"] == CANNOT_TELL else chance(max(row["probabilities"].values()))
-    count = len(row["cells"])
-    return f"{row['suggestion']:<13} {likely:>6}   {count} cell{'' if count == 1 else 's'}"
+    return f"{row['suggestion']:<13} {likely:>6}   {_cells(len(row['cells']))}"
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'' if count == 1 else 's'}"
 
 
 def _segment(options: argparse.Namespace) -> int:
@@ -126,18 +148,27 @@ def _segment(options: argparse.Namespace) -> int:
 
     from leuk.report import cell_rows, to_csv
     from leuk.segmentation import segment, to_mask_image
+    from leuk.segmentation.field import find_field
+    from leuk.segmentation.scale import Scale, estimate_scale, red_cell_diameters, unless_disproved
 
     check_method(options.method)
+    _check_scale(options.micrometres)
     names = Names(make_folder(options.out), find_images(options.paths, written=True))
 
     def find(path: Path) -> tuple[str, str]:
         image = read_image(path)
-        found = segment(image, options.method)
+        field = find_field(image.pixels)
+        found = segment(image, options.method, field)
+        if options.micrometres is not None:
+            scale: Scale | None = Scale(options.micrometres, "entered")
+        else:
+            red = unless_disproved(red_cell_diameters(field.pixels, found.cell), found.cell_diameter)
+            scale = estimate_scale(field.pixels, found.cell, red=red)
         mask = names.claim(path, "_mask.png")
         table = mask.with_name(mask.name.removesuffix("_mask.png") + "_cells.csv")
-        picture, rows = cv2.imencode(".png", to_mask_image(found))[1], cell_rows(found, path.name, image.sha256)
+        picture, rows = cv2.imencode(".png", to_mask_image(found))[1], cell_rows(found, path.name, image.sha256, scale)
         write_outputs(path, {mask: picture.tobytes(), table: to_csv(rows).encode("utf-8", "backslashreplace")})
-        return str(path), f"{len(found.cells)} cells"
+        return str(path), _cells(len(found.cells))
 
     failed: list[str] = []
 

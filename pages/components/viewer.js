@@ -643,11 +643,18 @@ class Viewer {
     this.shown = new Set(this.cells.filter(pass).map((c) => c.label));
   }
 
+  // Probability of a blast; 1 or 0 where a person has told the type.
+  suspicion(cell) {
+    const told = this.review.types[cell.label];
+    return told ? Number(told === "blast") : cell.suspicion;
+  }
+
   sorted() {
     // What is likeliest a blast comes first, unless asked for the other way round.
     const key = chosen.sort, sign = chosen.reversed !== (chosen.sort === "suspicion") ? -1 : 1;
     const order = TYPES.map((type) => type.key);
-    const value = (c) => (key === "type" ? order.indexOf(c.type) : c[key]);
+    // What a person told counts, here as among the blasts to expect.
+    const value = (c) => (key === "type" ? order.indexOf(c.type) : key === "suspicion" ? this.suspicion(c) : c[key]);
     // What was not measured comes last, whichever way the rest is sorted; within a type the surest come first.
     return this.cells.filter((c) => this.shown.has(c.label)).sort((a, b) => {
       const [x, y] = [value(a), value(b)];
@@ -694,7 +701,11 @@ class Viewer {
     const key = chosen.sort;
     if (key === "area" || key === "nucleus_area") return `${whole(cell[key])} px`;
     if (MEASURE[key]) return this.amount(MEASURE[key], cell);
+    if (key === "suspicion" && this.review.types[cell.label]) return "told by you";
     if (key === "suspicion" && cell.suspicion !== null) return `blast ${chance(cell.suspicion)}`;
+    // The type's own words have it, but where no type is suggested or a person has told it.
+    const bare = cell.type === "unidentified" || this.review.types[cell.label];
+    if (key === "certainty" && bare && cell.certainty !== null) return `suggested at ${likely(cell.certainty)}`;
     return cell.type ? "" : `N:C ${cell.nc_ratio.toFixed(2)}`;
   }
 

@@ -201,6 +201,23 @@ def test_the_wheel_zooms_dragging_moves_and_a_double_click_restores(visit, smear
     zoom, view = page.locator(".zoom output"), page.locator("canvas.view")
     start, at_rest = zoom.text_content(), picture(page)
     box = view.bounding_box()
+    # A pan of the whole field draws no outline anew: of hundreds of cells each step would take a fifth of a second.
+    page.evaluate(
+        """() => {
+            window.strokes = 0;
+            for (const { prototype } of [CanvasRenderingContext2D, OffscreenCanvasRenderingContext2D]) {
+                const own = prototype.stroke;
+                prototype.stroke = function (...rest) { window.strokes += 1; return own.apply(this, rest); };
+            }
+        }"""
+    )
+    page.mouse.move(box["x"] + 6, box["y"] + 6)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 46, box["y"] + 46, steps=6)
+    page.mouse.up()
+    assert picture(page) != at_rest
+    assert page.evaluate("window.strokes") < 2 * page.locator(".cell").count()
+    page.mouse.dblclick(box["x"] + 5, box["y"] + 5)
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.wheel(0, -400)
     page.wait_for_timeout(300)
@@ -856,6 +873,15 @@ def test_the_list_is_sorted_and_sifted(visit, smears):
         values = [record["cells"][label - 1]["type_probabilities"]["blast"] for label in labels()]
         assert values == sorted(values, reverse=most_first)
         page.locator('[data-do="reverse"]').click()
+    # What a person told counts: no blast comes last, and the blast's probability stands beside it no longer.
+    first = page.locator(".cell").first
+    label = first.get_attribute("data-cell")
+    first.click()
+    page.keyboard.press("1")
+    expect(page.locator(".cell").last).to_have_attribute("data-cell", label)
+    expect(page.locator(".cell").last).to_contain_text("told by you")
+    page.locator('[data-do="undo"]').click()
+    expect(page.locator(".cell").first).to_have_attribute("data-cell", label)
     row = page.locator(".shares button").nth(0)
     kind, expected = row.get_attribute("data-type"), int(row.locator(".c").text_content())
     before = picture(page)
