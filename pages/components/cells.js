@@ -150,8 +150,8 @@ function atOdds(suggestion, { total, types }) {
 
 const quoted = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
 
-// A strip of where all cells lie in a measure, and where this one does.
-function spread(values, value, title) {
+// A strip of where all cells lie in a measure, and where this one does; `amount` writes a value with its unit.
+function spread(values, value, title, amount) {
   const known = values.filter((v) => v !== null && v !== undefined);
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "0 0 100 18");
@@ -175,7 +175,15 @@ function spread(values, value, title) {
   add("rect", { x: 0, y: 17, width: 100, height: 1, class: "base" });
   if (value !== null && value !== undefined) add("rect", { x: Math.min(98, Math.max(0, ((value - low) / range) * 100 - 1)), y: 0, width: 2, height: 18, class: "here" });
   const under = known.filter((v) => v < value).length + known.filter((v) => v === value).length / 2;
-  svg.setAttribute("aria-label", value === null ? `${title}: not measured` : `${title}: above ${Math.round((under / known.length) * 100)} % of ${known.length} cells`);
+  const rank = value === null ? "not measured" : `above ${Math.round((under / known.length) * 100)} % of ${known.length} cells`;
+  const sorted = [...known].sort((a, b) => a - b), half = sorted.length >> 1;
+  const median = sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+  const label = `${title}: ${rank}; median ${amount(median)}, from ${amount(low)} to ${amount(high)}`;
+  svg.setAttribute("aria-label", label);
+  // For the pointer.
+  const tip = document.createElementNS("http://www.w3.org/2000/svg", "title");
+  tip.textContent = label;
+  svg.prepend(tip);
   return svg;
 }
 

@@ -869,7 +869,7 @@ class Viewer {
     const rows = [...MEASURES];
     for (const measure of rows) {
       table.append(element("div", { class: "row", title: `${measure.title}: ${measure.note}` }, element("span", {}, measure.title, element("span", { class: "sr" }, `: ${measure.note}`)), element("b", {}, this.amount(measure, cell)),
-        spread(this.cells.map((c) => c[measure.key]), cell[measure.key] ?? null, measure.title)));
+        spread(this.cells.map((c) => c[measure.key]), cell[measure.key] ?? null, measure.title, (v) => this.amount(measure, { [measure.key]: v }))));
     }
     parts.push(table, this.scale());
     // All is made anew; what had the focus has it again.
