@@ -14,7 +14,7 @@ from leuk.image import SmearImage
 from leuk.models.store import DEFAULT_MODEL, Model, load_model
 from leuk.segmentation import DEFAULT_METHOD, Segmentation, segment
 from leuk.segmentation.field import find_field
-from leuk.segmentation.scale import Scale, estimate_scale, red_cell_diameters, unless_disproved
+from leuk.segmentation.scale import Scale, estimate_scale, red_cells_beside
 
 Progress = Callable[[float, str], None]
 """Called with the fraction done, 0 … 1, and a short name of the stage; raising `Cancelled` in it stops the work."""
@@ -97,7 +97,7 @@ def analyze(
     seen = find_field(image.pixels)
     segmentation = segment(image, method, seen)
     tell(0.4, "Telling cell types")
-    red = unless_disproved(red_cell_diameters(seen.pixels, segmentation.cell), segmentation.cell_diameter)
+    red = red_cells_beside(seen.pixels, segmentation)
     cell_types = classify_cells(image, segmentation, field=seen, red=red) if has_cells() else ()
     scale = estimate_scale(seen.pixels, segmentation.cell, red=red)
     tell(0.5, "Reading the field")

@@ -22,7 +22,7 @@ from leuk.models.cards import read_as, weights_folder, write_card
 from leuk.models.weights import fitting, read_weights, rounded, write_weights
 from leuk.probability import softmax
 from leuk.segmentation.field import Field, find_field
-from leuk.segmentation.scale import FEWEST, red_cell_diameters, unless_disproved
+from leuk.segmentation.scale import FEWEST, red_cells_beside
 from leuk.segmentation.values import Segmentation
 
 NAME = "cells"
@@ -330,7 +330,7 @@ def classify_cells(
         return ()
     field = field or find_field(image.pixels)
     if red is None:
-        red = unless_disproved(red_cell_diameters(field.pixels, segmentation.cell), segmentation.cell_diameter)
+        red = red_cells_beside(field.pixels, segmentation)
     crops = cutting.cut(field.pixels, segmentation, red=red)
     ways = 4 if len(segmentation.cells) <= CROWD else 2
     told = run(model.networks, crops, ways)

@@ -149,7 +149,7 @@ def _segment(options: argparse.Namespace) -> int:
     from leuk.report import cell_rows, to_csv
     from leuk.segmentation import segment, to_mask_image
     from leuk.segmentation.field import find_field
-    from leuk.segmentation.scale import Scale, estimate_scale, red_cell_diameters, unless_disproved
+    from leuk.segmentation.scale import Scale, estimate_scale, red_cells_beside
 
     check_method(options.method)
     _check_scale(options.micrometres)
@@ -162,8 +162,7 @@ def _segment(options: argparse.Namespace) -> int:
         if options.micrometres is not None:
             scale: Scale | None = Scale(options.micrometres, "entered")
         else:
-            red = unless_disproved(red_cell_diameters(field.pixels, found.cell), found.cell_diameter)
-            scale = estimate_scale(field.pixels, found.cell, red=red)
+            scale = estimate_scale(field.pixels, found.cell, red=red_cells_beside(field.pixels, found))
         mask = names.claim(path, "_mask.png")
         table = mask.with_name(mask.name.removesuffix("_mask.png") + "_cells.csv")
         picture, rows = cv2.imencode(".png", to_mask_image(found))[1], cell_rows(found, path.name, image.sha256, scale)

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from leuk.image import reduced
 from leuk.segmentation.stain import optical_density, otsu, white_point
+from leuk.segmentation.values import Segmentation
 
 RED_CELL = 7.5
 """Mean diameter of a red cell on a smear, micrometres (6.7 to 7.7 in health; larger or smaller in many anaemias)."""
@@ -120,6 +121,19 @@ def unless_disproved(red: np.ndarray, white: float | None) -> np.ndarray:
     if len(red) and white is not None and not WHITE_CELLS[0] < white / float(np.median(red)) < WHITE_CELLS[1]:
         return np.zeros(0)
     return red
+
+
+def red_cells_beside(pixels: np.ndarray, segmentation: Segmentation) -> np.ndarray:
+    """Return the diameters of the red cells beside white ones that do not say that they are none, sorted, in pixels.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        RGB, uint8, (H, W, 3).
+    segmentation : Segmentation
+        Of the same image.
+    """
+    return unless_disproved(red_cell_diameters(pixels, segmentation.cell), segmentation.cell_diameter)
 
 
 def _filled(mask: np.ndarray) -> np.ndarray:
