@@ -548,7 +548,8 @@ def known_elsewhere(
 ) -> list[tuple[Path, bool]]:
     """Return pictures whose names say what they show, and whether it is leukaemia; of many, `most` evenly spread ones.
 
-    Pictures that are not ``unseen`` are passed over.
+    Pictures that are not ``unseen`` are passed over, and so are masks, which bear their pictures' names: what lies in a
+    subfolder whose name begins with "mask".
 
     Raises
     ------
@@ -556,6 +557,7 @@ def known_elsewhere(
         If the folder holds no such picture.
     """
     found = find_images([folder]) if folder.is_dir() else []
+    found = [p for p in found if not any(part.lower().startswith("mask") for part in p.relative_to(folder).parts[:-1])]
     known = [(path, truth) for path in found if (truth := truth_of(path)) is not None and unseen(path)]
     if not known:
         raise DataError(

@@ -14,7 +14,7 @@ import pytest
 from leuk.cli import main
 from leuk.models.systems import SYSTEMS
 from leuk.training import results
-from leuk.training.evaluate import card_metrics, record, truth_of
+from leuk.training.evaluate import card_metrics, known_elsewhere, record, truth_of
 from leuk.training.predictions import predictions_path, read_predictions
 from leuk.training.presets import PRESETS
 from leuk.training.results import figures_path, read_result
@@ -274,6 +274,14 @@ def test_evaluate_refuses_in_one_sentence(arguments: list[str], said: str, capsy
 )
 def test_names_say_what_pictures_show(path: str, truth: bool | None) -> None:
     assert truth_of(Path(path)) is truth
+
+
+def test_masks_that_lie_beside_pictures_are_none(tmp_path: Path) -> None:
+    for place in ("img", "masks_a", "Masks B/cells"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "Im001_1.png").touch()
+    assert known_elsewhere(tmp_path) == [(tmp_path / "img/Im001_1.png", True)]
+    assert known_elsewhere(tmp_path / "masks_a") == [(tmp_path / "masks_a/Im001_1.png", True)]
 
 
 def test_listing_needs_no_torch() -> None:
