@@ -65,6 +65,11 @@ def add(commands: Any) -> None:
         help="count the statistics of batch normalization anew at the end, over 1,024 of the training fields at most",
     )
     train.add_argument("--pretrained", action="store_true", help="begin with ImageNet weights, downloaded once")
+    train.add_argument(
+        "--edges",
+        action=argparse.BooleanOptionalAction,
+        help="DeepLeukemiaNet: read edge maps, or the fields themselves (default: edge maps with two classes only)",
+    )
     train.add_argument("--pca", action="store_true", help="DeepLeukemiaNet: keep 99 %% of the images' variance")
     train.add_argument(
         "--select", action="store_true", help="DeepLeukemiaNet: end in a support vector machine on selected features"
@@ -83,13 +88,14 @@ LARGEST_SEED = 2**32 - 1
 SMALLEST_SIZE, LARGEST_SIZE = 32, 1024
 """Pixels of the input's side: training fields have 224, and what is far larger takes all memory there is."""
 
-_FOR_SYSTEMS = ("epochs", "size", "reduced", "recount", "pretrained", "pca", "select", "skip_broken", "seed")
+_FOR_SYSTEMS = ("epochs", "size", "reduced", "recount", "pretrained", "edges", "pca", "select", "skip_broken", "seed")
 """Options that Leuk's own networks, each with its one recipe, don't take."""
 
 
 def _train(options: argparse.Namespace) -> int:
     if options.system in ("cells", "segmenter", "reader", "cell_reader"):
-        given = [name for name in _FOR_SYSTEMS if getattr(options, name)]
+        given = [name for name in _FOR_SYSTEMS if getattr(options, name) not in (None, False, 0)]
+        given += ["no-edges"] * (options.edges is False)
         if options.system not in ("reader", "cell_reader"):
             given += ["folds"] * bool(options.folds) + ["partition"] * (options.partition is not None)
         if options.system != "reader":
@@ -246,7 +252,7 @@ def _train_system(options: argparse.Namespace) -> int:
         preset = replace(preset, recount=True)
     if otherwise:
         preset = replace(preset, source=f"{preset.source}, but {' and '.join(otherwise)}")
-    preset = replace(preset, pca=0.99 if options.pca else 0.0, select=options.select)
+    preset = replace(preset, pca=0.99 if options.pca else 0.0, select=options.select, edges=options.edges)
     choose_device(options.device)
     options.partition = options.partition or _usual_partition(options)
     options.folder = options.folder or _usual_folder(options)

@@ -257,7 +257,9 @@ def differs(card: Card, training: Mapping[str, Any]) -> str:
         known = here.pop(key, None), there.pop(key, None)
         if None not in known and known[0] != known[1]:
             said.append(f"{known[1]} {unit if known[1] != 1 else unit[:-1]} instead of {known[0]}")
-    if any(here[key] != there[key] for key in (here.keys() & there.keys()) - {"recount", "source"}):
+    # Edges are named only where they were asked for or left out.
+    edges = {one.pop("edges", None) for one in (here, there)}
+    if len(edges) > 1 or any(here[key] != there[key] for key in (here.keys() & there.keys()) - {"recount", "source"}):
         said.append("another recipe")
     for key, what in (("pretrained", "other weights to begin with"), ("seed", "another seed")):
         if key in own and key in training and own[key] != training[key]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +132,12 @@ TALEQANI = (
     "on."
 )
 """Of the public set; cards of other data go without."""
+_GABOR = "The paper gives no wavelength or width for its Gabor filters; ours were chosen by eye."
+_COLOUR = "The network is given colour and four outputs, so that it can stand in one table with the others."
+_EDGES_ALONE = (
+    "It sees edges and no colour.",
+    "It notices hardly any picture that is no smear: their edges look to it like those of one.",
+)
 _CORNER = "The corner in which the public set has its scale bar, whose style follows the class, is hidden."
 _HEAD = "The head is one linear layer after global average pooling, alike for all backbones, so that only these differ."
 _BACKBONE_CLAIM = "not reported for this backbone; the best of the comparison, DenseNet-201, is given as 99.85 %"
@@ -215,12 +221,11 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
                     "Augmentation comes after the split; the paper augments first, so that copies of test images are "
                     "trained on.",
                     WITHOUT,
-                    "The paper gives no wavelength or width for its Gabor filters; ours were chosen by eye.",
+                    _GABOR,
                     _CORNER,
                 ),
                 limits=(
-                    "It sees edges and no colour.",
-                    "It notices hardly any picture that is no smear: their edges look to it like those of one.",
+                    *_EDGES_ALONE,
                     "It knows benign and malignant, and no subtype.",
                 ),
             ),
@@ -235,11 +240,7 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
                 sized=True,
                 parameters=509_380,
                 multiply_adds=425_472_000,
-                changed=(
-                    "The network is given colour and four outputs, so that it can stand in one table with the others.",
-                    SPLIT,
-                    _CORNER,
-                ),
+                changed=(_COLOUR, SPLIT, _CORNER),
             ),
             _backbone("densenet201", "DenseNet-201", 18_100_612, 4_289_453_568),
             _backbone("resnet50", "ResNet-50", 23_516_228, 4_087_144_448),
@@ -355,6 +356,45 @@ def find_system(name: str) -> System:
     if name not in SYSTEMS:
         raise OptionError(f"There is no system {name!r}; choose one of: {', '.join(SYSTEMS)}.")
     return SYSTEMS[name]
+
+
+def with_edges(system: System, edges: bool) -> System:
+    """Return DeepLeukemiaNet as it reads edge maps, or as it reads fields themselves: in grey, or in colour as usual.
+
+    Parameters
+    ----------
+    system : System
+        One of its variants.
+    edges : bool
+
+    Returns
+    -------
+    System
+        Parameters and multiply-adds stay those of the variant as described.
+
+    Raises
+    ------
+    OptionError
+        If it is another network.
+    """
+    if system.architecture != "deep_leukemia_net":
+        raise OptionError(f"Edge maps belong to DeepLeukemiaNet; train {system.name} without --edges and --no-edges.")
+    if edges == (system.preprocessing == "edges"):
+        return system
+    seen = "edge maps" if edges else "grey fields"
+    left_out = {_COLOUR: "The network is given four outputs, so that it can stand in one table with the others."}
+    if not edges:
+        left_out = {_GABOR: "It is given fields in grey, without the paper's edge maps."}
+    return replace(
+        system,
+        title=f"{system.title.rpartition(', on ')[0]}, on {seen}",
+        preprocessing="edges" if edges else "grey",
+        channels=1,
+        arguments=dict(system.arguments) | {"channels": 1},
+        changed=tuple(left_out.get(sentence, sentence) for sentence in system.changed) + (_GABOR,) * edges,
+        limits=(_EDGES_ALONE if edges else ("It sees no colour.",))
+        + tuple(limit for limit in system.limits if limit not in _EDGES_ALONE),
+    )
 
 
 def readers() -> tuple[str, ...]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Preset:
         Share of variance that principal components keep of an image, before the network; 0 for none.
     select : bool
         Whether a support vector machine on selected features takes the place of the last layer in the end.
+    edges : bool or None
+        Whether DeepLeukemiaNet is given edge maps; None: as the variant is described.
     warp : Warp
     source : str
         Where this comes from, for the card.
@@ -72,8 +75,14 @@ class Preset:
     half: bool = False
     pca: float = 0.0
     select: bool = False
+    edges: bool | None = None
     warp: Warp = field(default_factory=Warp)
     source: str = "the paper's recipe"
+
+    def described(self) -> dict[str, Any]:
+        """Return it as runs and cards keep it: without ``edges`` where nothing is said of them."""
+        # Runs that were begun before one could choose go on.
+        return {key: value for key, value in asdict(self).items() if key != "edges" or value is not None}
 
 
 _PLAIN = Warp(mirror=True, flip=True)

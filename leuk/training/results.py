@@ -345,17 +345,18 @@ def systems() -> list[Row]:
                     results[partition] = {**_from_card(metrics, card.classes), **results.get(partition, {})}
         ran = next((r["run"].get("size") for r in results.values() if r.get("run")), None)
         size = (card.size or card.tile) if card else ran or system.size
+        given = card.preprocessing if card else system.preprocessing
         rows.append(
             Row(
                 name=name,
-                title=system.title,
+                title=card.title if card else system.title,
                 kind="system",
                 paper=system.paper,
                 claim=system.claim,
                 claimed_accuracy=system.claimed_accuracy,
                 parameters=system.parameters,
                 multiply_adds=system.multiply_adds,
-                input=f"{system.size} × {system.size}, {_INPUTS.get(system.preprocessing, system.preprocessing)}",
+                input=f"{system.size} × {system.size}, {_INPUTS.get(given, given)}",
                 size=size,
                 classes=card.classes if card else system.classes,
                 weights=card.files(weights_folder())[0] if card else None,

@@ -26,7 +26,7 @@ from leuk.errors import DataError, OptionError
 from leuk.files import whole
 from leuk.models.preprocessing import hide_corner, preprocess
 from leuk.models.store import choose_device
-from leuk.models.systems import System, build_network, find_system
+from leuk.models.systems import System, build_network, find_system, with_edges
 from leuk.models.weights import shipped, unpacked
 from leuk.training.fields import FIELD, TrainingSet
 from leuk.training.loop import (
@@ -122,8 +122,10 @@ def write_run(run: Run, folder: Path) -> None:
 
 
 def system_of(run: Run) -> System:
-    """Return a run's system, with the classes of the run's data."""
-    return replace(find_system(run.system), classes=run.classes)
+    """Return a run's system, with the classes of the run's data, and edge maps or none as the run has it."""
+    system = replace(find_system(run.system), classes=run.classes)
+    edges = run.preset.get("edges")
+    return system if edges is None else with_edges(system, edges)
 
 
 def fold_folder(run: Path, fold: int) -> Path:
@@ -516,7 +518,7 @@ def train(
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     checkpoint, done = folder / "checkpoint.pt", folder / "network.safetensors"
-    described = json.dumps([system.name, system.classes, asdict(preset), seed, pretrained, len(samples)])
+    described = json.dumps([system.name, system.classes, preset.described(), seed, pretrained, len(samples)])
     parts = ("training", "arguments", "network", "optimizer", "state", "rows")
     content = read_checkpoint(checkpoint, parts) if resume and checkpoint.is_file() else None
     if content is not None and content["training"] != described:
@@ -616,7 +618,7 @@ def describe_run(
     run = Run(
         system=system.name,
         partition=partition,
-        preset=json.loads(json.dumps(asdict(whole))),
+        preset=json.loads(json.dumps(whole.described())),
         seed=seed,
         pretrained=pretrained,
         classes=data.classes,
@@ -639,6 +641,8 @@ def check_options(system: System, preset: Preset, pretrained: bool) -> None:
     """
     if (preset.pca or preset.select) and system.architecture != "deep_leukemia_net":
         raise OptionError(f"PCA and feature selection belong to DeepLeukemiaNet; train {system.name} without them.")
+    if preset.edges is not None:
+        with_edges(system, preset.edges)
     if pretrained and not system.pretrained:
         raise OptionError(f"There are no pretrained weights of {system.name}; train it without --pretrained.")
 

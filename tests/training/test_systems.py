@@ -23,9 +23,11 @@ from leuk.classification import CANNOT_TELL, forward
 from leuk.cli import MISUSED, READ, main
 from leuk.data.synthetic import generate
 from leuk.errors import DataError
+from leuk.models.cards import differs, read_card
 from leuk.models.preprocessing import hide_corner
 from leuk.models.store import Model, load_model
 from leuk.models.systems import SYSTEMS, find_system
+from leuk.training import results
 from leuk.training.fields import gather, usual_partition
 from leuk.training.finish import finish
 from leuk.training.loop import read_log, write_log
@@ -549,6 +551,52 @@ def test_a_card_tells_the_stages_that_its_weights_have(
     assert main(_train(folder, tmp_path, "--folds", "0", *options)) == READ
     changed = json.loads((tmp_path / "deep_leukemia_net.json").read_text("utf-8"))["changed"]
     assert [line.endswith(said) for line in changed if "PCA" in line] == [True]
+
+
+@pytest.mark.parametrize(
+    ("system", "option", "preprocessing", "title"),
+    [
+        ("deep_leukemia_net", "--no-edges", "grey", "on grey fields"),
+        ("deep_leukemia_net_four", "--edges", "edges", "on edge maps"),
+        ("deep_leukemia_net_four", "--no-edges", "rgb", "on colour"),
+    ],
+)
+def test_edge_maps_are_an_option(
+    folder: Path,
+    tmp_path: Path,
+    system: str,
+    option: str,
+    preprocessing: str,
+    title: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = tmp_path / "run"
+    assert main(_train(folder, run, "--folds", "0", option, system=system)) == READ
+    card = read_card(run / f"{system}.json")
+    assert (card.preprocessing, card.title.rpartition(", ")[2]) == (preprocessing, title)
+    assert [("edges" in limit) for limit in card.limits].count(True) == (2 if preprocessing == "edges" else 0)
+    assert any("Gabor" in line for line in card.changed) == (preprocessing == "edges")
+    assert differs(card, {"preset": PRESETS[system].described()}), "no training as the variant is described"
+    assert main(_train(folder, run, "--folds", "0", "--resume", system=system)) == MISUSED
+    assert "holds another run" in capsys.readouterr().err
+    # What was trained so is read so: by the run's own folds, and by whoever loads the weights.
+    evaluate = ["evaluate", system, "--data", str(folder), "--run", str(run), "--out", str(tmp_path / "tables")]
+    assert main(evaluate) == READ
+    monkeypatch.setenv("LEUK_WEIGHTS", str(run))
+    assert load_model(system, "cpu").card.preprocessing == preprocessing
+    row = next(row for row in results.systems() if row.name == system)
+    assert row.title == card.title
+    assert ("edge map" in row.input) == (preprocessing == "edges")
+
+
+def test_edge_maps_belong_to_one_network(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for system in ("simple_cnn", "reader"):
+        assert main(["train", system, "--data", str(folder), "--run", str(tmp_path / "run"), "--no-edges"]) == MISUSED
+        said = capsys.readouterr().err
+        assert "edges" in said
+        assert said.count("\n") == 1
+    assert not (tmp_path / "run" / "run.json").exists()
 
 
 def test_batches_hang_on_seed_epoch_and_number_alone() -> None:
