@@ -64,7 +64,7 @@ CSV_COLUMNS = (
 Row = tuple[str | int | float, ...]
 
 LEAST_COUNT = 5
-"""White cells from which a field read as benign can have too many blasts for that: one of fewer is soon a fifth."""
+"""White cells from which their share of blasts is held against a fifth: one of fewer is soon that much."""
 
 _SHARE_DIGITS = 4
 _PROBABILITY_DIGITS = 6
@@ -275,7 +275,12 @@ def from_cells(record: Mapping[str, Any]) -> str | None:
     lead = (
         "Of the cells cut out" if record["cut_out"] else "Of its single cells" if smear else "If these are white cells"
     )
-    end = "." if record["cut_out"] else "; acute leukaemia begins at 20 % as a rule."
+    if record["cut_out"]:
+        end = "."
+    elif count["total"] < LEAST_COUNT:
+        end = "; so few cells say little of a smear."
+    else:
+        end = "; acute leukaemia begins at 20 % as a rule."
     of = "" if smear else " of them"
     if share == called:
         return f"{lead}, expect {share}{of} to be blasts{end}"

@@ -205,23 +205,24 @@ def test_of_a_field_that_cannot_be_read_its_cells_are_told_of():
     pair = ("blast", "lymphocyte")
     # The share called blasts and the one to expect can lie on either side of a fifth.
     both = "are called blasts; weighing how sure each call is, expect"
-    rule = "; acute leukaemia begins at 20 % as a rule."
+    rule, few = "; acute leukaemia begins at 20 % as a rule.", "; so few cells say little of a smear."
     # No red cells: perhaps no smear, whatever width of a pixel was entered.
     for review in (None, report.Review({}, 0.2)):
         assert (
             said(pair, **outside, scale=None, review=review)
-            == f"If these are white cells, 50 % of them {both} 38 %{rule}"
+            == f"If these are white cells, 50 % of them {both} 38 %{few}"
         )
-        assert said(pair, **outside, review=review) == f"Of its single cells, 50 % {both} 38 %{rule}"
-    assert said(LYMPHOCYTES, **outside) == f"Of its single cells, expect 0 % to be blasts{rule}"
+        assert said(pair, **outside, review=review) == f"Of its single cells, 50 % {both} 38 %{few}"
+    assert said(LYMPHOCYTES, **outside) == f"Of its single cells, expect 0 % to be blasts{few}"
     unsure = report.Review({2: "unidentified"})
     assert said(LYMPHOCYTES, **outside, scale=None, review=unsure) == (
-        f"If these are white cells, expect 0 % of them to be blasts{rule}"
+        f"If these are white cells, expect 0 % of them to be blasts{few}"
     )
     unnamed = report.Review({1: "unidentified"})
-    assert said(pair, **outside, review=unnamed) == f"Of its single cells, none {both} 38 %{rule}"
+    assert said(pair, **outside, review=unnamed) == f"Of its single cells, none {both} 38 %{few}"
     assert said(("blast",), **outside, scale=None) == "If it is a white cell, it is a blast with a probability of 75 %."
     assert "By its look alone, the cell is a blast" in said(("blast",), **outside)
+    assert said(("blast",) * 2 + ("lymphocyte",) * 3, **outside).endswith(rule)
     assert "expect 50 % to be blasts" in said(pair, **outside, review=report.Review({1: "blast"}))
     assert said(("platelet",), **outside) is None
     cut = outside | {"cut_out": True, "scale": None}
