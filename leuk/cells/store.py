@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from leuk.cells import crops as cutting
+from leuk.cells import smudges
 from leuk.cells.network import CellNetwork
-from leuk.cells.values import TYPES, UNIDENTIFIED, CellType
+from leuk.cells.values import ARTEFACT, TYPES, UNIDENTIFIED, CellType
 from leuk.errors import ModelError
 from leuk.image import SmearImage
 from leuk.models.cards import read_as, weights_folder, write_card
@@ -35,6 +36,7 @@ COARSE = 2.4
 """Blur, in pixels of a crop, that brings every cell down to the detail in which blasts were learnt."""
 _BATCH = 64
 _ARTEFACT = "artefact.line"
+_SMUDGE = "smudge.line"
 _STATISTICS = 9  # as many as _statistics returns
 MATURE = ("neutrophil", "eosinophil", "basophil", "platelet")
 """Types that no blast turns into: granules and lobes tell them, which only the network of types sees."""
@@ -101,17 +103,27 @@ class CellModel:
     artefact : numpy.ndarray or None
         float32, (F + 1,): weights of a cell's features (see `run`) and a constant, whose sum is above 0 for what is no
         stained white cell; None: everything is taken for one.
+    smudge : numpy.ndarray or None
+        float32, (F + 18,): weights of what `leuk.cells.smudges.describe` tells and a constant, whose sum is above 0 for
+        a smudge; None: everything is taken for a cell.
     """
 
     card: CellCard
     networks: Mapping[str, CellNetwork]
     artefact: np.ndarray | None = None
+    smudge: np.ndarray | None = None
 
     def strangeness(self, features: np.ndarray) -> np.ndarray:
         """Return by how much each of (N, F) looks like no stained white cell: float, (N,), above 0 if it does."""
         if self.artefact is None:
             return np.full(len(features), -np.inf)
         return np.asarray(features @ self.artefact[:-1] + self.artefact[-1])
+
+    def smudged(self, told: np.ndarray) -> np.ndarray:
+        """Return which of (N, F + 17), as `leuk.cells.smudges.describe` tells them, look like smudges: bool, (N,)."""
+        if self.smudge is None:
+            return np.zeros(len(told), dtype=bool)
+        return np.asarray(told @ self.smudge[:-1] + self.smudge[-1] > 0)
 
 
 def views(pixels: np.ndarray, masks: np.ndarray, which: str) -> tuple[np.ndarray, np.ndarray]:
@@ -273,21 +285,28 @@ def _load(folder: Path) -> CellModel:
             network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
             networks[which] = network.eval().requires_grad_(False)
         features = sum(network.features for network in networks.values()) + _STATISTICS
-        line = tensors[_ARTEFACT].numpy() if _ARTEFACT in tensors else None
-        if line is not None and line.shape != (features + 1,):
-            raise ValueError(f"{_ARTEFACT}: expected ({features + 1},), got {line.shape}")
-    return CellModel(card, networks, line)
+        lines = {name: tensors[name].numpy() for name in (_ARTEFACT, _SMUDGE) if name in tensors}
+        for name, line in lines.items():
+            count = features + (smudges.MORE if name == _SMUDGE else 0) + 1
+            if line.shape != (count,):
+                raise ValueError(f"{name}: expected ({count},), got {line.shape}")
+    return CellModel(card, networks, lines.get(_ARTEFACT), lines.get(_SMUDGE))
 
 
 def save_cells(
-    folder: Path, card: CellCard, networks: Mapping[str, CellNetwork], artefact: np.ndarray | None = None
+    folder: Path,
+    card: CellCard,
+    networks: Mapping[str, CellNetwork],
+    artefact: np.ndarray | None = None,
+    smudge: np.ndarray | None = None,
 ) -> CellCard:
     """Write weights in half precision and their card, whose SHA-256 is filled in; return the card as written."""
     tensors = {
         f"{which}.{name}": value for which, network in networks.items() for name, value in rounded(network).items()
     }
-    if artefact is not None:
-        tensors[_ARTEFACT] = torch.from_numpy(np.ascontiguousarray(artefact, dtype=np.float32))
+    for name, line in ((_ARTEFACT, artefact), (_SMUDGE, smudge)):
+        if line is not None:
+            tensors[name] = torch.from_numpy(np.ascontiguousarray(line, dtype=np.float32))
     written = dataclasses.replace(card, sha256=write_weights(folder, NAME, tensors)[0])
     write_card(written, folder / f"{NAME}.json")
     return written
@@ -300,7 +319,11 @@ def classify_cells(
     field: Field | None = None,
     red: np.ndarray | None = None,
 ) -> tuple[CellType, ...]:
-    """Suggest a type for every cell.
+    """Suggest a type for every cell, or that it is none but a smudge.
+
+    What looks like a platelet stays one: granular and without a sharp rim it has much of a smudge. Cells laid on black
+    are not asked about, since their rims are those of the cutting. A cell of which the edge of the picture leaves less
+    than about half is unidentified.
 
     Parameters
     ----------
@@ -334,13 +357,22 @@ def classify_cells(
     crops = cutting.cut(field.pixels, segmentation, red=red)
     ways = 4 if len(segmentation.cells) <= CROWD else 2
     told = run(model.networks, crops, ways)
-    if field.cutouts is None and len(red) < FEWEST and model.strangeness(told["features"]).mean() > 0:
-        return ()
+    if field.cutouts is None and len(red) < FEWEST:
+        # What the edge cuts looks more like a cell once it is completed, whatever it is.
+        plain = cutting.cut(field.pixels, segmentation, red=red, complete=False)
+        if model.strangeness(run(model.networks, plain, ways)["features"]).mean() > 0:
+            return ()
     probabilities = combine(told, model.card.temperatures, cut_out=field.cutouts is not None)
-    return tuple(
-        CellType(cell.label, TYPES[int(p.argmax())] if p.max() >= model.card.confident else UNIDENTIFIED, _tuple(p))
-        for cell, p in zip(segmentation.cells, probabilities, strict=True)
-    )
+    smudged = np.zeros(len(segmentation.cells), dtype=bool)
+    if field.cutouts is None and model.smudge is not None:
+        smudged = model.smudged(smudges.describe(segmentation.cells, crops, told["features"]))
+        smudged &= probabilities.argmax(axis=1) != TYPES.index("platelet")
+    found, shape = [], image.pixels.shape[:2]
+    for cell, p, smudge in zip(segmentation.cells, probabilities, smudged, strict=True):
+        sure = p.max() >= model.card.confident and cutting.mostly_seen(cell, *shape)
+        key = TYPES[int(p.argmax())] if sure else UNIDENTIFIED
+        found.append(CellType(cell.label, ARTEFACT if smudge else key, _tuple(p)))
+    return tuple(found)
 
 
 def _tuple(probabilities: np.ndarray) -> tuple[float, ...]:

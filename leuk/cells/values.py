@@ -23,7 +23,7 @@ TYPES = (
 UNIDENTIFIED = "unidentified"
 """Key of a cell that no type is suggested for, as cell counters have it."""
 ARTEFACT = "artefact"
-"""Key of what a person leaves out of the count: a smudge, or no cell at all. Never suggested."""
+"""Key of what is left out of the count: a smudge, or no cell at all. It is suggested of smudges, at no probability."""
 NOT_COUNTED = ("erythroblast", "platelet", ARTEFACT)
 """No white cells: told beside the differential, not in it."""
 TITLES: Mapping[str, str] = MappingProxyType(
@@ -55,9 +55,9 @@ class CellType:
     label : int
         The cell's number in `Segmentation.instances`, from 1.
     type : str
-        The type suggested, one of `TYPES`, or `UNIDENTIFIED`.
+        The type suggested, one of `TYPES`, or `UNIDENTIFIED`, or `ARTEFACT` for a smudge.
     probabilities : tuple of float
-        One for each of `TYPES`, in that order, 0 … 1, sum 1.
+        One for each of `TYPES`, in that order, 0 … 1, sum 1: what it is if it is a cell.
 
     Raises
     ------
@@ -72,8 +72,8 @@ class CellType:
     def __post_init__(self) -> None:
         if self.label < 1:
             raise ValueError(f"label: expected 1 or more, got {self.label}")
-        if self.type not in (*TYPES, UNIDENTIFIED):
-            raise ValueError(f"type: expected one of {', '.join((*TYPES, UNIDENTIFIED))}, got {self.type!r}")
+        if self.type not in TITLES:
+            raise ValueError(f"type: expected one of {', '.join(TITLES)}, got {self.type!r}")
         if len(self.probabilities) != len(TYPES):
             raise ValueError(f"probabilities: expected {len(TYPES)}, got {len(self.probabilities)}")
         if not all(0 <= p <= 1 for p in self.probabilities) or abs(sum(self.probabilities) - 1) > 1e-4:
@@ -193,9 +193,8 @@ def expected_blasts(types: Iterable[str], suspicions: Iterable[float]) -> float 
 def differential(types: Iterable[str]) -> Differential:
     """Count cells by type.
 
-    Erythroblasts and platelets stand beside the count, as laboratories report them, and so does what a person set aside
-    as a smudge or artefact. Unidentified cells are counted: to leave them out would credit their share to the types
-    that are easy to tell.
+    Erythroblasts and platelets stand beside the count, as laboratories report them, and so does a smudge or artefact.
+    Unidentified cells are counted: to leave them out would credit their share to the types that are easy to tell.
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ from leuk.image import SmearImage, find_images, read_image
 from leuk.models.cards import weights_folder, write_card
 from leuk.segmentation import Cell, Segmentation, segment
 from leuk.segmentation.field import find_field
-from leuk.training import metrics
+from leuk.training import metrics, smudges
 from leuk.training.augment import jpeg
 from leuk.training.loop import mean_weights, read_network, save_network, train_epochs, writing
 
@@ -625,6 +625,43 @@ def fit_artefact(cells: Cells, networks: Mapping[str, CellNetwork]) -> np.ndarra
     return np.append(slope, line.intercept_[0] - slope @ scaler.mean_ - ARTEFACT_MARGIN).astype(np.float32)
 
 
+SMUDGES = (
+    "objects that the method 'default' outlines in Taleqani fields, labelled smudge or cell by eye (leuk/training/"
+    "smudges.csv), and whole cells of PBC, BCCD and Zheng"
+)
+
+
+def fit_smudge(data: Path, model: CellModel, tell: Tell) -> tuple[np.ndarray | None, dict[str, Any]]:
+    """Fit the line that parts smudges from cells, and measure it.
+
+    Parameters
+    ----------
+    data : pathlib.Path
+        As for `gather`.
+    model : CellModel
+        Whose networks look.
+    tell : callable
+        Given a line for each source.
+
+    Returns
+    -------
+    line : numpy.ndarray or None
+        As `leuk.cells.store.CellModel.smudge`; None where none of the labelled fields is there.
+    figures : dict
+        ``smudges``, as `leuk.training.smudges.measure` returns it; empty without a line.
+    """
+    pictures = _pictures(data)
+    others = {
+        "pbc": [path for key in KINDS for path in pictures[f"pbc/{key}"] if fold_of(f"{key}/{path.name}") != HELD_OUT],
+        **{name: [path for path in pictures[name] if fold_of(path.name) != HELD_OUT] for name in ("bccd", "zheng")},
+    }
+    objects = smudges.gather(data / "taleqani" / "Original", others, model, tell)
+    if objects is None:
+        return None, {}
+    line = smudges.fit(objects)
+    return line, {"smudges": smudges.measure(objects, line)}
+
+
 def cells_of(data: Path, folder: Path, tell: Tell) -> Cells:
     """Return the cells gathered for a run, from its folder once they are there.
 
@@ -709,7 +746,8 @@ def finish(data: Path, folder: Path, weights: Path, tell: Tell | None = None, re
         confident=CONFIDENT,
     )
     artefact = fit_artefact(cells, networks)
-    figures = _figures(cells, CellModel(card, networks, artefact), data, tell)
+    smudge, told = fit_smudge(data, CellModel(card, networks), tell)
+    figures = _figures(cells, CellModel(card, networks, artefact, smudge), data, tell) | told
     card = dataclasses.replace(
         card,
         training={
@@ -720,6 +758,7 @@ def finish(data: Path, folder: Path, weights: Path, tell: Tell | None = None, re
                 "no blasts": "PBC, BCCD, Zheng; cells of benign Taleqani fields taken for a blast with "
                 f"{BLAST_TARGETS['taleqani benign']}",
                 "artefacts": ARTEFACTS,
+                "smudges": SMUDGES,
                 "cells": {name: int((cells.of(name) & ~held).sum()) for name in SOURCES},
                 "never trained on": "ALL-IDB1, ALL-IDB2, and the held-out fifth of every source",
             },
@@ -730,7 +769,7 @@ def finish(data: Path, folder: Path, weights: Path, tell: Tell | None = None, re
         metrics=figures,
         limits=LIMITS,
     )
-    return save_cells(weights, card, networks, artefact)
+    return save_cells(weights, card, networks, artefact, smudge)
 
 
 def _figures(cells: Cells, model: CellModel, data: Path, tell: Tell) -> dict[str, Any]:
@@ -789,7 +828,11 @@ LIMITS = (
     "What its detail shows to be a neutrophil, eosinophil, basophil or platelet with more than 0.99 is not called a "
     "blast, though the network that says so was never shown one.",
     "Hematogones and reactive lymphocytes can look like blasts; by looks alone nobody tells them apart for certain.",
-    "Plasma cells, promyelocytes as such, smudge cells and artefacts have no type of their own.",
+    "Plasma cells and promyelocytes as such have no type of their own.",
+    "Smudges were learnt from objects of one hospital that were labelled by eye, not by a pathologist; only clear ones "
+    "are told, the others are given types.",
+    "What of a cell lies beyond the edge of the picture is taken for the mirror image of what can be seen; of less "
+    "than about half of one nothing is told.",
     "Stages of immature granulocytes are not told apart; neither are bands and segmented neutrophils.",
     "Where the segmentation has cut a cell wrongly, its type is wrong too.",
     "Nuclei of other tissues in a purple stain look like white cells to it, and are given types.",

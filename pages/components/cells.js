@@ -9,6 +9,10 @@ const TYPES = [
 ].map(([key, title, short, press]) => ({ key, title, short, press }));
 const TYPE = Object.fromEntries(TYPES.map((type) => [type.key, type]));
 const NOT_COUNTED = ["erythroblast", "platelet", "artefact"];
+// Of these no probability is told.
+const UNLIKELY = ["unidentified", "artefact"];
+// As leuk.report.LEAST_COUNT.
+const LEAST_COUNT = 5;
 const UNSURE = 0.8;
 
 // Title, digits, and what the number means; lengths are shown in micrometres where the scale is known.
@@ -130,7 +134,8 @@ function fromCells(record) {
   if (cells.length === 1) return `${smear ? "By its look alone, the cell" : "If it is a white cell, it"} is a blast with a probability of ${likely(count.expected_blasts)}.`;
   const share = rounded(count.expected_blasts), called = rounded(count.types.blast?.share ?? 0);
   const lead = record.cut_out ? "Of the cells cut out" : smear ? "Of its single cells" : "If these are white cells";
-  const end = record.cut_out ? "." : "; acute leukaemia begins at 20 % as a rule.";
+  const few = count.total < LEAST_COUNT;
+  const end = record.cut_out ? "." : few ? "; so few cells say little of a smear." : "; acute leukaemia begins at 20 % as a rule.";
   const of = smear ? "" : " of them";
   if (share === called) return `${lead}, expect ${share}${of} to be blasts${end}`;
   return `${lead}, ${called === "0 %" ? "none" : called}${of} are called blasts; weighing how sure each call is, expect ${share}${end}`;
@@ -139,7 +144,7 @@ function fromCells(record) {
 function atOdds(suggestion, { total, types }) {
   const blasts = types.blast?.count ?? 0;
   const many = blasts >= 0.2 * total;
-  if (!total || many === (suggestion !== "benign") || (many && total < 5)) return null;
+  if (!total || many === (suggestion !== "benign") || (many && total < LEAST_COUNT)) return null;
   const shown = total === 1
     ? "its one white cell does not look like a blast"
     : `${blasts || "none"} of ${total} white cells ${blasts > 1 ? "look like blasts" : "looks like a blast"}`;

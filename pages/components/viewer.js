@@ -704,7 +704,7 @@ class Viewer {
     if (key === "suspicion" && this.review.types[cell.label]) return "told by you";
     if (key === "suspicion" && cell.suspicion !== null) return `blast ${chance(cell.suspicion)}`;
     // The type's own words have it, but where no type is suggested or a person has told it.
-    const bare = cell.type === "unidentified" || this.review.types[cell.label];
+    const bare = UNLIKELY.includes(cell.type) || this.review.types[cell.label];
     if (key === "certainty" && bare && cell.certainty !== null) return `suggested at ${likely(cell.certainty)}`;
     return cell.type ? "" : `N:C ${cell.nc_ratio.toFixed(2)}`;
   }
@@ -722,7 +722,7 @@ class Viewer {
   typeWord(cell) {
     if (!cell.type) return "";
     if (this.review.types[cell.label]) return `${TYPE[cell.type].short} ${cell.type_source === "confirmed" ? "✓" : "✎"}`;
-    return cell.type === "unidentified" ? TYPE[cell.type].short : `${TYPE[cell.type].short} ${likely(cell.certainty)}`;
+    return UNLIKELY.includes(cell.type) ? TYPE[cell.type].short : `${TYPE[cell.type].short} ${likely(cell.certainty)}`;
   }
 
   gallery() {
@@ -888,7 +888,8 @@ class Viewer {
     const was = cell.suggested_type;
     if (this.review.types[cell.label]) return `${this.byYou(cell)}${was && was !== cell.type ? `; ${TYPE[was].title.toLowerCase()} was suggested` : ""}`;
     const best = Object.entries(cell.type_probabilities ?? {}).sort((a, b) => b[1] - a[1]).slice(0, 2);
-    return best.map(([key, p]) => `${TYPE[key].title.toLowerCase()} ${chance(p)}`).join(", ");
+    const types = best.map(([key, p]) => `${TYPE[key].title.toLowerCase()} ${chance(p)}`).join(", ");
+    return cell.type === "artefact" ? `looks like a smudge; if it is a cell, ${types}` : types;
   }
 
   scale() {

@@ -8,7 +8,7 @@ import skimage
 import torch
 
 from leuk.analysis import analyze
-from leuk.cells import TYPES, UNIDENTIFIED, crops
+from leuk.cells import ARTEFACT, TYPES, UNIDENTIFIED, crops, smudges
 from leuk.cells import store as cells
 from leuk.cells.network import CellNetwork
 from leuk.data.synthetic import generate
@@ -33,11 +33,14 @@ def segmented(smear):
 
 def test_every_cell_gets_a_type_and_probabilities(model):
     smear = generate(11, 300, 240, style="pre", cells=7)
-    found = cells.classify_cells(smear.image, segmented(smear), model)
+    told = segmented(smear)
+    found = cells.classify_cells(smear.image, told, model)
     assert [cell.label for cell in found] == list(range(1, len(found) + 1))
     assert len(found) == smear.instances.max() > 0
     for cell in found:
         best = TYPES[int(np.argmax(cell.probabilities))]
+        if not crops.mostly_seen(told.cells[cell.label - 1], 240, 300):
+            continue
         assert cell.type == (best if max(cell.probabilities) >= model.card.confident else UNIDENTIFIED)
 
 
@@ -83,13 +86,45 @@ def test_red_cells_and_the_black_around_cut_out_ones_stand_surety_for_cells(mode
     assert len(cells.classify_cells(smear.image, told, strange, field, red=np.zeros(0))) == count
 
 
+def test_what_looks_like_a_smudge_is_suggested_as_one_unless_it_looks_like_a_platelet(model):
+    """Rims of cells that were cut out are those of the cutting, and are not asked about."""
+    always = np.append(np.zeros(features_of(model) + smudges.MORE), 1.0)
+    everything = cells.CellModel(model.card, model.networks, smudge=always)
+    smear = generate(11, 300, 240, style="pre", cells=7)
+    told = segmented(smear)
+    plain, found = (cells.classify_cells(smear.image, told, one) for one in (model, everything))
+    assert [cell.probabilities for cell in found] == [cell.probabilities for cell in plain]
+    platelet = [int(np.argmax(cell.probabilities)) == TYPES.index("platelet") for cell in plain]
+    assert [cell.type == ARTEFACT for cell in found] == [not one for one in platelet]
+    field = replace(find_field(smear.image.pixels), cutouts=smear.instances)
+    assert ARTEFACT not in {cell.type for cell in cells.classify_cells(smear.image, told, everything, field)}
+
+
+def test_of_little_of_a_cell_no_type_is_told(model):
+    smear = generate(11, 300, 240, style="pre", cells=1, margin=1.5)
+    told = segmented(smear)
+    (cell,) = told.cells
+    x0, _, x1, _ = cell.box
+    for share, unidentified in ((0.3, True), (0.7, False)):
+        end = round(x0 + share * (x1 - x0))
+        part = SmearImage.from_array(np.ascontiguousarray(smear.image.pixels[:, :end]), "part")
+        labels = np.ascontiguousarray(smear.instances[:, :end])
+        inside = measure(part.pixels, smear.nucleus[:, :end], labels)
+        piece = Segmentation(smear.nucleus[:, :end], labels > 0, labels, inside, "default")
+        eager = cells.CellModel(replace(model.card, confident=0.01), model.networks)
+        (kind,) = cells.classify_cells(part, piece, eager, red=np.full(9, 20.0))
+        assert (kind.type == UNIDENTIFIED) == unidentified
+
+
 def test_weights_of_cells_are_no_model_that_reads_fields(cell_weights, monkeypatch):
     monkeypatch.setenv("LEUK_WEIGHTS", str(cell_weights))
     assert cells.has_cells()
     assert available() == ()
 
 
-@pytest.mark.parametrize("fault", ["missing", "no json", "other weights", "other types", "other widths", "other line"])
+@pytest.mark.parametrize(
+    "fault", ["missing", "no json", "other weights", "other types", "other widths", "other line", "other smudge"]
+)
 def test_weights_that_do_not_fit_their_card_are_refused(model, cell_weights, tmp_path, monkeypatch, fault):
     for path in cell_weights.iterdir():
         shutil.copy(path, tmp_path)
@@ -105,6 +140,8 @@ def test_weights_that_do_not_fit_their_card_are_refused(model, cell_weights, tmp
         card.write_text(json.dumps({**content, "types": content["types"][1:]}))
     elif fault == "other line":
         cells.save_cells(tmp_path, model.card, model.networks, np.ones(3))
+    elif fault == "other smudge":
+        cells.save_cells(tmp_path, model.card, model.networks, smudge=np.ones(features_of(model) + 1))
     else:
         content["arguments"]["types"]["widths"] = [8, 8, 16, 32]
         card.write_text(json.dumps(content))
@@ -188,6 +225,32 @@ def test_a_crop_shows_the_cell_at_one_size_and_nothing_around_it(scale):
     assert density[1, 48, 48] == pytest.approx(np.log10(240 / 60), abs=0.02)
     assert np.abs(density[:, :8]).max() == 0
     assert np.abs(density[:, :, :8]).max() == 0
+
+
+@pytest.mark.parametrize("share", [0.5, 0.75, 0.97])
+@pytest.mark.parametrize("sides", ["l", "r", "t", "b", "lt", "rb"])
+def test_a_cell_that_the_edge_cuts_is_completed(share, sides):
+    """Of half a cell or more its mirror image makes a whole one, of its own size, with the nucleus in the middle."""
+    y, x = np.mgrid[:160, :160] - 80
+    cell, nucleus = x**2 + y**2 <= 30**2, x**2 + y**2 <= 15**2
+    pixels = np.full((160, 160, 3), 240, np.uint8)
+    pixels[cell], pixels[nucleus] = (180, 160, 200), (90, 40, 130)
+    kept = round(share * 61)
+    rows = slice(80 + 31 - kept if "t" in sides else 0, 80 - 30 + kept if "b" in sides else 160)
+    columns = slice(80 + 31 - kept if "l" in sides else 0, 80 - 30 + kept if "r" in sides else 160)
+    pixels, cell, nucleus = (np.ascontiguousarray(part[rows, columns]) for part in (pixels, cell, nucleus))
+    labels = cell.astype(np.int32)
+    found = Segmentation(nucleus, cell, labels, measure(pixels, nucleus, labels), "default")
+    assert found.cells[0].touches_border
+    cut = crops.cut(pixels, found, red=np.full(5, 30.0))
+    (mask,), (image,) = cut.masks, cut.pixels
+    assert cut.sizes[0] == pytest.approx(2, rel=0.08)
+    middle = (np.mgrid[: crops.SIDE, : crops.SIDE] - (crops.SIDE - 1) / 2) ** 2
+    disk = middle.sum(axis=0) <= (crops.DIAMETER / 2) ** 2
+    assert 2 * np.count_nonzero(mask & disk) / (np.count_nonzero(mask) + np.count_nonzero(disk)) > 0.96
+    inner = middle.sum(axis=0) <= (crops.DIAMETER / 4) ** 2
+    dark = image[..., 1] < 100
+    assert 2 * np.count_nonzero(dark & inner) / (np.count_nonzero(dark) + np.count_nonzero(inner)) > 0.9
 
 
 @pytest.mark.parametrize(("red", "size"), [([20.0, 20.0], 2.0), ([20.0], None), ([4.0, 4.0], None)])
