@@ -52,7 +52,7 @@ viewer = st.components.v2.component(
     "leuk_viewer", html=_text("viewer.html"), css=_text("viewer.css"), js=_text("cells.js") + _text("viewer.js")
 )
 """Shows what `leuk.overlay.to_bytes` packed. Trigger: ``go`` (1 next file, -1 previous). State: ``reviews``, what the
-user changed, by ``review_key``: ``types`` by cell and ``um`` (micrometres per pixel, or null)."""
+user changed: by ``review_key`` ``types`` by cell, by ``scale_key`` ``um`` (micrometres per pixel)."""
 
 strip = st.components.v2.component("leuk_strip", html=_text("strip.html"), css=_text("strip.css"), js=_text("strip.js"))
 """Shows ``files`` and their states. Triggers: ``choose`` and ``remove`` (a file's id), ``all`` (csv, json or clear).

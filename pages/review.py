@@ -189,7 +189,7 @@ def reviews_in(told: Any) -> dict[str, Review]:
     """Take from the browser what has the form of a review, by the key of its file; the rest is passed over."""
     out = {}
     for key, one in told.items() if isinstance(told, Mapping) else ():
-        types = one.get("types") if isinstance(one, Mapping) else None
+        types = one.get("types", {}) if isinstance(one, Mapping) else None
         if not isinstance(types, Mapping):
             continue
         kept = {int(label): kind for label, kind in types.items() if str(label).isdecimal() and kind in TITLES}
@@ -200,18 +200,24 @@ def reviews_in(told: Any) -> dict[str, Review]:
 
 
 def review_key(item: Item) -> str:
-    """Name the reading that a review belongs to: one with other cells is another, one by another model is not."""
+    """Name the reading that cells' types belong to: one with other cells is another, one by another model is not."""
     if item.pack is None:
         return ""
     head = item.pack.header
     return f"{item.id}/{head['record']['sha256'][:16]}/{head['method']}/{len(head['record']['cells'])}"
 
 
+def scale_key(item: Item) -> str:
+    """Name the photograph that a scale belongs to, however its cells are found."""
+    return f"{item.id}/scale"
+
+
 def reviewed(item: Item) -> dict[str, Any]:
     """Give the record of a file that was read, with what the user changed in it."""
     assert item.pack is not None  # noqa: S101 - callers ask for files that were read
-    review = st.session_state.get("reviews", {}).get(review_key(item), Review())
-    record = report.corrected(item.pack.header["record"], review)
+    reviews = st.session_state.get("reviews", {})
+    types, scale = (reviews.get(key, Review()) for key in (review_key(item), scale_key(item)))
+    record = report.corrected(item.pack.header["record"], Review(types.types, scale.micrometres))
     return {**record, "synthetic": True} if item.synthetic else record
 
 
@@ -328,6 +334,7 @@ def viewer_data(item: Item, index: int, total: int) -> bytes:
         model_title=MODEL_TITLES.get((pack.header.get("record") or {}).get("model"), ""),
         method_title=METHODS[pack.header["method"]].title if pack.header.get("method") in METHODS else "",
         review_key=review_key(item),
+        scale_key=scale_key(item),
         colors=overlay.color_table().tobytes().hex(),
     )
 
@@ -382,7 +389,7 @@ def settings_form() -> None:
     if worklist().items():
         st.caption(
             "After a change all files are read again. The types that you gave cells stay with the way of finding "
-            "cells that you gave them under, since another finds other cells."
+            "cells that you gave them under, since another finds other cells; a scale stays with its photograph."
         )
     worklist().choose(Settings(model, method, explain))
 

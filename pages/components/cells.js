@@ -31,19 +31,24 @@ const MEASURES = [
 ].map(([key, title, digits, note, kind]) => ({ key, title, digits, note, kind }));
 const MEASURE = Object.fromEntries(MEASURES.map((measure) => [measure.key, measure]));
 
-// What a person changed, by file: it outlives a change of file, and a viewer that leaves the page and comes back.
+// What a person changed: types by file and way of finding cells, since another finds others; the scale by file alone. It
+// outlives a change of file, and a viewer that leaves the page and comes back.
 // It hangs on the window for the strip, which forgets that of a file removed, and for the frame, which asks before all
 // of it is left.
 const reviews = (window.leukReviews ??= new Map());
 function reviewOf(key) {
   if (!reviews.has(key)) {
-    reviews.set(key, { types: {}, um: null, done: [], get changes() { return Object.keys(this.types).length + (this.um ? 1 : 0); } });
+    reviews.set(key, { types: {}, done: [], get changes() { return Object.keys(this.types).length; } });
   }
+  return reviews.get(key);
+}
+function scaleOf(key) {
+  if (!reviews.has(key)) reviews.set(key, { um: null, get changes() { return this.um ? 1 : 0; } });
   return reviews.get(key);
 }
 function reviewsToKeep() {
   const out = {};
-  for (const [key, review] of reviews) if (review.changes) out[key] = { types: review.types, um: review.um };
+  for (const [key, { changes, types, um }] of reviews) if (changes) out[key] = types ? { types } : { um };
   return out;
 }
 

@@ -129,7 +129,8 @@ class Viewer {
     }
     this.$(".message").hidden = true;
     this.record = header.record;
-    this.review = reviewOf(header.review_key ?? header.key);
+    this.review = reviewOf(header.review_key);
+    this.entered = scaleOf(header.scale_key);
     chosen.show = "all";
     this.size = [header.record.width, header.record.height];
     this.cells = header.record.cells.map((cell, i) => ({
@@ -709,14 +710,14 @@ class Viewer {
     return cell.type ? "" : `N:C ${cell.nc_ratio.toFixed(2)}`;
   }
 
-  um() { return this.review.um ?? this.record.scale?.um_per_px ?? null; }
+  um() { return this.entered.um ?? this.record.scale?.um_per_px ?? null; }
 
   amount({ key, digits, kind }, cell) {
     const value = cell[key];
     if (value === null || value === undefined) return "–";
     const um = kind === "length" ? this.um() : null;
     // An estimate from red cells says so wherever it is shown.
-    return um ? `${this.review.um ? "" : "≈ "}${(value * um).toFixed(1)} µm` : `${value.toFixed(digits)}${kind === "length" ? " px" : ""}`;
+    return um ? `${this.entered.um ? "" : "≈ "}${(value * um).toFixed(1)} µm` : `${value.toFixed(digits)}${kind === "length" ? " px" : ""}`;
   }
 
   typeWord(cell) {
@@ -895,8 +896,8 @@ class Viewer {
   scale() {
     const { scale } = this.record;
     const input = element("input", { inputmode: "decimal", "aria-describedby": "leuk-scale", "aria-label": "Micrometres per pixel", placeholder: scale ? String(scale.um_per_px) : "unknown" });
-    if (this.review.um) input.value = this.review.um;
-    const note = this.review.um ? "entered" : scale ? `estimated from ${scale.red_cells} red cells of 7.5 µm` : "too few red cells to estimate it";
+    if (this.entered.um) input.value = this.entered.um;
+    const note = this.entered.um ? "entered" : scale ? `estimated from ${scale.red_cells} red cells of 7.5 µm` : "too few red cells to estimate it";
     return element("label", { class: "scale" }, "Scale", input, element("span", { id: "leuk-scale", "aria-live": "polite" }, `µm per pixel, ${note}`));
   }
 
@@ -933,7 +934,8 @@ class Viewer {
     const last = this.review?.done.pop();
     if (!last) return;
     if ("um" in last) {
-      this.review.um = last.um;
+      // Not where it was changed again under another way of finding cells.
+      if (this.entered.um === last.now) this.entered.um = last.um;
       this.revised();
       const um = this.um();
       return this.say(`Undone: the scale is ${um ? `${um} micrometres per pixel` : "unknown"} again`);
@@ -967,7 +969,7 @@ class Viewer {
 
   // The record as it stands after the changes; as leuk.report.corrected.
   corrected() {
-    const { types, um } = this.review;
+    const { review: { types }, entered: { um } } = this;
     const out = structuredClone(this.record);
     if (this.header.synthetic) out.synthetic = true;
     for (const [label, type] of Object.entries(types)) {
@@ -986,7 +988,7 @@ class Viewer {
   table() {
     const { columns, rows } = this.header;
     const at = Object.fromEntries(columns.map((name, i) => [name, i]));
-    const { types, um } = this.review;
+    const { review: { types }, entered: { um } } = this;
     const lines = rows.map((row, i) => {
       const out = [...row];
       if (types[i + 1]) Object.assign(out, { [at.type]: types[i + 1], [at.type_source]: sourceOf(types[i + 1], row[at.suggested_type]) });
@@ -1127,9 +1129,9 @@ class Viewer {
         this.$("#leuk-scale").replaceChildren(element("b", { class: "warn" }, "not taken: 0.001 to 10 µm per pixel, such as 0.21"));
         return;
       }
-      if (now === this.review.um) return this.measures();
-      this.review.done.push({ um: this.review.um });
-      this.review.um = now;
+      if (now === this.entered.um) return this.measures();
+      this.review.done.push({ um: this.entered.um, now });
+      this.entered.um = now;
       this.revised();
     });
     on(this.$(".keys-on"), "change", (event) => { chosen.keys = event.target.checked; });

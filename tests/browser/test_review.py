@@ -590,7 +590,8 @@ def alone(browser):
         page.set_content(f"<style>{css}</style>{html}")
         data = overlay.to_bytes(
             overlay.pack(analysis, "x.png"), key="1/1", name="x.png", state="read", error="", synthetic=False, index=0,
-            total=1, labels={}, explainers={}, review_key="1/x", colors=overlay.color_table().tobytes().hex(),
+            total=1, labels={}, explainers={}, review_key="1/x", scale_key="1/scale",
+            colors=overlay.color_table().tobytes().hex(),
             model_title="Leuk reader", method_title="Dye and closed path, redrawn (Leuk)",
         )  # fmt: skip
         page.evaluate(

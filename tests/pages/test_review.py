@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -123,7 +124,7 @@ def test_all_files_go_into_one_download(page):
 def test_what_the_user_changed_is_in_the_downloads_of_all_files(page, monkeypatch):
     item, other = read_item("a.png"), read_item("b.png")
     other.id = "2"
-    told = {page.review_key(item): {"types": {"2": "blast", "99": "blast"}, "um": 0.1}}
+    told = {page.review_key(item): {"types": {"2": "blast", "99": "blast"}}, page.scale_key(item): {"um": 0.1}}
     monkeypatch.setattr("streamlit.session_state", {"reviews": page.reviews_in(told)})
     first, second = json.loads(page.export([item, other], "json")["text"])
     assert [cell.get("type") for cell in first["cells"]][:3] == [None, "blast", None]
@@ -137,6 +138,19 @@ def test_what_the_user_changed_is_in_the_downloads_of_all_files(page, monkeypatc
     assert item.pack.header["record"]["cells"][1].get("type") is None  # the reading itself stays as it was
 
 
+def test_a_scale_is_the_photographs_however_its_cells_are_found(page, monkeypatch):
+    analysis = make(heat=None)
+    default = read_item("a.png", heat=None)
+    otsu = replace(analysis, segmentation=replace(analysis.segmentation, method="otsu_green"))
+    otsu = Item(default.id, "a.png", b"", state="read", pack=pack(otsu, "a.png"))
+    told = {page.review_key(default): {"types": {"1": "blast"}}, page.scale_key(default): {"um": 0.2}}
+    monkeypatch.setattr("streamlit.session_state", {"reviews": page.reviews_in(told)})
+    ours, theirs = (page.reviewed(item) for item in (default, otsu))
+    assert ours["scale"] == theirs["scale"] == {"um_per_px": 0.2, "source": "entered", "red_cells": 0}
+    assert "type" in ours["cells"][0]
+    assert "type" not in theirs["cells"][0]
+
+
 class State(dict):
     """A visit's state, as Streamlit holds it."""
 
@@ -148,11 +162,12 @@ def test_what_the_user_changed_goes_with_its_file(page, monkeypatch):
     monkeypatch.setattr("streamlit.session_state", state)
     files = page.worklist()
     first, second = (files.add(name, b"") for name in ("a.png", "b.png"))
-    state.reviews = {f"{item}/0123/{method}/4": Review() for item in (first, second) for method in ("default", "hsv")}
+    keys = ("0123/default/4", "0123/hsv/4", "scale")
+    state.reviews = {f"{item}/{key}": Review() for item in (first, second) for key in keys}
     state.strip = {"remove": first}
     page.on_remove()
     assert [item.id for item in files.items()] == [second]
-    assert list(state.reviews) == [f"{second}/0123/{method}/4" for method in ("default", "hsv")]
+    assert list(state.reviews) == [f"{second}/{key}" for key in keys]
     state.strip = {"all": "clear"}
     page.on_all()
     assert state.reviews == {}
