@@ -317,8 +317,9 @@ def strip_data(items: list[Item]) -> dict[str, Any]:
     }
 
 
-def viewer_data(item: Item, index: int, total: int) -> bytes:
+def viewer_data(items: list[Item], index: int) -> bytes:
     """Pack the chosen file for the viewer."""
+    item = items[index]
     pack = item.pack or Pack(header={}, blobs={}, thumbnail=b"")
     return overlay.to_bytes(
         pack,
@@ -328,13 +329,14 @@ def viewer_data(item: Item, index: int, total: int) -> bytes:
         error=item.error,
         synthetic=item.synthetic,
         index=index,
-        total=total,
+        total=len(items),
         labels=LABELS,
         explainers=EXPLAINER_TITLES,
         model_title=MODEL_TITLES.get((pack.header.get("record") or {}).get("model"), ""),
         method_title=METHODS[pack.header["method"]].title if pack.header.get("method") in METHODS else "",
         review_key=review_key(item),
         scale_key=scale_key(item),
+        scale_keys=[scale_key(one) for one in items if one.state != "refused"],
         colors=overlay.color_table().tobytes().hex(),
     )
 
@@ -436,7 +438,7 @@ def files_and_viewer(*, polled: bool) -> None:
     )
     index = ids.index(st.session_state.chosen)
     _components.viewer(
-        data=viewer_data(items[index], index, len(items)),
+        data=viewer_data(items, index),
         key="viewer",
         on_go_change=on_go,
         on_reviews_change=on_reviews,

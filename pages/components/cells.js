@@ -14,6 +14,7 @@ const UNLIKELY = ["unidentified", "artefact"];
 // As leuk.report.LEAST_COUNT.
 const LEAST_COUNT = 5;
 const UNSURE = 0.8;
+const RED_CELL = 7.5; // micrometres, as leuk.segmentation.scale.RED_CELL
 
 // Title, digits, and what the number means; lengths are shown in micrometres where the scale is known.
 const MEASURES = [
@@ -43,12 +44,12 @@ function reviewOf(key) {
   return reviews.get(key);
 }
 function scaleOf(key) {
-  if (!reviews.has(key)) reviews.set(key, { um: null, get changes() { return this.um ? 1 : 0; } });
+  if (!reviews.has(key)) reviews.set(key, { um: null, shared: false, get changes() { return this.um && !this.shared ? 1 : 0; } });
   return reviews.get(key);
 }
 function reviewsToKeep() {
   const out = {};
-  for (const [key, { changes, types, um }] of reviews) if (changes) out[key] = types ? { types } : { um };
+  for (const [key, { changes, types, um }] of reviews) if (changes || um) out[key] = types ? { types } : { um };
   return out;
 }
 
@@ -160,8 +161,9 @@ function atOdds(suggestion, { total, types }) {
 
 const quoted = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
 
-// A strip of where all cells lie in a measure, and where this one does; `amount` writes a value with its unit.
-function spread(values, value, title, amount) {
+// A strip of where cells lie in a measure, and where this one does, which need not be of them; `amount` writes a value
+// with its unit, `without` says what was left out.
+function spread(values, value, title, amount, without) {
   const known = values.filter((v) => v !== null && v !== undefined);
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "0 0 100 18");
@@ -172,23 +174,24 @@ function spread(values, value, title, amount) {
     svg.setAttribute("aria-hidden", "true");
     return svg;
   }
-  const low = Math.min(...known), high = Math.max(...known), range = high - low || 1;
+  const sorted = [...known].sort((a, b) => a - b), half = sorted.length >> 1;
+  const least = sorted[0], most = sorted.at(-1);
+  const low = Math.min(least, value ?? least), range = Math.max(most, value ?? most) - low || 1;
   const bins = new Array(20).fill(0);
   for (const v of known) bins[Math.min(19, Math.floor(((v - low) / range) * 20))] += 1;
-  const most = Math.max(...bins);
+  const tallest = Math.max(...bins);
   const add = (tag, attributes) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
     for (const [key, v] of Object.entries(attributes)) node.setAttribute(key, v);
     svg.append(node);
   };
-  bins.forEach((n, i) => n && add("rect", { x: i * 5 + 0.4, width: 4.2, y: 18 - 15 * (n / most), height: 15 * (n / most), class: "bin" }));
+  bins.forEach((n, i) => n && add("rect", { x: i * 5 + 0.4, width: 4.2, y: 18 - 15 * (n / tallest), height: 15 * (n / tallest), class: "bin" }));
   add("rect", { x: 0, y: 17, width: 100, height: 1, class: "base" });
   if (value !== null && value !== undefined) add("rect", { x: Math.min(98, Math.max(0, ((value - low) / range) * 100 - 1)), y: 0, width: 2, height: 18, class: "here" });
   const under = known.filter((v) => v < value).length + known.filter((v) => v === value).length / 2;
   const rank = value === null ? "not measured" : `above ${Math.round((under / known.length) * 100)} % of ${known.length} cells`;
-  const sorted = [...known].sort((a, b) => a - b), half = sorted.length >> 1;
   const median = sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
-  const label = `${title}: ${rank}; median ${amount(median)}, from ${amount(low)} to ${amount(high)}`;
+  const label = `${title}: ${rank}; median ${amount(median)}, from ${amount(least)} to ${amount(most)}${without ? `; without ${without}` : ""}`;
   svg.setAttribute("aria-label", label);
   // For the pointer.
   const tip = document.createElementNS("http://www.w3.org/2000/svg", "title");

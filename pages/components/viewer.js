@@ -112,7 +112,7 @@ class Viewer {
     const same = this.header && this.header.key === header.key;
     this.header = header;
     this.place();
-    if (same) return;
+    if (same) return this.offer();
     this.release();
     const token = this.token;
     this.root.dataset.ready = "false";
@@ -120,7 +120,7 @@ class Viewer {
     this.selected = this.hovered = this.page = 0;
     this.left = null;
     this.$(".tip").hidden = true;
-    for (const name of [".gallery", ".heat", ".measures", ".differential"]) this.$(name).hidden = true;
+    for (const name of [".gallery", ".heat", ".measures", ".scale", ".differential"]) this.$(name).hidden = true;
     if (header.state !== "read") {
       this.title();
       this.message();
@@ -165,6 +165,7 @@ class Viewer {
     this.options();
     this.gallery();
     this.differential();
+    this.scale();
     this.describe();
     const [w, h] = header.display;
     const less = w < this.size[0] ? `, reduced to ${whole(w)} × ${whole(h)} px from ${this.size.map(whole).join(" × ")}` : "";
@@ -867,16 +868,20 @@ class Viewer {
     });
     parts.push(types);
     const table = element("div", { class: "table" });
-    const rows = [...MEASURES];
-    for (const measure of rows) {
+    // What was measured in part, and what is no cell, would widen the strips; the chosen cell has its place all the same.
+    const cut = this.cells.filter((c) => c.touches_border).length;
+    const smudges = this.cells.filter((c) => c.type === "artefact" && !c.touches_border).length;
+    const without = [cut && `${cut} cut by the edge`, smudges && several("artefact", smudges)].filter(Boolean).join(" and ");
+    const rests = this.cells.filter((c) => !c.touches_border && c.type !== "artefact");
+    for (const measure of MEASURES) {
       table.append(element("div", { class: "row", title: `${measure.title}: ${measure.note}` }, element("span", {}, measure.title, element("span", { class: "sr" }, `: ${measure.note}`)), element("b", {}, this.amount(measure, cell)),
-        spread(this.cells.map((c) => c[measure.key]), cell[measure.key] ?? null, measure.title, (v) => this.amount(measure, { [measure.key]: v }))));
+        spread(rests.map((c) => c[measure.key]), cell[measure.key] ?? null, measure.title, (v) => this.amount(measure, { [measure.key]: v }), without)));
     }
-    parts.push(table, this.scale());
+    parts.push(table);
     // All is made anew; what had the focus has it again.
     const active = this.root.getRootNode().activeElement;
     const { set, do: act } = active?.dataset ?? {};
-    const held = box.contains(active) && (set ? `[data-set="${set}"]` : act ? `[data-do="${act}"]` : "input");
+    const held = box.contains(active) && (set ? `[data-set="${set}"]` : `[data-do="${act}"]`);
     box.replaceChildren(...parts);
     if (held) box.querySelector(held).focus({ preventScroll: true });
   }
@@ -894,11 +899,34 @@ class Viewer {
   }
 
   scale() {
-    const { scale } = this.record;
-    const input = element("input", { inputmode: "decimal", "aria-describedby": "leuk-scale", "aria-label": "Micrometres per pixel", placeholder: scale ? String(scale.um_per_px) : "unknown" });
-    if (this.entered.um) input.value = this.entered.um;
-    const note = this.entered.um ? "entered" : scale ? `estimated from ${scale.red_cells} red cells of 7.5 µm` : "too few red cells to estimate it";
-    return element("label", { class: "scale" }, "Scale", input, element("span", { id: "leuk-scale", "aria-live": "polite" }, `µm per pixel, ${note}`));
+    const { scale } = this.record, { um } = this.entered;
+    this.$(".scale").hidden = !this.cells.length;
+    const input = this.$(".scale input");
+    input.placeholder = scale?.um_per_px ?? "unknown";
+    input.value = um ?? "";
+    input.removeAttribute("aria-invalid");
+    const red = scale && `${scale.red_cells} red cells`;
+    const note = um ? `entered${scale ? `; ${scale.um_per_px} by ${red}` : ""}` : scale ? `estimated from ${red} of ${RED_CELL} µm` : "too few red cells to estimate it";
+    const wide = um && scale ? (RED_CELL * um) / scale.um_per_px : RED_CELL;
+    this.$("#leuk-scale").replaceChildren(`µm per pixel, ${note}`,
+      Math.max(wide / RED_CELL, RED_CELL / wide) < 1.5 ? "" : element("b", { class: "warn" }, `With it the red cells would be ${Number(wide.toPrecision(2))} µm wide, not ${RED_CELL}: check it.`));
+    this.offer();
+  }
+
+  // Files of one visit often come from one microscope and camera.
+  offer() {
+    const keys = this.header.scale_keys, um = this.entered?.um;
+    const button = this.$('[data-do="scale-all"]');
+    button.hidden = !um || keys.every((key) => reviews.get(key)?.um === um);
+    button.textContent = `Use for all ${keys.length} files`;
+  }
+
+  enter(um, keys) {
+    const was = keys.map(scaleOf).map(({ um, shared }) => ({ um, shared }));
+    this.review.done.push({ um, keys, was });
+    // In the other files it is no change of theirs that could be lost with them.
+    for (const key of keys) Object.assign(scaleOf(key), { um, shared: key !== this.header.scale_key });
+    this.revised();
   }
 
   // ---- changes ------------------------------------------------------------------------------------------------
@@ -934,8 +962,8 @@ class Viewer {
     const last = this.review?.done.pop();
     if (!last) return;
     if ("um" in last) {
-      // Not where it was changed again under another way of finding cells.
-      if (this.entered.um === last.now) this.entered.um = last.um;
+      // Not where another was entered since.
+      last.keys.forEach((key, i) => { if (reviews.get(key)?.um === last.um) Object.assign(scaleOf(key), last.was[i]); });
       this.revised();
       const um = this.um();
       return this.say(`Undone: the scale is ${um ? `${um} micrometres per pixel` : "unknown"} again`);
@@ -954,6 +982,7 @@ class Viewer {
     this.options();
     this.gallery();
     this.differential();
+    this.scale();
     this.draw();
     // The page keeps the changes for its own downloads; a burst of them travels as one.
     clearTimeout(this.timer);
@@ -1080,6 +1109,12 @@ class Viewer {
       "let-go": () => this.select(0),
       "cell-back": () => this.step(-1), "cell-on": () => this.step(1),
       "page-back": () => { this.page -= 1; this.gallery(); }, "page-on": () => { this.page += 1; this.gallery(); },
+      "scale-all": () => {
+        this.enter(this.entered.um, this.header.scale_keys);
+        // The button has gone.
+        this.$(".scale input").focus({ preventScroll: true });
+        this.say(`The scale is used for all ${this.header.scale_keys.length} files`);
+      },
       undo: () => this.undo(), "undo-here": () => this.undo(),
       "save-csv": () => save(new Blob(["\ufeff", this.table()], { type: "text/csv" }), `${this.stem()}_cells.csv`),
       "save-json": () => save(new Blob([JSON.stringify([this.corrected()], null, 2) + "\n"], { type: "application/json" }), `${this.stem()}_reading.json`),
@@ -1121,7 +1156,7 @@ class Viewer {
     });
     on(this.$(".sort select"), "change", (event) => { chosen.sort = event.target.value; this.page = 0; this.gallery(); });
     on(this.$(".show select"), "change", (event) => this.filter(event.target.value));
-    on(this.$(".measures"), "change", (event) => {
+    on(this.$(".scale"), "change", (event) => {
       const text = event.target.value.trim().replace(",", ".");
       const now = text ? Number(text) : null;
       if (now !== null && !(now >= 0.001 && now <= 10)) {
@@ -1129,10 +1164,8 @@ class Viewer {
         this.$("#leuk-scale").replaceChildren(element("b", { class: "warn" }, "not taken: 0.001 to 10 µm per pixel, such as 0.21"));
         return;
       }
-      if (now === this.entered.um) return this.measures();
-      this.review.done.push({ um: this.entered.um, now });
-      this.entered.um = now;
-      this.revised();
+      if (now === this.entered.um) this.scale();
+      else this.enter(now, [this.header.scale_key]);
     });
     on(this.$(".keys-on"), "change", (event) => { chosen.keys = event.target.checked; });
     on(this.$(".cells"), "keydown", (event) => this.listKey(event));

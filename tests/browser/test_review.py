@@ -18,6 +18,7 @@ from leuk import overlay, report
 from leuk.cells import TITLES, TYPES, CellType
 from leuk.data.synthetic import generate
 from leuk.report import Review
+from leuk.segmentation.scale import Scale
 from pages._worklist import Settings
 from tests.browser.conftest import expect, footer
 from tests.conftest import ROOT
@@ -591,7 +592,7 @@ def alone(browser):
         data = overlay.to_bytes(
             overlay.pack(analysis, "x.png"), key="1/1", name="x.png", state="read", error="", synthetic=False, index=0,
             total=1, labels={}, explainers={}, review_key="1/x", scale_key="1/scale",
-            colors=overlay.color_table().tobytes().hex(),
+            scale_keys=["1/scale"], colors=overlay.color_table().tobytes().hex(),
             model_title="Leuk reader", method_title="Dye and closed path, redrawn (Leuk)",
         )  # fmt: skip
         page.evaluate(
@@ -632,6 +633,40 @@ def test_a_model_is_never_certain(alone):
     expect(page.locator(".measures .says")).to_have_text(re.compile("blast > 99.9 %, .* < 0.1 %"))
     # A share of heat or of cells may be all there is.
     expect(page.locator(".shares .v").first).to_contain_text("100 %")
+
+
+def test_a_scale_is_held_against_the_red_cells(alone):
+    page = alone(replace(make(), scale=Scale(0.1, "estimated", 155)))
+    scale, box = page.locator(".scale"), page.get_by_role("textbox", name="Micrometres per pixel")
+    expect(page.locator(".measures")).to_be_hidden()
+    expect(scale).to_contain_text("estimated from 155 red cells of 7.5 µm")
+    for entered, warned in (("0.2", "the red cells would be 15 µm wide, not 7.5"), ("0.06", "4.5 µm"), ("0.14", None)):
+        box.fill(entered)
+        box.press("Enter")
+        expect(scale).to_contain_text("entered; 0.1 by 155 red cells")
+        expect(scale.locator(".warn")).to_have_count(1 if warned else 0)
+        if warned:
+            expect(scale.locator(".warn")).to_contain_text(warned)
+    box.fill("")
+    box.press("Enter")
+    expect(scale).to_contain_text("estimated from 155 red cells")
+
+
+def test_the_strip_beside_a_measure_rests_on_whole_cells(alone):
+    analysis = make()
+    first, *rest = analysis.segmentation.cells
+    cells = (replace(first, touches_border=True), *(replace(cell, touches_border=False) for cell in rest))
+    page = alone(replace(analysis, segmentation=replace(analysis.segmentation, cells=cells)))
+    strip = page.locator(".measures .spread").first
+    page.locator(".cell").nth(0).click()
+    label = re.compile(r"^Cell diameter: above \d+ % of 3 cells; median .* px; without 1 cut by the edge$")
+    expect(strip).to_have_attribute("aria-label", label)
+    expect(strip.locator(".here")).to_have_count(1)
+    page.locator(".cell").nth(1).click()
+    page.keyboard.press("x")
+    label = re.compile(r" of 2 cells; .* px; without 1 cut by the edge and 1 smudge or artefact$")
+    expect(strip).to_have_attribute("aria-label", label)
+    expect(strip.locator(".here")).to_have_count(1)
 
 
 def test_cells_are_those_found_and_white_cells_those_counted(alone):
@@ -809,6 +844,36 @@ def test_changes_outlive_a_change_of_file(visit, smears):
     choose(page, "first.png")
     assert page.locator('.cell[data-cell="1"]').get_attribute("data-type") == "eosinophil"
     assert count_of(page, "eosinophil") >= 1
+
+
+def test_a_scale_goes_for_all_files_and_stays_when_cells_are_found_otherwise(visit, smears):
+    page = visit()
+    read(page, *smears[:2])
+    page.locator('.file[data-state="read"]').nth(1).wait_for()
+
+    def scales():
+        return [(one["scale"] or {}).get("um_per_px") for one in json.loads(all_saved(page, "json"))]
+
+    before = scales()
+    box = page.get_by_role("textbox", name="Micrometres per pixel")
+    box.fill("0.2")
+    box.press("Enter")
+    assert scales() == [0.2, before[1]]
+    page.get_by_role("button", name="Use for all 2 files").click()
+    expect(box).to_be_focused()
+    assert scales() == [0.2, 0.2]
+    # It is no change of the other file's that could be lost with it.
+    page.locator('[data-do="undo"]').click()
+    assert scales() == [0.2, before[1]]
+    page.get_by_role("button", name="Use for all 2 files").click()
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_role("combobox", name=re.compile("Way of finding cells")).click()
+    page.get_by_role("option", name="Three-class Otsu on green").click()
+    page.keyboard.press("Escape")
+    page.locator(".facts", has_text="Three-class Otsu on green").wait_for()
+    page.locator('.file[data-state="read"]').nth(1).wait_for()
+    expect(box).to_have_value("0.2")
+    assert scales() == [0.2, 0.2]
 
 
 def test_files_that_a_reload_loses_are_not_gone_without_a_word(visit, smears):
