@@ -157,7 +157,7 @@ def cut_cells(analysis: Analysis) -> list[str]:
 
 
 def refused(file: str, error: str) -> dict[str, Any]:
-    """Give the record of a file that could not be read: the keys of `record`, with nothing in them but the reason.
+    """Give the record of a file that was not read: the keys of `record`, with nothing in them but the reason.
 
     Parameters
     ----------

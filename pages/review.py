@@ -257,16 +257,22 @@ def on_all() -> None:
 
 
 def export(items: list[Item], what: str) -> dict[str, str]:
-    """Put the readings of all files (json) or their cells (csv) into one file."""
+    """Put the readings of all files (json) or their cells (csv) into one file; its name says where some are unread."""
+    done = sum(item.state in ("read", "refused") for item in items)
+    part = f"_{done}_of_{len(items)}_files" if done < len(items) else ""
     if what == "csv":
         text = report.to_csv(row for item in items if item.pack for row in report.record_rows(reviewed(item)))
-        return {"name": "leuk_cells.csv", "type": "text/csv", "text": text}
-    records = [
-        reviewed(item) if item.pack else report.refused(item.name, item.error)
-        for item in items
-        if item.pack or item.state == "refused"
-    ]
-    return {"name": "leuk_readings.json", "type": "application/json", "text": json.dumps(records, indent=2) + "\n"}
+        return {"name": f"leuk_cells{part}.csv", "type": "text/csv", "text": text}
+    records = [reviewed(item) if item.pack else report.refused(item.name, why_unread(item)) for item in items]
+    text = json.dumps(records, indent=2) + "\n"
+    return {"name": f"leuk_readings{part}.json", "type": "application/json", "text": text}
+
+
+def why_unread(item: Item) -> str:
+    """Say why there is no reading of a file."""
+    if item.state == "stopped":
+        return f"{item.name} was not read, since reading was stopped: read the rest and download again."
+    return item.error or f"{item.name} was not read yet: wait for it and download again."
 
 
 # ---- what the components are given --------------------------------------------------------------------------------
@@ -299,7 +305,10 @@ def strip_data(items: list[Item]) -> dict[str, Any]:
     """Describe all files for the strip."""
     states = [item.state for item in items]
     parts = [f"{len(items)} {'file' if len(items) == 1 else 'files'}"]
-    parts += [f"{states.count(state)} {state}" for state in ("read", "refused", "stopped") if state in states]
+    states = ["in line" if state in ("waiting", "reading") else state for state in states]
+    parts += [
+        f"{states.count(state)} {state}" for state in ("read", "refused", "stopped", "in line") if state in states
+    ]
     return {
         "files": [
             {

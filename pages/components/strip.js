@@ -141,8 +141,16 @@ class Strip {
     // The focus of a file that was removed goes to its neighbour.
     if (gone) nodes[Math.min(at, nodes.length - 1)]?.focus();
     this.root.querySelector(".sum").textContent = sum;
-    this.root.querySelector('[data-all="csv"]').disabled = !files.some(({ state }) => state === "read");
-    this.root.querySelector('[data-all="json"]').disabled = !files.some(({ state }) => state === "read" || state === "refused");
+    const done = files.filter(({ state }) => state === "read" || state === "refused").length;
+    const part = done < files.length && ` (${done} of ${files.length})`;
+    const offer = (what, words, title, can) => {
+      const button = this.root.querySelector(`[data-all="${what}"]`);
+      button.textContent = part ? words[0].toUpperCase() + words.slice(1) + part : `All ${words}`;
+      button.title = part ? `${title} of the files that are read by now` : `${title} of all files`;
+      button.disabled = !can;
+    };
+    offer("csv", "cells CSV", "The cells", files.some(({ state }) => state === "read"));
+    offer("json", "readings JSON", "The readings", done > 0);
     if (download && download.id !== this.given) {
       this.given = download.id;
       const url = URL.createObjectURL(new Blob([download.type === "text/csv" ? MARK : "", download.text], { type: download.type }));

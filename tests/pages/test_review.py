@@ -114,8 +114,18 @@ def test_all_files_go_into_one_download(page):
         Item("3", "c.png", b"", state="waiting"),
         read_item("d.png", cells=0),
     ]
-    records = json.loads(page.export(items, "json")["text"])
-    assert [(r["file"], r["status"]) for r in records] == [("a.png", "read"), ("b.png", "refused"), ("d.png", "read")]
+    download = page.export(items, "json")
+    records = json.loads(download["text"])
+    assert [(r["file"], r["status"]) for r in records] == [
+        ("a.png", "read"), ("b.png", "refused"), ("c.png", "refused"), ("d.png", "read"),
+    ]  # fmt: skip
+    # One that is not read is not left out without a word, nor does the file's name say that it holds all.
+    assert records[2]["error"] == "c.png was not read yet: wait for it and download again."
+    assert download["name"] == "leuk_readings_3_of_4_files.json"
+    assert page.export(items, "csv")["name"] == "leuk_cells_3_of_4_files.csv"
+    items[2].state = "stopped"
+    assert "reading was stopped" in json.loads(page.export(items, "json")["text"])[2]["error"]
+    assert page.export([items[0], items[1]], "json")["name"] == "leuk_readings.json"
     lines = page.export(items, "csv")["text"].splitlines()
     assert lines[0].startswith("file,cell,")
     assert len(lines) == 1 + len(records[0]["cells"])
