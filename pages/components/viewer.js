@@ -704,6 +704,8 @@ class Viewer {
     if (key === "area" || key === "nucleus_area") return `${whole(cell[key])} px`;
     if (MEASURE[key]) return this.amount(MEASURE[key], cell);
     if (key === "suspicion" && this.review.types[cell.label]) return "told by you";
+    // Of one called a blast the type's own words have it.
+    if (key === "suspicion" && cell.type === "blast") return "";
     if (key === "suspicion" && cell.suspicion !== null) return `blast ${chance(cell.suspicion)}`;
     // The type's own words have it, but where no type is suggested or a person has told it.
     const bare = UNLIKELY.includes(cell.type) || this.review.types[cell.label];
