@@ -247,7 +247,7 @@ class Viewer {
       const { title, note } = this.label(key);
       const p = record.probabilities[key];
       bars.append(element("div", { class: key === record.suggestion && certain ? "bar top" : "bar", role: "listitem", style: `--c: var(--${CSS.escape(key)}, var(--accent))` },
-        element("span", { class: "n" }, title, note ? element("small", {}, note) : null),
+        element("span", { class: "n" }, title, ...(note ? [" ", element("small", {}, note)] : [])),
         element("span", { class: "t", "aria-hidden": "true" }, element("i", { style: `width:${(p * 100).toFixed(2)}%` })),
         element("span", { class: "v" }, chance(p))));
     }

@@ -64,7 +64,7 @@ def test_from_upload_to_reading(visit, smears):
     )
     assert total == pytest.approx(100, abs=1.5)
     for subtype in SUBTYPES:
-        assert "immunophenotype" in bars.filter(has_text=re.compile(f"^{subtype}")).text_content()
+        assert f"{subtype} immunophenotype" in bars.filter(has_text=re.compile(f"^{subtype}")).text_content()
     label = page.locator("canvas.view").get_attribute("aria-label")
     assert "first.png" in label
     assert f" {page.locator('.cell').count()} cells found." in label
