@@ -93,7 +93,8 @@ def pack(analysis: Analysis, file: str) -> Pack:
     header = {
         "record": record,
         "columns": list(report.CSV_COLUMNS),
-        "rows": [list(row) for row in report.record_rows(record)],
+        # As they are written: in JSON a browser takes 72.0 for 72.
+        "rows": [[str(value) for value in row] for row in report.record_rows(record)],
         "notes": list(analysis.image.notes),
         "reasons": [*prediction.reasons, *report.cut_cells(analysis)],
         "scale": float(prediction.scale),

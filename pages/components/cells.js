@@ -159,7 +159,9 @@ function atOdds(suggestion, { total, types }) {
     : `The field is read as leukaemic, and yet ${shown}: check the cells before you rely on either.`;
 }
 
-const quoted = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
+// A row of the table, as leuk.report.to_csv writes it.
+const quoted = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+const decimal = (x) => (Number.isInteger(x) ? x.toFixed(1) : String(x));
 
 // A strip of where cells lie in a measure, and where this one does, which need not be of them; `amount` writes a value
 // with its unit, `without` says what was left out.

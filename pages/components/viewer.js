@@ -1024,8 +1024,8 @@ class Viewer {
       const out = [...row];
       if (types[i + 1]) Object.assign(out, { [at.type]: types[i + 1], [at.type_source]: sourceOf(types[i + 1], row[at.suggested_type]) });
       if (um) {
-        for (const key of ["diameter", "nucleus_diameter"]) out[at[`${key}_um`]] = Math.round(row[at[key]] * um * 100) / 100;
-        Object.assign(out, { [at.um_per_px]: um, [at.um_source]: "entered" });
+        for (const key of ["diameter", "nucleus_diameter"]) out[at[`${key}_um`]] = decimal(Number((row[at[key]] * um).toFixed(2)));
+        Object.assign(out, { [at.um_per_px]: decimal(um), [at.um_source]: "entered" });
       }
       return out;
     });
