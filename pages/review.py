@@ -296,7 +296,8 @@ def in_words(item: Item) -> str:
         "waiting": "in line",
         "reading": "being read …",
         "stopped": "stopped",
-        "refused": f"refused: {item.error}",
+        # The name stands above: what is left of it here would leave no room for the reason.
+        "refused": f"refused: {item.error.replace(f'{item.name} ', 'it ', 1)}",
         "read": "",
     }[item.state]
 
