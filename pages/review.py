@@ -302,6 +302,16 @@ def in_words(item: Item) -> str:
     }[item.state]
 
 
+def twins(items: list[Item]) -> dict[str, int]:
+    """Give, by the id of each file that is the same as an earlier one, that one's place from 1."""
+    first: dict[str, int] = {}
+    out = {}
+    for place, item in enumerate(items, 1):
+        if item.pack is not None and (one := first.setdefault(item.pack.header["record"]["sha256"], place)) != place:
+            out[item.id] = one
+    return out
+
+
 def strip_data(items: list[Item]) -> dict[str, Any]:
     """Describe all files for the strip."""
     states = [item.state for item in items]
@@ -310,13 +320,14 @@ def strip_data(items: list[Item]) -> dict[str, Any]:
     parts += [
         f"{states.count(state)} {state}" for state in ("read", "refused", "stopped", "in line") if state in states
     ]
+    same = twins(items)
     return {
         "files": [
             {
                 "id": item.id,
                 "name": item.name,
                 "state": item.state,
-                "text": in_words(item),
+                "text": (f"same as file {same[item.id]} · " if item.id in same else "") + in_words(item),
                 "thumbnail": base64.b64encode(item.pack.thumbnail).decode() if item.pack else "",
             }
             for item in items

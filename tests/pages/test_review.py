@@ -212,3 +212,16 @@ def test_what_is_no_review_is_passed_over(page, told):
 )
 def test_the_strip_says_how_a_file_stands(page, made, words):
     assert words in page.in_words(read_item("a.png", **made))
+
+
+def test_the_strip_says_what_its_room_allows(page, monkeypatch):
+    monkeypatch.setattr("streamlit.session_state", State(chosen=None, download=None))
+    refused = Item("2", "b.png", None, state="refused", error="b.png is empty: copy or export it again.")
+    twin, other = read_item("c.png"), read_item("d.png", size=(200, 120))
+    twin.id, other.id = "3", "4"
+    waiting = Item("5", "e.png", b"", state="waiting")
+    told = page.strip_data([read_item("a.png"), refused, twin, other, waiting])
+    assert [file["text"].split(" · ")[0] for file in told["files"]] == [
+        "Pre-B", "refused: it is empty: copy or export it again.", "same as file 1", "Pre-B", "in line",
+    ]  # fmt: skip
+    assert told["sum"] == "5 files · 3 read · 1 refused · 1 in line"
