@@ -16,7 +16,8 @@ _FOLDER = Path(__file__).parent / "components"
 
 
 # Streamlit's own chosen buttons bear the primary colour, which is too dark for words on a dark ground, and its links to
-# pages show by the shade of their ground alone where the keyboard is. For the last line see frame.js.
+# pages show by the shade of their ground alone where the keyboard is. What the keyboard comes to is scrolled clear of
+# the head and the foot that lie over every page. For the last line see frame.js.
 SHARED_STYLE = """
 <style>
 [data-testid="stButtonGroup"] [aria-checked="true"], [data-testid="stButtonGroup"] [aria-pressed="true"],
@@ -24,6 +25,7 @@ SHARED_STYLE = """
 [data-testid="stTopNavLink"]:focus-visible, [data-testid="stSidebarNavLink"]:focus-visible {
   outline: 2px solid currentColor; outline-offset: -2px;
 }
+[data-testid="stMain"] { scroll-padding: 3.75rem 0 2.5rem; }
 [data-by-pointer] [data-testid="stMain"]:focus-visible::before { box-shadow: none !important; }
 </style>
 """

@@ -273,11 +273,12 @@ def test_the_keyboard_is_enough(visit, smears):
     page.locator("dialog.help[open]").wait_for()
     page.keyboard.press("Escape")
     page.locator("dialog.help").wait_for(state="hidden")
-    # Tab reaches everything, in the order of the page, and shows where it is.
+    # Tab reaches everything, in the order of the page, and shows where it is, clear of the page's head and foot.
     page.locator('[data-do="help"]').focus()
     names = []
-    for _ in range(14):
-        page.keyboard.press("Tab")
+    head, foot = page.get_by_test_id("stHeader").bounding_box()["height"], footer(page).bounding_box()["y"]
+    for key in ["Tab"] * 14 + ["Shift+Tab"] * 12:
+        page.keyboard.press(key)
         names.append(
             page.evaluate(
                 """() => {
@@ -286,14 +287,17 @@ def test_the_keyboard_is_enough(visit, smears):
                     const seen = e.type === 'checkbox' ? e.nextElementSibling : e;
                     const style = getComputedStyle(seen);
                     const ring = style.outlineStyle !== 'none' && style.outlineWidth !== '0px';
-                    return [e.classList[0] || e.dataset.do || e.type, ring];
+                    const { top, bottom } = e.getBoundingClientRect();
+                    return [e.classList[0] || e.dataset.do || e.type, ring, top, bottom];
                 }"""
             )
         )
-    kinds = [kind for kind, _ in names]
+    kinds = [kind for kind, *_ in names]
+    hidden = [name for name in names if name[0] and name[0] != "view" and (name[2] < head or name[3] > foot)]
+    assert hidden == []
     assert kinds.index("view") < kinds.index("chip") < kinds.index("checkbox") < kinds.index("range")
     # Past its last element the page hands the focus to the browser, which reads as an element without a name.
-    assert [kind for kind, visible in names if kind and not visible] == []
+    assert [kind for kind, visible, *_ in names if kind and not visible] == []
 
 
 def test_a_phone_needs_no_sideways_scrolling_and_no_small_fingers(visit, smears):
