@@ -158,7 +158,8 @@ class Viewer {
       if (token !== this.token) return;
       this.heat[key] = map;
     }
-    this.root.style.setProperty("--heat", `linear-gradient(90deg, ${[0, 64, 128, 191, 255].map((i) => `rgba(${table.slice(i * 3, i * 3 + 3).join()},${i / 255})`)})`);
+    this.ramp = [0, 64, 128, 191, 255].map((i) => `rgba(${table.slice(i * 3, i * 3 + 3).join()},${i / 255})`);
+    this.root.style.setProperty("--heat", `linear-gradient(90deg, ${this.ramp})`);
     this.syncLayers();
     this.resize();
     this.fit();
@@ -169,7 +170,7 @@ class Viewer {
     this.describe();
     const [w, h] = header.display;
     const less = w < this.size[0] ? `, reduced to ${whole(w)} × ${whole(h)} px from ${this.size.map(whole).join(" × ")}` : "";
-    this.$('[data-do="save-png"] small').textContent = `PNG, with the layers as they are shown now${less}`;
+    this.$('[data-do="save-png"] small').textContent = `PNG, with the layers as they are shown now, and what they are${less}`;
     this.root.dataset.ready = "true";
     this.say(`${header.name}: ${cellsIn(this.cells.length)}. ${this.verdict().lead}.`);
   }
@@ -1329,15 +1330,87 @@ class Viewer {
 
   stem() { return this.header.name.replace(/\.[^.]+$/, "").replace(/[\\/:*?"<>|\s]+/g, "_") || "field"; }
 
+  // What a picture passed on has to say by itself: lines of words, and of patches of colour that stand before theirs.
+  caption() {
+    const { header, record, cells } = this;
+    const shown = this.visible(), { certain, lead } = this.verdict();
+    const lines = [[{ text: header.name, bold: true }], [{ text: this.$(".facts").textContent }],
+      [{ text: certain ? `${lead}, probability ${chance(record.probabilities[record.suggestion])}` : lead }]];
+    const heat = header.heat[this.target];
+    if (shown.heat) {
+      lines.push([{ text: `Where the score for ${this.label(this.target).title} depends on the image, by ${header.explainers?.[heat.method] ?? heat.method}: no heat` },
+        { fill: this.ramp, wide: 8 }, { text: "strong" }]);
+    }
+    if (shown.cells || shown.nuclei) {
+      lines.push([["cells", CELL], ["nuclei", NUCLEUS]].filter(([key]) => shown[key]).flatMap(([text, fill]) => [{ fill, wide: 1 }, { text }]));
+    }
+    if (shown.tiles) {
+      lines.push([{ text: `${this.votesName}:` }, ...header.classes.flatMap((key) => [{ fill: CLASS_COLORS[key] ?? "#ffffff", wide: 1 }, { text: this.label(key).short }])]);
+    }
+    // Narrow cells have room for no more than a number.
+    const typed = shown.cells ? cells.filter((cell) => cell.type && this.shown.has(cell.label)) : [];
+    if (typed.length) {
+      const told = typed.filter((cell) => this.review.types[cell.label]).length;
+      const kinds = TYPES.map(({ key, title }) => [title, typed.filter((cell) => cell.type === key).map((cell) => cell.label)]);
+      lines.push([{ text: `Types, suggested${told ? ` (${told} told by a person)` : ""}: ${kinds.filter(([, labels]) => labels.length).map(([title, labels]) => `${title} ${labels.join(", ")}`).join("; ")}` }]);
+    }
+    return [...lines, [{ text: "Research use only, not a medical device.", bold: true }]];
+  }
+
   savePicture() {
+    const [wide, high] = this.header.display;
+    const { words, height } = typeset(this.probe, this.caption(), wide, this.family);
     const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = this.header.display;
-    const scale = canvas.width / this.size[0];
+    [canvas.width, canvas.height] = [wide, high + height];
+    const scale = wide / this.size[0];
     const c = canvas.getContext("2d");
     c.setTransform(scale, 0, 0, scale, 0, 0);
-    this.layers(c, scale, Math.max(1, Math.max(...this.header.display) / 900), false);
+    this.layers(c, scale, Math.max(1, Math.max(wide, high) / 900), false);
+    c.setTransform(1, 0, 0, 1, 0, high);
+    c.fillStyle = "#ffffff";
+    c.fillRect(0, 0, wide, height);
+    c.textBaseline = "middle";
+    for (const { text, font, fill, x, y, width, size } of words) {
+      if (fill) {
+        const ramp = c.createLinearGradient(x, 0, x + width, 0);
+        [fill].flat().forEach((color, i, all) => ramp.addColorStop(i / Math.max(1, all.length - 1), color));
+        c.fillStyle = ramp;
+        c.fillRect(x, y - size / 2, width, size);
+      } else {
+        c.font = font;
+        c.fillStyle = "#16181d";
+        c.fillText(text, x, y, width);
+      }
+    }
     canvas.toBlob((blob) => save(blob, `${this.stem()}_overlay.png`), "image/png");
   }
+}
+
+// Where each word of a caption goes under a picture so many pixels wide, and how high it gets.
+function typeset(c, lines, wide, family) {
+  const size = 12 * Math.max(1, wide / 900), row = 1.45 * size, edge = 0.8 * size, most = wide - 2 * edge;
+  const words = [];
+  let y = edge + row / 2;
+  for (const line of lines) {
+    let x = edge;
+    const put = (word, length, after) => {
+      const width = Math.min(length, most);
+      if (x + width > wide - edge && x > edge) [x, y] = [edge, y + row];
+      words.push({ ...word, x, y, width, size });
+      x += width + after;
+    };
+    for (const { text, bold, fill, wide: times } of line) {
+      if (fill) put({ fill }, times * size, 0.4 * size);
+      else {
+        const font = `${bold ? 600 : 400} ${size}px ${family}`;
+        c.font = font;
+        const parts = text.split(" "), space = c.measureText(" ").width;
+        parts.forEach((part, i) => put({ text: part, font }, c.measureText(part).width, i < parts.length - 1 ? space : 0.7 * size));
+      }
+    }
+    y += row;
+  }
+  return { words, height: Math.ceil(y - row / 2 + edge) };
 }
 
 // Draw lines over a darker rim, one path after the other: hundreds of outlines joined to one take three times as long.

@@ -135,9 +135,17 @@ def test_downloads_hold_what_is_on_the_screen(visit, smears):
 
     name, data = download("png")
     assert name == "first_overlay.png"
-    image, original = Image.open(io.BytesIO(data)).convert("RGB"), Image.open(smears[0])
-    assert image.size == original.size
+    whole, original = Image.open(io.BytesIO(data)).convert("RGB"), Image.open(smears[0])
+    assert whole.width == original.width
+    # Beneath it stands what it is, with the key of a heat map that is shown.
+    image, caption = (whole.crop((0, top, 224, foot)) for top, foot in ((0, 224), (224, whole.height)))
+    colors = {color for _, color in caption.getcolors(1 << 16)}
+    assert {(255, 255, 255), (255, 212, 0), (0, 229, 255)} <= colors
+    assert any(max(color) - min(color) > 150 for color in colors - {(255, 212, 0), (0, 229, 255)})
     assert image.tobytes() != original.tobytes()
+    page.keyboard.press("h")
+    bare = Image.open(io.BytesIO(download("png")[1]))
+    assert original.height + 60 < bare.height < whole.height
     # Every cell bears its number, as in the table.
     for cell in record["cells"]:
         x, y = max(cell["box"][0], 0) + 2, max(cell["box"][1] - 6, 6)
