@@ -909,10 +909,10 @@ class Viewer {
     input.value = um ?? "";
     input.removeAttribute("aria-invalid");
     const red = scale && `${scale.red_cells} red cells`;
-    const note = um ? `entered${scale ? `; ${scale.um_per_px} by ${red}` : ""}` : scale ? `estimated from ${red} of ${RED_CELL} µm` : "too few red cells to estimate it";
+    const note = um ? `entered${scale ? ` (${scale.um_per_px} by ${red})` : ""}` : scale ? `estimated from ${red} of ${RED_CELL} µm` : "too few red cells to estimate it";
     const wide = um && scale ? (RED_CELL * um) / scale.um_per_px : RED_CELL;
     this.$("#leuk-scale").replaceChildren(`µm per pixel, ${note}`,
-      Math.max(wide / RED_CELL, RED_CELL / wide) < 1.5 ? "" : element("b", { class: "warn" }, `With it the red cells would be ${Number(wide.toPrecision(2))} µm wide, not ${RED_CELL}: check it.`));
+      Math.max(wide / RED_CELL, RED_CELL / wide) < 1.5 ? "" : element("b", { class: "warn" }, `Red cells would be ${Number(wide.toPrecision(2))} µm wide, not ${RED_CELL}: check it.`));
     this.offer();
   }
 

@@ -653,10 +653,10 @@ def test_a_scale_is_held_against_the_red_cells(alone):
     scale, box = page.locator(".scale"), page.get_by_role("textbox", name="Micrometres per pixel")
     expect(page.locator(".measures")).to_be_hidden()
     expect(scale).to_contain_text("estimated from 155 red cells of 7.5 µm")
-    for entered, warned in (("0.2", "the red cells would be 15 µm wide, not 7.5"), ("0.06", "4.5 µm"), ("0.14", None)):
+    for entered, warned in (("0.2", "Red cells would be 15 µm wide, not 7.5: check it"), ("0.06", "4.5 µm"), ("0.14", None)):
         box.fill(entered)
         box.press("Enter")
-        expect(scale).to_contain_text("entered; 0.1 by 155 red cells")
+        expect(scale).to_contain_text("entered (0.1 by 155 red cells)")
         expect(scale.locator(".warn")).to_have_count(1 if warned else 0)
         if warned:
             expect(scale.locator(".warn")).to_contain_text(warned)
