@@ -31,6 +31,11 @@ MEASURES = (
 )
 """Measures of `Cell` that its record and the table hold beside the first ones; lengths in pixels."""
 
+ONE_OUTLINE = (
+    "This way of finding cells draws one outline for nucleus and cell: an N:C ratio of 1 says nothing, and nothing is "
+    "told of nuclei."
+)
+
 CSV_COLUMNS = (
     "file",
     "cell",
@@ -66,6 +71,7 @@ Row = tuple[str | int | float, ...]
 LEAST_COUNT = 5
 """White cells from which their share of blasts is held against a fifth: one of fewer is soon that much."""
 
+_NUCLEAR = frozenset(MEASURES) - {"diameter"}  # basophilia is of what the nucleus leaves
 _SHARE_DIGITS = 4
 _PROBABILITY_DIGITS = 6
 
@@ -102,18 +108,21 @@ def record(analysis: Analysis, file: str) -> dict[str, Any]:
         ``method`` (way of finding cells), ``probabilities`` by class key, ``malignant_probability``, ``suggestion``
         (class key or "cannot_tell"), ``outside`` (whether the picture lies outside what the model has learnt from),
         ``cut_out`` (whether it shows cells cut out of their field), ``remarks`` (sentences on what of the file was
-        changed for reading, and why nothing is suggested) and ``cells``, a list with ``box`` (x0, y0, x1, y1,
-        half-open), ``area``, ``nucleus_area`` (pixels), ``nc_ratio``, ``eccentricity``, ``circularity``, ``solidity``
-        (0 … 1), ``touches_border``, and `MEASURES` (None where there is nothing to measure). ``scale`` is None or holds
-        ``um_per_px``, ``source`` ("estimated" from red cells, or "entered") and ``red_cells``. If types were told, each
-        cell also has ``type``, ``suggested_type``, ``type_source`` ("suggested"; "corrected" or "confirmed" by a
-        person, see `corrected`) and ``type_probabilities`` by type, and the record its ``differential``: see
-        `count_types`, and ``expected_blasts``, see `leuk.cells.expected_blasts`; and ``from_cells``, see `from_cells`.
-        If the analysis holds heat maps, also ``explain`` (how they were made), and ``heat_on_cells`` (None where there
-        is no heat) and ``cells_share`` of the map of `main_class`. Plain Python values only.
+        changed for reading, why nothing is suggested, and what the way of finding cells can't tell) and ``cells``, a
+        list with ``box`` (x0, y0, x1, y1, half-open), ``area``, ``nucleus_area`` (pixels), ``nc_ratio``,
+        ``eccentricity``, ``circularity``, ``solidity`` (0 … 1), ``touches_border``, and `MEASURES` (None where there is
+        nothing to measure, as of nuclei without an outline of their own, whose area is then the cell's). ``scale`` is
+        None or holds ``um_per_px``, ``source`` ("estimated" from red cells, or "entered") and ``red_cells``. If types
+        were told, each cell also has ``type``, ``suggested_type``, ``type_source`` ("suggested"; "corrected" or
+        "confirmed" by a person, see `corrected`) and ``type_probabilities`` by type, and the record its
+        ``differential``: see `count_types`, and ``expected_blasts``, see `leuk.cells.expected_blasts`; and
+        ``from_cells``, see `from_cells`. If the analysis holds heat maps, also ``explain`` (how they were made), and
+        ``heat_on_cells`` (None where there is no heat) and ``cells_share`` of the map of `main_class`. Plain Python
+        values only.
     """
     prediction = analysis.prediction
     types = analysis.cell_types or (None,) * len(analysis.segmentation.cells)
+    one_outline = has_one_outline(analysis.segmentation.method)
     out: dict[str, Any] = {
         "file": file,
         "status": "read",
@@ -131,9 +140,11 @@ def record(analysis: Analysis, file: str) -> dict[str, Any]:
         "suggestion": prediction.suggestion,
         "outside": bool(prediction.outside),
         "cut_out": bool(prediction.cut_out),
-        "remarks": [*analysis.image.notes, *prediction.reasons, *cut_cells(analysis)],
+        "remarks": [*analysis.image.notes, *prediction.reasons, *cut_cells(analysis), *[ONE_OUTLINE] * one_outline],
         "scale": _scale(analysis.scale),
-        "cells": [_cell(cell, kind) for cell, kind in zip(analysis.segmentation.cells, types, strict=True)],
+        "cells": [
+            _cell(cell, kind, one_outline) for cell, kind in zip(analysis.segmentation.cells, types, strict=True)
+        ],
     }
     if analysis.cell_types:
         out["differential"] = _differential(out["cells"])
@@ -145,6 +156,13 @@ def record(analysis: Analysis, file: str) -> dict[str, Any]:
         out["heat_on_cells"] = None if on_cells is None else round(float(on_cells), _SHARE_DIGITS)
         out["cells_share"] = round(float(explanation.cells_share), _SHARE_DIGITS)
     return out
+
+
+def has_one_outline(method: str) -> bool:
+    """Tell whether a way of finding cells draws one outline for nucleus and cell."""
+    from leuk.segmentation import METHODS  # it takes a second to load, and whoever has an analysis has loaded it
+
+    return method in METHODS and METHODS[method].one_outline
 
 
 def cut_cells(analysis: Analysis) -> list[str]:
@@ -350,7 +368,8 @@ def main_class(analysis: Analysis) -> str:
 
 def cell_rows(segmentation: Segmentation, file: str, sha256: str = "", scale: Scale | None = None) -> list[Row]:
     """List one row per cell in the order of `CSV_COLUMNS`, of cells whose types were not told."""
-    cells = [_cell(cell, None) for cell in segmentation.cells]
+    one_outline = has_one_outline(segmentation.method)
+    cells = [_cell(cell, None, one_outline) for cell in segmentation.cells]
     return record_rows({"file": file, "sha256": sha256, "scale": _scale(scale), "cells": cells})
 
 
@@ -360,7 +379,9 @@ def record_rows(record: Mapping[str, Any]) -> list[Row]:
     um = scale.get("um_per_px", "")
     rows = []
     for label, cell in enumerate(record["cells"], start=1):
-        lengths = [round(cell[key] * um, 2) if um else "" for key in ("diameter", "nucleus_diameter")]
+        lengths = [
+            round(cell[key] * um, 2) if um and cell[key] is not None else "" for key in ("diameter", "nucleus_diameter")
+        ]
         probabilities = cell.get("type_probabilities") or {}
         values = [
             name,
@@ -391,7 +412,7 @@ def to_csv(rows: Iterable[Sequence[str | int | float]], *, header: bool = True) 
     return out.getvalue()
 
 
-def _cell(cell: Cell, kind: CellType | None) -> dict[str, Any]:
+def _cell(cell: Cell, kind: CellType | None, one_outline: bool) -> dict[str, Any]:
     out = {
         "box": [int(v) for v in cell.box],
         "area": int(cell.area),
@@ -404,7 +425,7 @@ def _cell(cell: Cell, kind: CellType | None) -> dict[str, Any]:
         "mean_color": [round(float(v), 1) for v in cell.mean_color],
     }
     for key in MEASURES:
-        value = getattr(cell, key)
+        value = None if one_outline and key in _NUCLEAR else getattr(cell, key)
         digits = 2 if "diameter" in key else _SHARE_DIGITS
         out[key] = value if value is None or isinstance(value, int) else round(float(value), digits)
     if kind is not None:

@@ -355,6 +355,7 @@ def viewer_data(items: list[Item], index: int) -> bytes:
         explainers=EXPLAINER_TITLES,
         model_title=MODEL_TITLES.get((pack.header.get("record") or {}).get("model"), ""),
         method_title=METHODS[pack.header["method"]].title if pack.header.get("method") in METHODS else "",
+        one_outline=report.has_one_outline(pack.header.get("method", "")),
         review_key=review_key(item),
         scale_key=scale_key(item),
         scale_keys=[scale_key(one) for one in items if one.state != "refused"],

@@ -64,6 +64,21 @@ def test_a_suggestion_that_rests_on_cut_cells_alone_says_so():
     assert remarks("all", "cannot_tell") == []
 
 
+def test_where_one_outline_is_nucleus_and_cell_nothing_is_told_of_the_nucleus():
+    analysis = make()
+    cells = tuple(replace(cell, nucleus_area=cell.area, nc_ratio=1.0) for cell in analysis.segmentation.cells)
+    found = replace(analysis.segmentation, cells=cells, method="hsv")
+    record = report.record(replace(analysis, segmentation=found, scale=Scale(0.1, "estimated", 9)), "x.png")
+    assert record["remarks"] == [report.ONE_OUTLINE]
+    for cell in record["cells"]:
+        assert set(cell) == CELL_KEYS
+        assert [key for key in report.MEASURES if cell[key] is not None] == ["diameter"]
+    rows = [dict(zip(report.CSV_COLUMNS, row, strict=True)) for row in report.record_rows(record)]
+    assert {row["nucleus_diameter_um"] for row in rows} == {""}
+    assert all(row["diameter_um"] > 0 for row in rows)
+    assert report.cell_rows(found, "x.png")[0][report.CSV_COLUMNS.index("lobes")] == ""
+
+
 def test_a_refused_file_has_the_same_keys_and_its_reason():
     record = report.refused("x.jpg", "x.jpg is empty; choose another file.")
     assert set(record) == KEYS

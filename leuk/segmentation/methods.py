@@ -42,6 +42,8 @@ class Method:
     prepared : bool
         Whether it is shown the field alone, in even light, and a photograph without colour tinted; the published
         recipes take a photograph as it is.
+    one_outline : bool
+        Whether one outline stands for nucleus and whole cell, so that nothing can be told of either by itself.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Method:
     source: str
     find: Find
     prepared: bool = False
+    one_outline: bool = False
 
     def locate(self, pixels: np.ndarray, field: Field | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Find nuclei and whole cells in a photograph.
@@ -104,18 +107,21 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "HSV window (data set's own)",
                 "Ghaderzadeh et al. 2022, doi 10.1002/int.22753",
                 recipes.hsv_window,
+                one_outline=True,
             ),
             Method(
                 "lab_kmeans",
                 "L*a*b* k-means (Resnet152v2ALL)",
                 "Maruf et al., arXiv 2508.17216",
                 recipes.lab_kmeans,
+                one_outline=True,
             ),
             Method(
                 "otsu_green",
                 "Three-class Otsu on green",
                 "Otsu 1979, IEEE Trans. SMC 9:62",
                 recipes.otsu_green,
+                one_outline=True,
             ),
         )
     }

@@ -134,7 +134,7 @@ class Viewer {
     chosen.show = "all";
     this.size = [header.record.width, header.record.height];
     this.cells = header.record.cells.map((cell, i) => ({
-      ...cell, label: i + 1, suspicion: cell.type_probabilities?.blast ?? null,
+      ...cell, ...(header.one_outline ? { nc_ratio: null, nucleus_area: null } : {}), label: i + 1, suspicion: cell.type_probabilities?.blast ?? null,
       certainty: cell.type_probabilities ? Math.max(...Object.values(cell.type_probabilities)) : null,
       polygons: header.outlines[i],
       paths: { cell: path(header.outlines[i].cell), nucleus: path(header.outlines[i].nucleus) },
@@ -702,7 +702,7 @@ class Viewer {
 
   word(cell) {
     const key = chosen.sort;
-    if (key === "area" || key === "nucleus_area") return `${whole(cell[key])} px`;
+    if (key === "area" || key === "nucleus_area") return cell[key] === null ? "–" : `${whole(cell[key])} px`;
     if (MEASURE[key]) return this.amount(MEASURE[key], cell);
     if (key === "suspicion" && this.review.types[cell.label]) return "told by you";
     // Of one called a blast the type's own words have it.
@@ -711,7 +711,11 @@ class Viewer {
     // The type's own words have it, but where no type is suggested or a person has told it.
     const bare = UNLIKELY.includes(cell.type) || this.review.types[cell.label];
     if (key === "certainty" && bare && cell.certainty !== null) return `suggested at ${likely(cell.certainty)}`;
-    return cell.type ? "" : `N:C ${cell.nc_ratio.toFixed(2)}`;
+    return cell.type || cell.nc_ratio === null ? "" : `N:C ${cell.nc_ratio.toFixed(2)}`;
+  }
+
+  sizeInWords(cell) {
+    return `area ${whole(cell.area)} pixels${cell.nc_ratio === null ? "" : `, N to C ratio ${cell.nc_ratio.toFixed(2)}`}`;
   }
 
   um() { return this.entered.um ?? this.record.scale?.um_per_px ?? null; }
@@ -752,7 +756,7 @@ class Viewer {
       const crop = element("canvas", { width: 132, height: 132, "aria-hidden": "true" });
       const type = cell.type ? `${TYPE[cell.type].title}${this.review.types[cell.label] ? `, ${this.byYou(cell)}` : ""}, ` : "";
       const option = element("div", { class: "cell", role: "option", "data-cell": cell.label, "data-type": cell.type ?? "", tabindex: -1,
-        "aria-label": `Cell ${cell.label}: ${type}area ${whole(cell.area)} pixels, N to C ratio ${cell.nc_ratio.toFixed(2)}, circularity ${cell.circularity.toFixed(2)}${cell.touches_border ? ", cut by the edge of the image" : ""}` },
+        "aria-label": `Cell ${cell.label}: ${type}${this.sizeInWords(cell)}, circularity ${cell.circularity.toFixed(2)}${cell.touches_border ? ", cut by the edge of the image" : ""}` },
       crop, element("b", {}, String(cell.label)), cell.touches_border ? element("i", { class: "cut", title: "Cut by the edge of the image" }, "edge") : null);
       for (const text of [this.typeWord(cell), this.word(cell)]) if (text) option.append(element("span", {}, text));
       this.crop(crop, cell);
@@ -854,6 +858,7 @@ class Viewer {
     const tools = element("div", {}, undo, turn("cell-back", "Previous cell (K)", "M12.5 4.5 7 10l5.5 5.5"), turn("cell-on", "Next cell (J)", "M7.5 4.5 13 10l-5.5 5.5"), close);
     const parts = [element("header", {}, crop, element("h3", {}, `Cell ${cell.label}`), element("span", { class: "says", title: this.says(cell) }, this.says(cell)), tools)];
     if (cell.touches_border) parts.push(element("p", { class: "warn" }, "Cut by the edge: measured in part"));
+    if (this.header.one_outline) parts.push(element("p", { class: "warn" }, "One outline for nucleus and cell: no N:C ratio, nothing of the nucleus"));
     const types = element("div", { class: "types", role: "radiogroup", "aria-label": "Type of this cell" });
     for (const { key, title, short, press } of TYPES) {
       types.append(element("button", { type: "button", role: "radio", "data-set": key, "aria-checked": cell.type === key, tabindex: key === (cell.type ?? TYPES[0].key) ? 0 : -1, title: `${title} (${press})`, "aria-label": title }, element("kbd", { "aria-hidden": "true" }, press), short));
@@ -1025,7 +1030,7 @@ class Viewer {
       const out = [...row];
       if (types[i + 1]) Object.assign(out, { [at.type]: types[i + 1], [at.type_source]: sourceOf(types[i + 1], row[at.suggested_type]) });
       if (um) {
-        for (const key of ["diameter", "nucleus_diameter"]) out[at[`${key}_um`]] = decimal(Number((row[at[key]] * um).toFixed(2)));
+        for (const key of ["diameter", "nucleus_diameter"]) if (row[at[key]]) out[at[`${key}_um`]] = decimal(Number((row[at[key]] * um).toFixed(2)));
         Object.assign(out, { [at.um_per_px]: decimal(um), [at.um_source]: "entered" });
       }
       return out;
@@ -1056,7 +1061,7 @@ class Viewer {
       }
       if (focus) option?.focus({ preventScroll: true });
       if (center) this.center(cell);
-      this.say(`Cell ${label} of ${this.cells.length}, ${cell.type ? `${TYPE[cell.type].title}, ` : ""}area ${whole(cell.area)} pixels, N to C ratio ${cell.nc_ratio.toFixed(2)}`);
+      this.say(`Cell ${label} of ${this.cells.length}, ${cell.type ? `${TYPE[cell.type].title}, ` : ""}${this.sizeInWords(cell)}`);
     }
     this.draw();
   }
@@ -1254,7 +1259,7 @@ class Viewer {
     this.canvas.classList.toggle("over", label > 0);
     if (label) {
       const cell = this.cells[label - 1];
-      tip.textContent = `Cell ${label} · ${cell.type ? `${this.typeWord(cell)} · ` : ""}N:C ${cell.nc_ratio.toFixed(2)} · ${whole(cell.area)} px`;
+      tip.textContent = `Cell ${label} · ${cell.type ? `${this.typeWord(cell)} · ` : ""}${cell.nc_ratio === null ? "" : `N:C ${cell.nc_ratio.toFixed(2)} · `}${whole(cell.area)} px`;
       const left = Math.min(at[0], this.box[0] - 190), top = Math.min(at[1], this.box[1] - 44);
       tip.style.left = `${left}px`;
       tip.style.top = `${top}px`;

@@ -602,7 +602,8 @@ def alone(browser):
         data = overlay.to_bytes(
             overlay.pack(analysis, "x.png"), key="1/1", name="x.png", state="read", error="", synthetic=False, index=0,
             total=1, labels={}, explainers={}, review_key="1/x", scale_key="1/scale",
-            scale_keys=["1/scale"], colors=overlay.color_table().tobytes().hex(),
+            scale_keys=["1/scale"], one_outline=report.has_one_outline(analysis.segmentation.method),
+            colors=overlay.color_table().tobytes().hex(),
             model_title="Leuk reader", method_title="Dye and closed path, redrawn (Leuk)",
         )  # fmt: skip
         page.evaluate(
@@ -653,7 +654,8 @@ def test_a_scale_is_held_against_the_red_cells(alone):
     scale, box = page.locator(".scale"), page.get_by_role("textbox", name="Micrometres per pixel")
     expect(page.locator(".measures")).to_be_hidden()
     expect(scale).to_contain_text("estimated from 155 red cells of 7.5 µm")
-    for entered, warned in (("0.2", "Red cells would be 15 µm wide, not 7.5: check it"), ("0.06", "4.5 µm"), ("0.14", None)):
+    wide = "Red cells would be 15 µm wide, not 7.5: check it"
+    for entered, warned in (("0.2", wide), ("0.06", "4.5 µm"), ("0.14", None)):
         box.fill(entered)
         box.press("Enter")
         expect(scale).to_contain_text("entered (0.1 by 155 red cells)")
@@ -680,6 +682,21 @@ def test_the_strip_beside_a_measure_rests_on_whole_cells(alone):
     label = re.compile(r" of 2 cells; .* px; without 1 cut by the edge and 1 smudge or artefact$")
     expect(strip).to_have_attribute("aria-label", label)
     expect(strip.locator(".here")).to_have_count(1)
+
+
+def test_where_one_outline_is_nucleus_and_cell_nothing_is_told_of_either_by_itself(alone):
+    analysis = make()
+    cells = tuple(replace(cell, nucleus_area=cell.area, nc_ratio=1.0) for cell in analysis.segmentation.cells)
+    found = replace(analysis.segmentation, cells=cells, method="otsu_green")
+    page = alone(replace(analysis, segmentation=found))
+    expect(page.locator(".cell").first).not_to_have_attribute("aria-label", re.compile("N to C"))
+    page.locator(".cell").first.click()
+    expect(page.locator(".measures .warn")).to_contain_text(["One outline for nucleus and cell: no N:C ratio"])
+    for title in ("Nucleus diameter", "N:C ratio", "Nuclear lobes", "Nucleus off centre"):
+        expect(page.locator(".measures .row", has_text=title).locator("b")).to_have_text("–")
+    expect(page.locator(".measures .row", has_text="Cell diameter").locator("b")).to_contain_text("px")
+    page.locator(".sort select").select_option("nucleus_area")
+    expect(page.locator(".cell span").first).to_have_text("–")
 
 
 def test_cells_are_those_found_and_white_cells_those_counted(alone):
@@ -887,6 +904,7 @@ def test_a_scale_goes_for_all_files_and_stays_when_cells_are_found_otherwise(vis
     page.locator('.file[data-state="read"]').nth(1).wait_for()
     expect(box).to_have_value("0.2")
     assert scales() == [0.2, 0.2]
+    assert all_saved(page, "csv").startswith(saved(page, "csv"))
 
 
 def test_files_that_a_reload_loses_are_not_gone_without_a_word(visit, smears):
