@@ -220,6 +220,13 @@ def test_every_method_says_where_it_comes_from() -> None:
         assert method.source
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_says_whether_nucleus_and_cell_have_one_outline(method: str) -> None:
+    found = segment(draw("pale", [(50, 60, 17, 12), (150, 80, 15, 11)])[0], method)
+    assert found.cells
+    assert np.array_equal(found.nucleus, found.cell) == METHODS[method].one_outline
+
+
 def test_a_result_is_whole() -> None:
     found = segment(draw("pink", [(50, 60, 17, 12), (150, 80, 15, 11)])[0])
     assert isinstance(found, Segmentation)
