@@ -113,6 +113,7 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     columns: dict[str, list[Any]] = {}
     for key in COLUMNS:
         columns[key] = [in_words(row, key) if key in IN_WORDS else row[key] for row in rows]
+    columns["short"] = [results.named(row) for row in rows]
     return pd.DataFrame(columns)
 
 
@@ -177,7 +178,7 @@ def marked(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         which = "grouped" if "grouped" in few else next(iter(few), "")
         where = "" if few == counts else f"{which}: "
         mark = f" ({where}{few[which]} of 5 folds)" if few else ""
-        told.append({**row, "short": row["short"] + mark})
+        told.append({**row, "short": results.named(row) + mark})
     return told
 
 
@@ -424,12 +425,8 @@ def training_tab(systems: Sequence[Row]) -> None:
         chart(figures.training_curves(some, "loss", "Loss on training fields"), "curve-loss")
     with right:
         chart(figures.training_curves(some, "held_accuracy", "Accuracy on the held-out fold"), "curve-accuracy")
-    presets = {results.short_title(row): row.card.training.get("preset") or {} for row in systems if row.card}
-    if counted := [name for name in chosen if presets[name].get("recount")]:
-        st.caption(
-            f"Of {', '.join(counted)} the statistics of batch normalization were counted anew after the last epoch. "
-            "The figures are of that network, the curves of the one before it, which can be far worse."
-        )
+    if said := results.recounted([row for row in systems if results.short_title(row) in chosen]):
+        st.caption(said)
 
 
 def card(row: Row) -> None:
@@ -447,6 +444,8 @@ def card(row: Row) -> None:
         )
         for text in trained_on(row):
             st.markdown(text)
+        if row.recounted:
+            st.markdown(results.recounted([row]))
         changed = (row.card.changed if row.card else ()) or results.changes(row.name)
         if changed:
             st.markdown("**Changed from the paper, and why**\n" + "\n".join(f"- {text}" for text in changed))
@@ -586,7 +585,7 @@ def page() -> None:
         "Ordered by the lowest of grouped, worst stress and stain swap. Of two classes, always "
         "calling the commoner one gets 0.84. One fold does not compare with five. " + results.elsewhere_unearned(rows)
     )
-    for said in (results.elsewhere_seen(rows), results.elsewhere_by_cells()):
+    for said in (results.elsewhere_seen(rows), results.elsewhere_by_cells(), results.recounted(systems)):
         if said:
             st.caption(said)
     st.markdown("### All figures")

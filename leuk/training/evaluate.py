@@ -512,6 +512,7 @@ def _evaluate_run(
             "epochs": run.epochs,
             "pretrained": run.pretrained,
             "seed": run.seed,
+            "recount": run.preset["recount"],
             "data_sha256": trained["data_sha256"],
         }
         | ({"held_range": moved} if (moved := held_range(run, run_folder, done)) else {}),

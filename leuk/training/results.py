@@ -27,6 +27,9 @@ from leuk.training.predictions import PARTITIONS, SUFFIX, Predictions, read_pred
 CAMERA_FREE = ("stain swap", "cells erased")
 """Conditions that are no stresses."""
 DEFAULT = "reader"
+RECOUNTED = "†"
+"""Beside the name of what was counted anew before it was measured, see `Row.recounted`."""
+COUNTED_ANEW = "statistics counted anew"
 MAIN_FIGURES = (
     "accuracy",
     "balanced_accuracy",
@@ -279,10 +282,16 @@ class Row:
                 short = ", not converged" if run["epochs"] < full else ""
                 seed = f", seed {run['seed']}" if run.get("seed") else ""
                 begun = f", begun from {run['begun_from']}" if run.get("begun_from") else ""
-                told[partition] = f"{run['epochs']} of {full} epochs, {run['size']} pixels{seed}{short}{begun}"
+                counted = f", {COUNTED_ANEW}" if run.get("recount") else ""
+                told[partition] = f"{run['epochs']} of {full} epochs, {run['size']} pixels{seed}{short}{begun}{counted}"
         if len(told) == len(self.results) and len(set(told.values())) == 1:
             return next(iter(told.values()))
         return "; ".join(f"{partition}: {text}" for partition, text in told.items())
+
+    @property
+    def recounted(self) -> bool:
+        """Whether figures are of networks whose statistics of batch normalization were counted anew after training."""
+        return any((result.get("run") or {}).get("recount") for result in self.results.values())
 
     @property
     def unsettled(self) -> tuple[str, Mapping[str, float]] | None:
@@ -474,8 +483,8 @@ def comparison() -> list[dict[str, Any]]:
     four grouped), worst_stress, grey, stain_swap and cells_erased, each also with ``_low`` and ``_high``;
     worst_stress_name, elsewhere, elsewhere_seen (places left out of that), reader_same (the default reader's
     grouped accuracy on the same fields, where a system was measured on fewer folds), stressed (the share of its
-    fields that stress and swap were measured on), classes, folds (in words; folds_random and folds_grouped count
-    them), training, unsettled_low, unsettled_high and unsettled_in (between what accuracies a fold still moved when
+    fields that stress and swap were measured on), recounted (see `Row`), classes, folds (in words; folds_random and
+    folds_grouped count them), training, unsettled_low, unsettled_high and unsettled_in (between what accuracies a fold still moved when
     training ended, and which one), parameters, multiply_adds, latency and throughput (as multiples of
     DenseNet-201's), size and timed_at (sides in pixels of the input that accuracy and speed were measured with;
     parameters and multiply-adds are of the latter) and weights.
@@ -503,6 +512,7 @@ def comparison() -> list[dict[str, Any]]:
                 "elsewhere_seen": ", ".join(name for name, one in row.elsewhere().items() if one.get("seen")) or None,
                 "reader_same": _reader_on_the_same(row, tables),
                 "stressed": row.stressed,
+                "recounted": row.recounted,
                 "classes": len(row.classes),
                 "folds": ", ".join(f"{count} {partition}" for partition, count in row.folds.items()),
                 "folds_random": row.folds.get("random", 0),
@@ -549,6 +559,47 @@ def unsettled(rows: Sequence[Mapping[str, Any]]) -> str:
         "At the constant rates of their recipes some systems do not come to rest: over the last quarter of its epochs "
         f"one fold's accuracy on held-out fields moves as far as {', '.join(told)}. Figures are of the last epoch; to "
         "pick the best one, as is often done, would be to choose by what is reported."
+    )
+
+
+def named(row: Mapping[str, Any]) -> str:
+    """Return the short title of a row of `comparison`, marked where its figures are of recounted networks."""
+    return f"{row['short']} {RECOUNTED}" if row.get("recounted") else str(row["short"])
+
+
+def recounted(rows: Sequence[Row]) -> str:
+    """Say of which systems figures, and of which weights alone, are of recounted networks; empty if of none.
+
+    The curves of both are of networks before that.
+    """
+    said, weights = [], []
+    for row in rows:
+        training = row.card.training if row.card else {}
+        if row.recounted:
+            said.append(
+                f"{RECOUNTED} Figures of {short_title(row)} are of networks whose statistics of batch normalization "
+                f"were counted anew after the last epoch{_told_apart(row)}. Whether it comes to rest its curve, which "
+                "is of the networks before that, does not tell."
+            )
+        elif (training.get("preset") or {}).get("recount"):
+            weights.append(short_title(row))
+    if weights:
+        said.append(
+            f"Of {'; '.join(weights)} only the weights that come along were counted anew: figures and curve are of "
+            "networks as the recipe leaves them."
+        )
+    return " ".join(said)
+
+
+def _told_apart(row: Row) -> str:
+    """Say what counting anew does to the network that comes along, by its curve's end; empty where unknown."""
+    log = row.card.training.get("log") if row.card else None
+    known = row.card.metrics.get("weights") if row.card else None
+    if not log or not known or log[-1].get("held_accuracy") is None:
+        return ""
+    return (
+        f": that of fold {known['fold']} reads {known['accuracy']:.3f} of the fields that it has not seen, and read "
+        f"{log[-1]['held_accuracy']:.3f} of them as its recipe left it"
     )
 
 

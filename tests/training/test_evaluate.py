@@ -65,6 +65,7 @@ def test_evaluate_writes_table_and_figures(
     assert told["stain_swap"]["fields"] == 4
     assert 0 <= told["cells_erased"]["mean_confidence"] <= 1
     assert told["run"]["size"] == 32
+    assert told["run"]["recount"] is False
     assert told["figures"]["folds"] == [0]
 
 

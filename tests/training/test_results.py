@@ -177,6 +177,28 @@ def test_rows_that_did_not_come_to_rest_are_named() -> None:
     assert results.unsettled(rows[:1]) == ""
 
 
+def test_recounted_figures_are_told_from_recounted_weights() -> None:
+    rows = {row.name: row for row in results.systems()}
+    for name, row in rows.items():
+        counted = row.card is not None and (row.card.training.get("preset") or {}).get("recount")
+        assert row.recounted <= bool(counted), name
+        said = results.recounted([row])
+        assert bool(said) == bool(counted), name
+        assert (f"Figures of {results.short_title(row)} are of networks" in said) == row.recounted
+        assert (results.COUNTED_ANEW in row.training) == row.recounted
+    # Weights alone: the network that comes along is another one than the table's.
+    for name in ("densenet201_ball", "deep_leukemia_net_four"):
+        weights, table = rows[name].card.metrics["weights"], read_predictions(predictions_path(name, "grouped"))
+        held = table.folds == weights["fold"]
+        same = (table.probabilities.argmax(1) == table.labels)[held].mean() == pytest.approx(
+            weights["accuracy"], abs=1e-3
+        )
+        assert same == rows[name].recounted
+    told = [results.named(row) for row in results.comparison()]
+    assert [name for name in told if name.endswith(results.RECOUNTED)] == ["DeepLeukemiaNet, 4 classes †"]
+    assert results.recounted([rows["vgg19"]]) == ""
+
+
 def test_a_broken_table_leaves_the_others(measured: Path) -> None:
     predictions_path("vgg19", "random").write_bytes(b"nonsense")
     predictions_path("resnet50", "random").write_bytes(gzip.compress(b"file,class,fold,p_benign,p_pre_b\n"))
