@@ -77,7 +77,7 @@ HELP = {
     "reader_same": "Grouped accuracy of Leuk's reader on the fields on which a system of fewer folds was measured: "
     "folds differ in how hard they are.",
     "folds": "A system measured on one fold of five was not affordable in full; its card says how it was trained.",
-    "training": "How long it was trained, beside the paper's recipe; one that is not converged could score higher.",
+    "training": "How long it was trained and on what, beside the paper's recipe; with less, it could score higher.",
 }
 INTERVALS = ("random", "grouped", "benign_recall", "auroc", "sensitivity_at_95", "worst_stress", "grey", "stain_swap")
 IN_WORDS = (*INTERVALS, "claimed", "reader_same", "cells_erased", "elsewhere", "ece")
@@ -446,11 +446,9 @@ def card(row: Row) -> None:
             st.markdown(text)
         if row.recounted:
             st.markdown(results.recounted([row]))
-        changed = (row.card.changed if row.card else ()) or results.changes(row.name)
-        if changed:
+        if changed := results.changes(row):
             st.markdown("**Changed from the paper, and why**\n" + "\n".join(f"- {text}" for text in changed))
-        limits = row.card.limits if row.card else results.limits(row.name)
-        if limits:
+        if limits := results.limits(row):
             st.markdown("**Limits**\n" + "\n".join(f"- {text}" for text in limits))
     with right:
         if row.weights:
@@ -580,6 +578,8 @@ def page() -> None:
     for width in ("wide", "narrow"):
         with st.container(key=f"worth-{width}"):
             chart(figures.worth(marked(known(rows)), palette(), narrow=width == "narrow"), f"worth {width}")
+    if said := results.reduced(rows):
+        st.caption(said)
     st.caption(
         "Accuracy, but elsewhere the mean of sensitivity and specificity, where calling everything one thing gets 0.5. "
         "Ordered by the lowest of grouped, worst stress and stain swap. Of two classes, always "

@@ -244,13 +244,13 @@ How likely Leuk's reader takes benign to be before it sees a field, 0.4, was cho
 Chosen for each fold on the other folds alone, it gets 0.975 to 0.976 there, with a benign recall of 0.980 to 0.982:
 several values are often equally good.
 
-Recipes are the papers', whatever comes of them; that of the backbones, which no paper gives, is the one of
-DenseNet-201 for B-ALL. A shorter training whose rate falls to zero (`--reduced`) brought some networks further in
-earlier runs, random and grouped: MobileNetV3-Small 0.988 and 0.979 (five folds, 8 epochs at 96 pixels), DenseNet-201
-0.990 and 0.990 (fold 0, 8 epochs at 128), DenseNet-201 for B-ALL 0.992 and 0.984 (the same), two branches 0.980 and
-0.990 (fold 0, 4 and 8 epochs at 128), DeepLeukemiaNet with four classes 0.988 and 0.971 (five folds, 6 epochs at
-100), EfficientNet-B0 0.981 and 0.958 (five folds, 8 epochs at 64). Their worst stress was 0.24 to 0.44, their swap
-0.16 to 0.28.
+Epochs, rates and changes to samples are the papers', whatever comes of them; those of the backbones, which no paper
+gives, are the ones of DenseNet-201 for B-ALL. A shorter training whose rate falls to zero (`--reduced`) brought some
+networks further in earlier runs, random and grouped: MobileNetV3-Small 0.988 and 0.979 (five folds, 8 epochs at 96
+pixels), DenseNet-201 0.990 and 0.990 (fold 0, 8 epochs at 128), DenseNet-201 for B-ALL 0.992 and 0.984 (the same),
+two branches 0.980 and 0.990 (fold 0, 4 and 8 epochs at 128), DeepLeukemiaNet with four classes 0.988 and 0.971 (five
+folds, 6 epochs at 100), EfficientNet-B0 0.981 and 0.958 (five folds, 8 epochs at 64). Their worst stress was 0.24 to
+0.44, their swap 0.16 to 0.28.
 
 What the papers' recipes leave behind is often not the weights but the running averages of batch normalization.
 Trained without fold 0, DenseNet-201 for B-ALL ends with averages by which it reads 0.80 of the fields that it was
@@ -270,6 +270,7 @@ def _as_markdown(rows: list[dict[str, Any]]) -> str:
         named,
         partly_stressed,
         recounted,
+        reduced,
         systems,
         unsettled,
     )
@@ -296,7 +297,8 @@ def _as_markdown(rows: list[dict[str, Any]]) -> str:
     told.insert(1, elsewhere_by_cells())
     told.insert(0, recounted(systems()))
     notes = [textwrap.fill(text, 118) for text in told if text]
-    return _PAGE + "\n".join(lines) + "\n" + "".join(f"\n{text}\n" for text in notes)
+    beside = [textwrap.fill(text, 118) + "\n\n" for text in (reduced(rows),) if text]
+    return _PAGE + "".join(beside) + "\n".join(lines) + "\n" + "".join(f"\n{text}\n" for text in notes)
 
 
 def _check_outputs(*paths: Path | None) -> None:

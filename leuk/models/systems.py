@@ -358,6 +358,11 @@ def find_system(name: str) -> System:
     return SYSTEMS[name]
 
 
+def started(pretrained: bool) -> str:
+    """Say what weights a training began with."""
+    return "ImageNet weights" if pretrained else "random weights"
+
+
 def with_edges(system: System, edges: bool) -> System:
     """Return DeepLeukemiaNet as it reads edge maps, or as it reads fields themselves: in grey, or in colour as usual.
 

@@ -438,7 +438,15 @@ def _evaluate_run(
     from leuk.training.augment import lab_statistics
     from leuk.training.fields import gather
     from leuk.training.stress import STRESSES, swap_stain
-    from leuk.training.systems import folds_done, held_range, load_fold_network, predict, read_run, system_of
+    from leuk.training.systems import (
+        folds_done,
+        held_range,
+        load_fold_network,
+        normalizes,
+        predict,
+        read_run,
+        system_of,
+    )
 
     run = read_run(run_folder)
     if run.system != name:
@@ -512,7 +520,8 @@ def _evaluate_run(
             "epochs": run.epochs,
             "pretrained": run.pretrained,
             "seed": run.seed,
-            "recount": run.preset["recount"],
+            # Of a network that keeps none, none were counted.
+            "recount": run.preset["recount"] and normalizes(network),
             "data_sha256": trained["data_sha256"],
         }
         | ({"held_range": moved} if (moved := held_range(run, run_folder, done)) else {}),

@@ -18,14 +18,16 @@ from leuk.image import SmearImage
 from leuk.models.cards import Card, differs, read_card, write_card
 from leuk.models.preprocessing import hide_corner
 from leuk.models.store import Model, save_model
-from leuk.models.systems import SPLIT, TALEQANI, WITH, WITHOUT, System
+from leuk.models.systems import SPLIT, TALEQANI, WITH, WITHOUT, System, started
 from leuk.probability import softmax
 from leuk.segmentation import segment
 from leuk.training import metrics
 from leuk.training.fields import FIELD, TrainingSet
 from leuk.training.loop import read_log, shortened
+from leuk.training.presets import fewer, no_verdict
 from leuk.training.provenance import bounds, is_public, partitioned
 from leuk.training.reader import CAMERA, versions
+from leuk.training.results import unrest
 from leuk.training.stress import STRESSES
 from leuk.training.systems import (
     Run,
@@ -33,6 +35,7 @@ from leuk.training.systems import (
     folds_done,
     held_range,
     load_fold_network,
+    normalizes,
     predict,
     present,
     system_of,
@@ -227,7 +230,8 @@ def finish(
             "fields_by_class": {name: int((data.labels[seen] == i).sum()) for i, name in enumerate(run.classes)},
             "split": f"weights: the network of fold {first}, trained on the other folds; figures: out of fold, of "
             f"fold{'s' if len(done) > 1 else ''} {', '.join(map(str, done))}",
-            "preset": run.preset,
+            # Of a network that keeps no statistics, none were counted.
+            "preset": run.preset | {"recount": run.preset["recount"] and normalizes(network)},
             "pretrained": run.pretrained,
             "seed": run.seed,
             "log": shortened(read_log(folder / f"fold-{first}")),
@@ -264,19 +268,10 @@ def _card_there(path: Path) -> Card | None:
 
 def _shortcomings(run: Run, system: System, done: Sequence[int]) -> tuple[str, ...]:
     """Return what a short training leaves to be desired, on the card's first line."""
-    from leuk.training.presets import PRESETS
-
-    folds, full = len(set(run.folds)), PRESETS[system.name]
-    said = []
+    folds, said = len(set(run.folds)), list(fewer(system.name, run.size, run.epochs))
     if len(done) < folds:
-        said.append(f"{'one fold' if len(done) == 1 else f'{len(done)} folds'} of {folds}")
-    if run.size != system.size:
-        said.append(f"{run.size} pixels instead of {system.size}")
-    if run.epochs < full.epochs:
-        said.append(f"{run.epochs} epoch{'s' if run.epochs > 1 else ''} instead of {full.epochs}, not converged")
-    if not said:
-        return ()
-    found = [f"Trained with less than the paper's recipe: {'; '.join(said)}. Its figures are no verdict on the system."]
+        said.insert(0, f"{'one fold' if len(done) == 1 else f'{len(done)} folds'} of {folds}")
+    found = list(no_verdict(said))
     if len(done) < folds:
         found.append("Folds differ in how hard they are: figures of some do not compare with figures of all.")
     if len(done) == 1:
@@ -289,17 +284,11 @@ def _unrest(run: Run, folder: Path, done: Sequence[int]) -> tuple[str, ...]:
     moved = held_range(run, folder, done)
     if moved is None:
         return ()
-    return (
-        f"By its recipe it does not come to rest: over its last {moved['epochs']} epochs accuracy on held-out fields "
-        f"moves between {moved['low']:.3f} and {moved['high']:.3f} (fold {moved['fold']}). Its figures are of the last "
-        "epoch; to pick the best one would be to choose by what is reported, and a rate that falls to zero (--reduced) "
-        "may bring it further.",
-    )
+    return (unrest(moved),)
 
 
 def _changes(run: Run, system: System, public: bool) -> tuple[str, ...]:
     """Return what is not as in the paper, of a system's all that is true of this run."""
-    start = "ImageNet weights" if run.pretrained else "random weights"
     untrue = {SPLIT} if run.partition == "random" else set()
     if not public:
         untrue.add(TALEQANI)
@@ -309,7 +298,7 @@ def _changes(run: Run, system: System, public: bool) -> tuple[str, ...]:
     if taken:
         # Of both variants, though only the first one's sentences tell of these stages.
         kept = [sentence for sentence in kept if sentence != WITHOUT] + [WITH.format(taken)]
-    return f"Training began with {start}; {run.preset['source']}.", *kept
+    return f"Training began with {started(run.pretrained)}; {run.preset['source']}.", *kept
 
 
 def typical_diameter(data: TrainingSet, most: int = 50) -> float:

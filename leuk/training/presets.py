@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
+
+from leuk.models.systems import find_system
 
 
 @dataclass(frozen=True)
@@ -149,3 +151,19 @@ REDUCED: Mapping[str, Preset] = MappingProxyType(
 )
 """By system: training that two processor cores can do, a fold in minutes for the small ones and in an hour for the
 large ones; the card says so."""
+
+
+def fewer(name: str, size: int, epochs: int) -> tuple[str, ...]:
+    """Return in words what a training has less of than the system's paper: pixels, epochs."""
+    system, full, said = find_system(name), PRESETS[name], []
+    if size != system.size:
+        said.append(f"{size} pixels instead of {system.size}")
+    if epochs < full.epochs:
+        said.append(f"{epochs} epoch{'s' if epochs > 1 else ''} instead of {full.epochs}, not converged")
+    return tuple(said)
+
+
+def no_verdict(lacking: Sequence[str]) -> tuple[str, ...]:
+    """Return a card's sentence on what a training has less of; none where that is nothing."""
+    said = f"Trained with less than the paper's recipe: {'; '.join(lacking)}. Its figures are no verdict on the system."
+    return (said,) if lacking else ()

@@ -20,13 +20,15 @@ import numpy as np
 from leuk.errors import DataError, LeukError
 from leuk.files import write_all
 from leuk.models.cards import Card, available, read_card, weights_folder
-from leuk.models.systems import SYSTEMS
+from leuk.models.systems import SYSTEMS, started
 from leuk.training.metrics import all_figures
 from leuk.training.predictions import PARTITIONS, SUFFIX, Predictions, read_predictions, shipped
 
 CAMERA_FREE = ("stain swap", "cells erased")
 """Conditions that are no stresses."""
 DEFAULT = "reader"
+FOLDS = 5
+"""Folds of a partition."""
 RECOUNTED = "†"
 """Beside the name of what was counted anew before it was measured, see `Row.recounted`."""
 COUNTED_ANEW = "statistics counted anew"
@@ -282,11 +284,31 @@ class Row:
                 short = ", not converged" if run["epochs"] < full else ""
                 seed = f", seed {run['seed']}" if run.get("seed") else ""
                 begun = f", begun from {run['begun_from']}" if run.get("begun_from") else ""
+                start = f", {self._began(run)}" if self._began(run) else ""
                 counted = f", {COUNTED_ANEW}" if run.get("recount") else ""
-                told[partition] = f"{run['epochs']} of {full} epochs, {run['size']} pixels{seed}{short}{begun}{counted}"
+                side = f"{run['size']} of {self.published_size}" if self._smaller(run) else run["size"]
+                told[partition] = f"{run['epochs']} of {full} epochs, {side} pixels{seed}{short}{begun}{start}{counted}"
         if len(told) == len(self.results) and len(set(told.values())) == 1:
             return next(iter(told.values()))
         return "; ".join(f"{partition}: {text}" for partition, text in told.items())
+
+    @property
+    def published_size(self) -> int | None:
+        """Side in pixels of the input as described; None of a control."""
+        return SYSTEMS[self.name].size if self.name in SYSTEMS else None
+
+    @property
+    def begun_from(self) -> str | None:
+        """Weights that the measured networks began with, in words; None where none are published, or unknown."""
+        told = {self._began(result.get("run") or {}): None for result in self.results.values()}
+        return " and ".join(filter(None, told)) or None
+
+    def _began(self, run: Mapping[str, Any]) -> str:
+        choice = self.name in SYSTEMS and SYSTEMS[self.name].pretrained and "pretrained" in run
+        return started(run["pretrained"]) if choice else ""
+
+    def _smaller(self, run: Mapping[str, Any]) -> bool:
+        return bool(run.get("size") and self.published_size and run["size"] < self.published_size)
 
     @property
     def recounted(self) -> bool:
@@ -483,11 +505,12 @@ def comparison() -> list[dict[str, Any]]:
     four grouped), worst_stress, grey, stain_swap and cells_erased, each also with ``_low`` and ``_high``;
     worst_stress_name, elsewhere, elsewhere_seen (places left out of that), reader_same (the default reader's
     grouped accuracy on the same fields, where a system was measured on fewer folds), stressed (the share of its
-    fields that stress and swap were measured on), recounted (see `Row`), classes, folds (in words; folds_random and
-    folds_grouped count them), training, unsettled_low, unsettled_high and unsettled_in (between what accuracies a fold still moved when
-    training ended, and which one), parameters, multiply_adds, latency and throughput (as multiples of
-    DenseNet-201's), size and timed_at (sides in pixels of the input that accuracy and speed were measured with;
-    parameters and multiply-adds are of the latter) and weights.
+    fields that stress and swap were measured on), recounted (see `Row`), classes, folds (in
+    words; folds_random and folds_grouped count them), training, begun_from (the weights that training began with, where
+    published ones exist), unsettled_low, unsettled_high and unsettled_in (between what accuracies a fold still moved
+    when training ended, and which one), parameters, multiply_adds, latency and throughput (as multiples of
+    DenseNet-201's), size, published_size and timed_at (sides in pixels of the input that accuracy was measured with,
+    that the paper gives, and that speed was measured with; parameters and multiply-adds are of the last) and weights.
     """
     told, tables = [], shipped()
     for row in systems() + controls():
@@ -518,6 +541,7 @@ def comparison() -> list[dict[str, Any]]:
                 "folds_random": row.folds.get("random", 0),
                 "folds_grouped": row.folds.get("grouped", 0),
                 "training": row.training,
+                "begun_from": row.begun_from,
                 "unsettled_low": moved.get("low"),
                 "unsettled_high": moved.get("high"),
                 "unsettled_in": f"fold {moved['fold']}, {where}" if moved else None,
@@ -526,6 +550,7 @@ def comparison() -> list[dict[str, Any]]:
                 "latency": speed_of(row.name, "latency_ratio"),
                 "throughput": speed_of(row.name, "throughput_ratio"),
                 "size": row.size,
+                "published_size": row.published_size,
                 "timed_at": speed_of(row.name, "size"),
                 "weights": row.weights is not None,
             }
@@ -601,6 +626,29 @@ def _told_apart(row: Row) -> str:
         f": that of fold {known['fold']} reads {known['accuracy']:.3f} of the fields that it has not seen, and read "
         f"{log[-1]['held_accuracy']:.3f} of them as its recipe left it"
     )
+
+
+def reduced(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say in sentences how many rows of `comparison` were trained with less than was published; empty if none."""
+    # Of what is only claimed nothing was trained.
+    small = [row for row in rows if row["training"] and row["published_size"] and row["size"] < row["published_size"]]
+    begun = [row for row in rows if row["begun_from"] == started(False)]
+    said = []
+    if small:
+        sizes = dict.fromkeys(f"{row['size']} pixels instead of {row['published_size']}" for row in small)
+        said.append(f"{_systems(len(small))} on smaller inputs ({', '.join(sizes)})")
+    if begun:
+        said.append(f"{_systems(len(begun))} from {started(False)} where ImageNet's exist")
+    if not said:
+        return ""
+    return (
+        f"Trained here with less than was published: {', '.join(said)}; the column on training says which. What such "
+        "a system falls short of its claim by is no verdict on it."
+    )
+
+
+def _systems(count: int) -> str:
+    return f"{count} system{'s' if count != 1 else ''}"
 
 
 def partly_stressed(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -718,11 +766,40 @@ def _robust(row: Row) -> str:
     return next((one for one in ("grouped", "random") if row.results.get(one, {}).get("stress")), "grouped")
 
 
-def changes(name: str) -> tuple[str, ...]:
-    """Return what a system has that its paper has not, and why."""
-    return SYSTEMS[name].changed if name in SYSTEMS else ()
+def changes(row: Row) -> tuple[str, ...]:
+    """Return what a system has that its paper has not, and why: as its card says; where it has none, by its results."""
+    if row.card is not None and row.card.changed:
+        return row.card.changed
+    began = {f"Training began with {row.begun_from}.": None} if row.begun_from and row.card is None else {}
+    return (*began, *(SYSTEMS[row.name].changed if row.name in SYSTEMS else ()))
 
 
-def limits(name: str) -> tuple[str, ...]:
-    """Return what a system can't do by its construction."""
-    return SYSTEMS[name].limits if name in SYSTEMS else ()
+def limits(row: Row) -> tuple[str, ...]:
+    """Return what a system can't do: as its card says, or by its construction and its results where it has none."""
+    if row.card is not None:
+        return row.card.limits
+    from leuk.training.presets import PRESETS, fewer, no_verdict
+
+    found: dict[str, None] = {}
+    for partition, result in row.results.items():
+        run, folds = result.get("run") or {}, row.folds.get(partition, FOLDS)
+        if row.name in PRESETS and run.get("size") and run.get("epochs"):
+            found |= dict.fromkeys(no_verdict(fewer(row.name, run["size"], run["epochs"])))
+        if folds < FOLDS:
+            count = "one fold" if folds == 1 else f"{folds} folds"
+            found[
+                f"Of the {partition} partition {count} of {FOLDS} {'was' if folds == 1 else 'were'} measured; figures "
+                "of some folds do not compare with those of all."
+            ] = None
+    moved = (unrest(row.unsettled[1]),) if row.unsettled else ()
+    return (*found, *moved, *(SYSTEMS[row.name].limits if row.name in SYSTEMS else ()))
+
+
+def unrest(moved: Mapping[str, float]) -> str:
+    """Say on a card how far accuracy on held-out fields still moves at the end of training, see `Row.unsettled`."""
+    return (
+        f"By its recipe it does not come to rest: over its last {moved['epochs']} epochs accuracy on held-out fields "
+        f"moves between {moved['low']:.3f} and {moved['high']:.3f} (fold {moved['fold']}). Its figures are of the last "
+        "epoch; to pick the best one would be to choose by what is reported, and a rate that falls to zero (--reduced) "
+        "may bring it further."
+    )

@@ -104,7 +104,7 @@ def test_what_was_measured_is_told(measured: Path) -> None:
     assert row.size == 96
     assert row.weights is None
     assert row.folds == {"grouped": 5}
-    assert row.training == f"3 of {PRESETS['simple_cnn'].epochs} epochs, 96 pixels, not converged"
+    assert row.training == f"3 of {PRESETS['simple_cnn'].epochs} epochs, 96 of 224 pixels, not converged"
 
 
 def test_figures_of_another_table_are_taken_anew(measured: Path) -> None:
@@ -199,6 +199,32 @@ def test_recounted_figures_are_told_from_recounted_weights() -> None:
     assert results.recounted([rows["vgg19"]]) == ""
 
 
+def test_what_was_trained_with_less_than_published_is_counted() -> None:
+    whole = {"short": "A", "training": "9 of 9 epochs", "size": 224, "published_size": 224, "begun_from": None}
+    small = whole | {"size": 128, "begun_from": "random weights"}
+    claimed = small | {"training": "", "begun_from": None}
+    assert results.reduced([whole, claimed]) == ""
+    said = results.reduced([whole, small, small | {"size": 96}, claimed, whole | {"begun_from": "ImageNet weights"}])
+    assert "2 systems on smaller inputs (128 pixels instead of 224, 96 pixels instead of 224)" in said
+    assert "2 systems from random weights where ImageNet's exist" in said
+    # What the table says of a system its card says too.
+    for row in results.systems():
+        told = " ".join((*results.changes(row), *results.limits(row)))
+        for part in ("random weights", f"{row.size} pixels instead of {row.published_size}"):
+            assert part in told or part.replace(" pixels instead", "") not in row.training, row.name
+
+
+def test_the_card_of_a_system_without_weights_tells_how_its_figures_came_about() -> None:
+    row = next(row for row in results.systems() if row.name == "densenet201")
+    if row.card is not None:
+        pytest.skip("its weights are here")
+    assert results.changes(row)[0] == f"Training began with {row.begun_from}."
+    told = " ".join(results.limits(row))
+    assert f"{row.size} pixels instead of {row.published_size}" in told
+    assert ("Of the random partition one fold of 5 was measured" in told) == (row.folds["random"] == 1)
+    assert ("does not come to rest" in told) == (row.unsettled is not None)
+
+
 def test_a_broken_table_leaves_the_others(measured: Path) -> None:
     predictions_path("vgg19", "random").write_bytes(b"nonsense")
     predictions_path("resnet50", "random").write_bytes(gzip.compress(b"file,class,fold,p_benign,p_pre_b\n"))
@@ -238,7 +264,7 @@ def test_compare_on_the_screen_as_csv_and_as_json(
     measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare"]) == 0
-    assert "epochs, 96 pixels, not converged" in capsys.readouterr().out
+    assert "epochs, 96 of 224 pixels, not converged" in capsys.readouterr().out
     assert main(["compare", "--json", str(tmp_path / "c.json"), "--csv", str(tmp_path / "c.csv")]) == 0
     rows = json.loads((tmp_path / "c.json").read_text())
     row = next(one for one in rows if one["name"] == "simple_cnn")
