@@ -85,7 +85,8 @@ def worth(rows: Sequence[Mapping[str, Any]], palette: Sequence[str] = PALETTE, n
             name=name,
             showlegend=panel == 1,
             cliponaxis=False,
-            hovertemplate="%{y}<br>%{x:.3f}<extra>" + name + "</extra>",
+            customdata=[[_told(row, key)] for row in chosen],
+            hovertemplate="%{y}<br>%{x:.3f}%{customdata[0]}<extra>" + name + "</extra>",
             row=1,
             col=panel,
         )
@@ -142,6 +143,13 @@ def worth(rows: Sequence[Mapping[str, Any]], palette: Sequence[str] = PALETTE, n
         for row in rows:
             figure.add_annotation(text=row["short"], y=row["short"], yref="y", font={"size": 12}, **place)
     return figure
+
+
+def _told(row: Mapping[str, Any], key: str) -> str:
+    """Return what a tooltip says beside a figure: its interval, and which partition's network it is of, if another."""
+    low, high = row.get(f"{key}_low"), row.get(f"{key}_high")
+    interval = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
+    return interval + ("<br>a network of the random partition" if row.get(f"{key}_in") == "random" else "")
 
 
 def _gap(row: Mapping[str, Any], key: str, side: str) -> float:

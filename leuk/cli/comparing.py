@@ -235,7 +235,8 @@ interval by bootstrap over pseudo-sessions (nobody knows the patients of this da
 - *worst stress*: the lowest of brightness, gamma, white balance, hue, stain, JPEG, blur, noise and half the resolution.
 - *swap*: every field recoloured like another class, so that colour points to the wrong answer.
 - *elsewhere*: how often "malignant" is right on ALL-IDB1, ALL-IDB2 and normal PBC cells, none of which was trained on:
-  the mean of sensitivity and specificity, so that calling everything one thing gives 0.5.
+  the mean of sensitivity and specificity, so that calling everything one thing gives 0.5. Its interval adds up the
+  exact ones of each place (Zou et al. 2009): it is of counting pictures, and says nothing of other laboratories.
 - *folds*: single folds differ in how hard they are; figures of one fold do not compare with figures of five.
 
 Controls are random forests that see no cell: what they get right is no morphology.
@@ -265,6 +266,7 @@ def _as_markdown(rows: list[dict[str, Any]]) -> str:
     """Return the comparison as a page of documentation."""
     from leuk.training.results import (
         elsewhere_by_cells,
+        elsewhere_random,
         elsewhere_seen,
         elsewhere_unearned,
         named,
@@ -288,13 +290,15 @@ def _as_markdown(rows: list[dict[str, Any]]) -> str:
     lines = ["| | " + " | ".join(columns.values()) + " | folds | training |", "|---" * (len(columns) + 3) + "|"]
     for row in rows:
         cells = ["" if row[key] is None else f"{row[key]:.3f}" for key in columns]
-        for place, key in ((1, "random"), (2, "grouped")):
-            if row[key] is not None and row[f"{key}_low"] is not None:
+        for place, key in enumerate(columns):
+            if key in ("random", "grouped", "elsewhere") and row[f"{key}_low"] is not None:
                 cells[place] += f" ({row[f'{key}_low']:.3f} to {row[f'{key}_high']:.3f})"
+        if row["elsewhere_in"] == "random":
+            cells[-1] += ", random"
         lines.append("| " + " | ".join([named(row), *cells, row["folds"], row["training"]]) + " |")
-    told_of = (elsewhere_unearned, elsewhere_seen, partly_stressed, unsettled)
+    told_of = (elsewhere_unearned, elsewhere_random, elsewhere_seen, partly_stressed, unsettled)
     told = [tell(rows) for tell in told_of]
-    told.insert(1, elsewhere_by_cells())
+    told.insert(2, elsewhere_by_cells())
     told.insert(0, recounted(systems()))
     notes = [textwrap.fill(text, 118) for text in told if text]
     beside = [textwrap.fill(text, 118) + "\n\n" for text in (reduced(rows),) if text]

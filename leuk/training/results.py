@@ -259,6 +259,13 @@ class Row:
         return mean_of_places(self.elsewhere())
 
     @property
+    def elsewhere_in(self) -> str | None:
+        """Partition whose network read pictures of other laboratories; None where none did, or one of all fields."""
+        if self.kind == "control" or (self.card and "weights" not in self.card.metrics):
+            return None
+        return next((one for one in ("grouped", "random") if self.results.get(one, {}).get("elsewhere")), None)
+
+    @property
     def stressed(self) -> float | None:
         """Share of the fields measured that were also put under stress, 0 … 1; None where that is not known."""
         result = self.results.get(_robust(self), {})
@@ -331,11 +338,41 @@ def mean_of_places(places: Mapping[str, Mapping[str, Any]]) -> float | None:
 
     A place whose pictures the network was begun from is none of another laboratory to it, and left out.
     """
-    means = []
-    for kind in ("sensitivity", "specificity"):
-        found = [place[kind]["value"] for place in places.values() if place.get(kind) and not place.get("seen")]
-        means += [float(np.mean(found))] if found else []
+    means = [np.mean([one["value"] for one in shares]) for shares in _shares_of_places(places)]
     return float(np.mean(means)) if means else None
+
+
+def interval_of_places(places: Mapping[str, Mapping[str, Any]]) -> tuple[float, float] | None:
+    """Return the 95 % interval of `mean_of_places`; None where a share comes without its own.
+
+    The distances from each share to the ends of its exact interval, weighted as in the mean, are added in quadrature,
+    downwards and upwards apart: shares of 0 and 1 keep their room to one side, where a normal approximation gives them
+    none. It is the uncertainty of counting pictures; how much laboratories differ three of them can't tell.
+
+    References
+    ----------
+    G. Y. Zou, W. Huang and X. Zhang, "A note on confidence interval estimation for a linear function of binomial
+    proportions", Computational Statistics & Data Analysis 53 (2009).
+    """
+    kinds = _shares_of_places(places)
+    mean = mean_of_places(places)
+    if mean is None or not all(one.get("interval") for shares in kinds for one in shares):
+        return None
+    weighted = [(one, 1 / (len(shares) * len(kinds))) for shares in kinds for one in shares]
+    down, up = (
+        float(np.linalg.norm([(one["interval"][end] - one["value"]) * weight for one, weight in weighted]))
+        for end in (0, 1)
+    )
+    return round(max(mean - down, 0.0), 4), round(min(mean + up, 1.0), 4)
+
+
+def _shares_of_places(places: Mapping[str, Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Return the sensitivities, and the specificities, of all places that count; without a kind that none has."""
+    told = [
+        [place[kind] for place in places.values() if place.get(kind) and not place.get("seen")]
+        for kind in ("sensitivity", "specificity")
+    ]
+    return [shares for shares in told if shares]
 
 
 _INPUTS = {
@@ -502,11 +539,11 @@ def comparison() -> list[dict[str, Any]]:
     """Return all systems and controls side by side: a flat row each, with intervals, None where nothing is known.
 
     Keys are name, title, short, kind, claimed; random, grouped, benign_recall, auroc, sensitivity_at_95, ece (the last
-    four grouped), worst_stress, grey, stain_swap and cells_erased, each also with ``_low`` and ``_high``;
-    worst_stress_name, elsewhere, elsewhere_seen (places left out of that), reader_same (the default reader's
-    grouped accuracy on the same fields, where a system was measured on fewer folds), stressed (the share of its
-    fields that stress and swap were measured on), recounted (see `Row`), classes, folds (in
-    words; folds_random and folds_grouped count them), training, begun_from (the weights that training began with, where
+    four grouped), worst_stress, grey, stain_swap, cells_erased and elsewhere, each also with ``_low`` and ``_high``;
+    worst_stress_name, elsewhere_in (see `Row`), elsewhere_seen (places left out of elsewhere), reader_same (the default
+    reader's grouped accuracy on the same fields, where a system was measured on fewer folds), stressed (the share of
+    its fields that stress and swap were measured on), recounted (see `Row`), classes, folds (in words; folds_random and
+    folds_grouped count them), training, begun_from (the weights that training began with, where
     published ones exist), unsettled_low, unsettled_high and unsettled_in (between what accuracies a fold still moved
     when training ended, and which one), parameters, multiply_adds, latency and throughput (as multiples of
     DenseNet-201's), size, published_size and timed_at (sides in pixels of the input that accuracy was measured with,
@@ -527,11 +564,15 @@ def comparison() -> list[dict[str, Any]]:
             one |= {key: figure["value"] if figure else None, f"{key}_low": low, f"{key}_high": high}
         worst = row.figure("worst_stress", _robust(row))
         where, moved = row.unsettled or ("", {})
+        low, high = interval_of_places(row.elsewhere()) or (None, None)
         told.append(
             one
             | {
                 "worst_stress_name": worst["name"] if worst else None,
                 "elsewhere": row.elsewhere_mean,
+                "elsewhere_low": low,
+                "elsewhere_high": high,
+                "elsewhere_in": row.elsewhere_in,
                 "elsewhere_seen": ", ".join(name for name, one in row.elsewhere().items() if one.get("seen")) or None,
                 "reader_same": _reader_on_the_same(row, tables),
                 "stressed": row.stressed,
@@ -664,17 +705,58 @@ def partly_stressed(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def elsewhere_unearned(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Say in a sentence how far a row of `comparison` that sees no cell gets elsewhere; empty where none is as good."""
+    """Say in a sentence how far a row of `comparison` that sees no cell gets elsewhere; empty where the best gets more.
+
+    More is a lead beyond what the two intervals leave open. Both are of the same pictures, which is not made use of: a
+    lead has to be the clearer for it.
+    """
     told = {
         kind: max((row for row in rows if row["kind"] == kind and row["elsewhere"]), key=_elsewhere, default=None)
         for kind in ("control", "system")
     }
     control, system = told["control"], told["system"]
-    if control is None or system is None or control["elsewhere"] < system["elsewhere"] - NEAR:
+    if control is None or system is None:
+        return ""
+    lead = system["elsewhere"] - control["elsewhere"]
+    open_to = np.hypot(
+        system["elsewhere"] - _end(system, "elsewhere_low"), _end(control, "elsewhere_high") - control["elsewhere"]
+    )
+    if lead > open_to:
+        return ""
+    own = next((row for row in rows if row["name"] == DEFAULT and row["elsewhere"]), None)
+    beaten = (
+        f", more than {own['short']} ({own['elsewhere']:.3f})"
+        if own is not None and own is not system and own["elsewhere"] < control["elsewhere"]
+        else ""
+    )
+    unsure = ", a lead that so few pictures leave open" if lead > 0 else ""
+    return (
+        f"Elsewhere, {control['short']}, which sees no cell, gets {_with_interval(control)}{beaten}, and the best "
+        f"system ({system['short']}) {_with_interval(system)}{unsure}: no figure in that column says that a system "
+        "reads cells."
+    )
+
+
+def _end(row: Mapping[str, Any], key: str) -> float:
+    """Return an end of the interval elsewhere, or the figure itself where it has none."""
+    return float(row["elsewhere"] if row.get(key) is None else row[key])
+
+
+def _with_interval(row: Mapping[str, Any]) -> str:
+    text = f"{row['elsewhere']:.3f}"
+    if row.get("elsewhere_low") is None:
+        return text
+    return f"{text} ({row['elsewhere_low']:.3f} to {row['elsewhere_high']:.3f})"
+
+
+def elsewhere_random(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say of which rows of `comparison` a network of the random partition read pictures elsewhere; empty if of none."""
+    told = [row["short"] for row in rows if row.get("elsewhere_in") == "random"]
+    if not told:
         return ""
     return (
-        f"Elsewhere, {control['short']}, which sees no cell, gets {control['elsewhere']:.3f}, and the best system "
-        f"({system['short']}) {system['elsewhere']:.3f}: no figure in that column says that a system reads cells."
+        f"Elsewhere, the figure of {' and of '.join(told)} is of a network of the random partition; others are of one "
+        "of the grouped partition, or of all fields."
     )
 
 
@@ -720,8 +802,6 @@ def _elsewhere(row: Mapping[str, Any]) -> float:
     return float(row["elsewhere"])
 
 
-NEAR = 0.02
-"""Within which what sees no cell counts as no worse than a system elsewhere: of some 450 pictures."""
 _ORDINAL = {2: "second", 3: "third", 4: "fourth", 5: "fifth", 10: "tenth"}
 
 

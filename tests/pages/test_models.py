@@ -11,7 +11,12 @@ from tests.conftest import ROOT
 
 
 def row(**changed):
-    keys = (*models.COLUMNS, "claimed", *(f"{key}_{end}" for key in models.INTERVALS for end in ("low", "high")))
+    keys = (
+        *models.COLUMNS,
+        "claimed",
+        "elsewhere_in",
+        *(f"{key}_{end}" for key in models.INTERVALS for end in ("low", "high")),
+    )
     return dict.fromkeys(keys) | {"name": "a", "title": "System A", "short": "A", "kind": "system"} | changed
 
 
@@ -146,6 +151,36 @@ def test_what_sees_no_cell_is_held_against_systems_elsewhere_too():
     assert "Reader" in told
     assert results.elsewhere_unearned([rows[0] | {"elsewhere": 0.9}, rows[1]]) == ""
     assert results.elsewhere_unearned([rows[0], row()]) == ""
+
+
+@pytest.mark.parametrize(
+    ("best", "low", "high", "said"),
+    [
+        (0.66, 0.54, 0.76, True),
+        (0.74, 0.62, 0.80, True),  # it leads by 0.11; the two intervals leave 0.15 open
+        (0.72, 0.68, 0.76, True),  # sure of itself, but the control's may be as good
+        (0.80, 0.70, 0.85, False),
+    ],
+)
+def test_a_lead_elsewhere_counts_where_the_pictures_are_enough_for_it(best, low, high, said):
+    control = row(short="Corner", kind="control", elsewhere=0.63, elsewhere_low=0.52, elsewhere_high=0.72)
+    reader = row(name="reader", short="Reader", elsewhere=0.61, elsewhere_low=0.5, elsewhere_high=0.7)
+    system = row(short="Best", elsewhere=best, elsewhere_low=low, elsewhere_high=high)
+    told = results.elsewhere_unearned([control, reader, system])
+    assert bool(told) == said
+    if said:
+        assert "Corner, which sees no cell, gets 0.630 (0.520 to 0.720), more than Reader (0.610)" in told
+        assert f"(Best) {best:.3f} ({low:.3f} to {high:.3f}), a lead that so few pictures leave open" in told
+
+
+def test_a_figure_elsewhere_says_if_its_network_is_of_the_random_partition():
+    rows = [row(elsewhere=0.5, elsewhere_low=0.4, elsewhere_high=0.6, elsewhere_in=where) for where in (None, "random")]
+    assert list(models.table_of(rows)["elsewhere"]) == ["0.500  (0.400-0.600)", "0.500  (0.400-0.600) random"]
+    assert results.elsewhere_random(rows[:1]) == ""
+    assert "A is of a network of the random partition" in results.elsewhere_random(rows)
+    drawn = {trace.name: trace for trace in figures.worth(rows[1:]).data}["System, elsewhere"]
+    assert drawn.error_x.arrayminus[0] == pytest.approx(0.1)
+    assert drawn.customdata[0] == [" (0.400 to 0.600)<br>a network of the random partition"]
 
 
 def test_rows_are_ordered_by_what_is_left_where_least_is_left():

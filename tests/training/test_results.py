@@ -91,6 +91,44 @@ def test_a_place_that_a_network_was_begun_from_is_left_out() -> None:
     assert results.elsewhere_seen(rows[1:]) == ""
 
 
+def test_the_mean_of_places_has_an_interval_of_their_exact_ones() -> None:
+    def share(value: float, low: float, high: float) -> dict[str, object]:
+        return {"value": value, "interval": [low, high]}
+
+    places = {
+        "clinic": {"sensitivity": share(1.0, 0.6, 1.0), "specificity": share(0.5, 0.2, 0.9)},
+        "donors": {"sensitivity": None, "specificity": share(0.9, 0.8, 1.0)},
+    }
+    # One sensitivity by half, two specificities by a quarter each.
+    low, high = results.interval_of_places(places)
+    assert low == pytest.approx(0.85 - np.sqrt(0.2**2 + 0.075**2 + 0.025**2), abs=1e-4)
+    assert high == pytest.approx(0.85 + np.sqrt(0.1**2 + 0.025**2), abs=1e-4)
+    places["clinic"]["seen"] = True
+    assert results.interval_of_places(places) == (0.8, 1.0)
+    del places["donors"]["specificity"]["interval"]
+    assert results.interval_of_places(places) is None
+    assert results.interval_of_places({}) is None
+
+
+def test_intervals_elsewhere_hold_what_drawing_the_pictures_again_gives() -> None:
+    rng, row = np.random.default_rng(0), next(row for row in results.systems() if row.name == "reader")
+    places, draws = row.elsewhere(), []
+    for _ in range(2000):
+        drawn = {
+            name: {
+                kind: {"value": rng.binomial(half, one[kind]["value"]) / half}
+                for kind in ("sensitivity", "specificity")
+                if one[kind]
+                for half in (one["images"] // 2 if one["sensitivity"] else one["images"],)
+            }
+            for name, one in places.items()
+        }
+        draws.append(results.mean_of_places(drawn))
+    low, high = results.interval_of_places(places)
+    assert low < np.quantile(draws, 0.025) and np.quantile(draws, 0.975) < high  # exact ones are never too narrow
+    assert high - low < 1.6 * (np.quantile(draws, 0.975) - np.quantile(draws, 0.025))
+
+
 def test_what_was_measured_is_told(measured: Path) -> None:
     row = next(row for row in results.systems() if row.name == "simple_cnn")
     assert row.figure("accuracy")["value"] == 1.0
