@@ -54,7 +54,8 @@ COLUMNS = {
     "weights": "Weights here",
 }
 HELP = {
-    "claimed": "Accuracy that the authors report on a random split of these fields; empty where they report none.",
+    "claimed": "Accuracy that the authors report on a random split of these fields; empty where they report none. "
+    "The comparison of backbones gives one, of two branches of its best, DenseNet-201.",
     "random": "Accuracy, fields dealt out one by one, as in the papers: fields of one slide, even copies, are on both "
     "sides.",
     "grouped": "Accuracy, whole pseudo-sessions held out (clusters of colour and light; no patient is known).",

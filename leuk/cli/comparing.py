@@ -228,7 +228,8 @@ Written by `python -m leuk compare --markdown FILE` from the tables in `weights/
 the same with confusion matrices, reliability and training curves. Accuracy by field, out of fold, with its 95 %
 interval by bootstrap over pseudo-sessions (nobody knows the patients of this data set).
 
-- *claim*: the authors' own figure, on a random split.
+- *claim*: the authors' own figure, on a random split. The comparison of backbones gives one, of two branches of its
+  best, DenseNet-201; none is known of a backbone alone.
 - *random*, *grouped*: here, on a random split, which deals out single fields, copies included (57 of 73 groups of
   near-duplicates are on both sides, and 68 of 74 pseudo-sessions), and with pseudo-sessions held out.
 - *reader*: what Leuk's reader gets on the same fields as *grouped*, where these are not all.

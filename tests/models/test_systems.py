@@ -11,6 +11,7 @@ import torch
 
 from leuk.errors import ModelError, OptionError
 from leuk.models.backbones import halves
+from leuk.models.cards import read_card, weights_folder
 from leuk.models.network import GroupNorm
 from leuk.models.preprocessing import CELLS, PREPROCESSINGS, preprocess
 from leuk.models.systems import SYSTEMS, build_network, cost, find_system
@@ -165,3 +166,11 @@ def test_edges_are_bright_where_cells_end() -> None:
     found = preprocess(field, "edges")[0, :, :, 0].astype(int)
     assert found[20:44, 30:34].mean() > 100
     assert found[20:44, 4:12].mean() < 5
+
+
+def test_a_claim_stands_beside_the_one_network_that_it_is_of() -> None:
+    claims = [(one.paper, one.claimed_accuracy) for one in SYSTEMS.values() if one.claimed_accuracy is not None]
+    assert len(set(claims)) == len(claims)
+    for path in weights_folder().glob("*.json"):
+        if path.stem in SYSTEMS and (card := read_card(path)).claim:
+            assert card.claim == SYSTEMS[path.stem].claim, path.name
