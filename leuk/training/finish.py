@@ -25,7 +25,7 @@ from leuk.training import metrics
 from leuk.training.fields import FIELD, TrainingSet
 from leuk.training.loop import read_log, shortened
 from leuk.training.presets import fewer, no_verdict
-from leuk.training.provenance import bounds, is_public, partitioned
+from leuk.training.provenance import PUBLIC, bounds, is_public, partitioned
 from leuk.training.reader import CAMERA, versions
 from leuk.training.results import unrest
 from leuk.training.stress import STRESSES
@@ -224,7 +224,7 @@ def finish(
         confident=0.5,
         strong=dict.fromkeys(EXPLAINERS, 1.0),
         training={
-            "data": run.data,
+            "data": PUBLIC if is_public(data.files) else run.data,
             "partition": run.partition,
             "fields": int(len(seen)),
             "fields_by_class": {name: int((data.labels[seen] == i).sum()) for i, name in enumerate(run.classes)},
