@@ -266,6 +266,7 @@ MobileNetV3-Small (0.992 for 0.990). The table has what the recipes leave, but w
 def _as_markdown(rows: list[dict[str, Any]]) -> str:
     """Return the comparison as a page of documentation."""
     from leuk.training.results import (
+        controls_and_traps,
         elsewhere_by_cells,
         elsewhere_random,
         elsewhere_seen,
@@ -300,7 +301,7 @@ def _as_markdown(rows: list[dict[str, Any]]) -> str:
     told_of = (elsewhere_unearned, elsewhere_random, elsewhere_seen, partly_stressed, unsettled)
     told = [tell(rows) for tell in told_of]
     told.insert(2, elsewhere_by_cells())
-    told.insert(0, recounted(systems()))
+    told = [recounted(systems()), *told, controls_and_traps()]
     notes = [textwrap.fill(text, 118) for text in told if text]
     beside = [textwrap.fill(text, 118) + "\n\n" for text in (reduced(rows),) if text]
     return _PAGE + "".join(beside) + "\n".join(lines) + "\n" + "".join(f"\n{text}\n" for text in notes)

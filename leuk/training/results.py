@@ -704,6 +704,20 @@ def partly_stressed(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"Stress and swap were measured on every field, but for some systems on fewer: {', '.join(parts)}."
 
 
+def controls_and_traps() -> str:
+    """Say in sentences how the controls differ from what the Explorer measures under like names."""
+    from leuk.data import shortcuts
+    from leuk.training import controls
+
+    here, there = controls.CONTROLS["control_background"].title, shortcuts.TITLES["background"][0]
+    return (
+        f"Controls are forests of {controls.TREES} trees. The Explorer's Traps measure whatever set is open, with "
+        f"forests of {shortcuts.TREES}, so that the same description gets a slightly different figure there. And "
+        f"{there} is not {here}: that is the colour of the brightest, least stained half of the pixels, this all "
+        "colours of a field whose white cells are painted out."
+    )
+
+
 def elsewhere_unearned(rows: Sequence[Mapping[str, Any]]) -> str:
     """Say in a sentence how far a row of `comparison` that sees no cell gets elsewhere; empty where the best gets more.
 
