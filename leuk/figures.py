@@ -311,12 +311,12 @@ def reliability(curves: Mapping[str, Sequence[Sequence[float | None]]]) -> go.Fi
 
 
 def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> go.Figure:
-    """Draw a confusion matrix: colour is the share of the true class, the number is fields.
+    """Draw a confusion matrix: colour is the share of a label's fields, the number is fields.
 
     Parameters
     ----------
     counts : sequence of sequence of int
-        Rows true, columns predicted.
+        Rows labels, columns predicted.
     classes : sequence of str
 
     Returns
@@ -339,12 +339,12 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> go.Fig
             showscale=False,
             xgap=2,
             ygap=2,
-            hovertemplate="true %{y}, called %{x}<br>%{text} fields, %{z:.1%} of the class<extra></extra>",
+            hovertemplate="label %{y}, called %{x}<br>%{text} fields, %{z:.1%} of the label's<extra></extra>",
         )
     )
     figure.update_layout(height=300, margin=_MARGIN)
     figure.update_xaxes(title="Called", side="bottom", showgrid=False)
-    figure.update_yaxes(title="True", autorange="reversed", showgrid=False)
+    figure.update_yaxes(title="Label", autorange="reversed", showgrid=False)
     return figure
 
 

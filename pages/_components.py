@@ -63,3 +63,11 @@ What the user changed in a file is forgotten with it, after a second press."""
 frame = st.components.v2.component("leuk_frame", html=_text("frame.html"), css=_text("frame.css"), js=_text("frame.js"))
 """The page's head, and the line at its foot that is always in sight. Asks before what was changed is left. Given how
 many ``files`` a visit has, and whether it is ``fresh`` (never had any), it says where those of an earlier one went."""
+
+frame_without_images = st.components.v2.component(
+    "leuk_frame_without_images",
+    html=_text("frame.html").replace("Images stay in the memory of this visit; nothing is saved.", ""),
+    css=_text("frame.css"),
+    js=_text("frame.js"),
+)
+"""The same on a page that is given no images."""

@@ -22,11 +22,11 @@ STYLE = """
 <style>
 [data-testid="stHeader"] { height: 3.25rem; min-height: 3.25rem; padding-left: 7.5rem; }
 .stMainBlockContainer { padding: 4rem 1.5rem 3.2rem; max-width: 1400px; }
-.st-key-worth-narrow, .st-key-stress-narrow { display: none; }
+.st-key-worth-narrow, .st-key-table-narrow, .st-key-stress-narrow { display: none; }
 @media (max-width: 760px) {
   .stMainBlockContainer { padding: 3.8rem .75rem 3.2rem; }
-  .st-key-worth-narrow, .st-key-stress-narrow { display: flex; }
-  .st-key-worth-wide, .st-key-stress-wide { display: none; }
+  .st-key-worth-narrow, .st-key-table-narrow, .st-key-stress-narrow { display: flex; }
+  .st-key-worth-wide, .st-key-table-wide, .st-key-stress-wide { display: none; }
 }
 </style>
 """
@@ -92,6 +92,8 @@ INTERVALS = (
     "stain_swap",
     "elsewhere",
 )
+# With room for a word beside the figure elsewhere.
+WIDTHS = dict.fromkeys(INTERVALS, 150) | {"elsewhere": 200}
 IN_WORDS = (*INTERVALS, "claimed", "reader_same", "cells_erased", "ece")
 # Rows are ordered by the lowest of these.
 LEFT = ("grouped", "worst_stress", "stain_swap")
@@ -149,7 +151,8 @@ def headline(rows: Sequence[Mapping[str, Any]]) -> str:
     """Say in a sentence what a control's score means for the claims."""
     best = max(
         (row for row in rows if row["kind"] == "control" and row["random"] is not None),
-        key=lambda row: row["random"],
+        # A field more or less is no difference: of those that read alike, the one that keeps most.
+        key=lambda row: (round(row["random"], 3), row["grouped"] or 0),
         default=None,
     )
     if best is None:
@@ -265,22 +268,35 @@ def table(rows: Sequence[Mapping[str, Any]]) -> None:
         st.info("Nothing fits this filter; show more kinds, or other words.")
         return
     formats: dict[str, Any] = {
-        key: st.column_config.TextColumn(title, help=HELP.get(key), width=150 if key in INTERVALS else None)
+        key: st.column_config.TextColumn(title, help=HELP.get(key), width=WIDTHS.get(key))
         for key, title in COLUMNS.items()
     }
-    formats["short"] = st.column_config.TextColumn("System", pinned=True, width="medium")
     for key in ("parameters", "multiply_adds"):
         formats[key] = st.column_config.NumberColumn(COLUMNS[key], format="compact")
     for key in ("latency", "throughput"):
         formats[key] = st.column_config.NumberColumn(COLUMNS[key], help=HELP[key], format="%.2f")
     formats["weights"] = st.column_config.CheckboxColumn(COLUMNS["weights"])
     frame = table_of(kept)
-    st.dataframe(frame, column_config=formats, hide_index=True, height=min(38 + 35 * len(frame), 720), key="systems")
+    # A phone has room for names and one figure, so that the one worth most comes first.
+    first = ("short", "grouped", "random", *LEFT[1:])
+    orders = {"wide": list(COLUMNS), "narrow": [*first, *(key for key in COLUMNS if key not in first)]}
+    for width, order in orders.items():
+        name = st.column_config.TextColumn("System", pinned=True, width="medium" if width == "wide" else 198)
+        with st.container(key=f"table-{width}"):
+            st.dataframe(
+                frame,
+                column_config=formats | {"short": name},
+                column_order=order,
+                hide_index=True,
+                height=min(38 + 35 * len(frame), 720),
+                key=f"systems {width}",
+            )
     st.caption(
         "A field is the unit; in brackets the 95 % interval by bootstrap over pseudo-sessions. Grouped holds out "
         "pseudo-sessions, not patients: who the patients are is not public. An empty place was not measured. "
         + results.partly_stressed(kept)
     )
+    st.caption(results.controls_and_traps())
     if told := results.unsettled(kept):
         st.caption(told)
 
@@ -376,6 +392,7 @@ def confusion_tab(choices: Mapping[str, tuple[Row, str]]) -> None:
                 found = figures_in(choices[name])
                 st.markdown(f"**{name}**")
                 chart(figures.confusion(found["confusion"], found["classes"]), f"confusion-{name}")
+    st.caption("Numbers are fields, out of fold. Colour is the share of the row: of all fields of one label.")
 
 
 def stress_table(rows: Sequence[Mapping[str, Any]], conditions: Sequence[str]) -> None:
@@ -390,9 +407,10 @@ def stress_table(rows: Sequence[Mapping[str, Any]], conditions: Sequence[str]) -
     st.dataframe(styled, column_config=columns, hide_index=True, height=38 + 35 * len(frame), key="stress-table")
 
 
-def stress_tab(systems: Sequence[Row]) -> None:
+def stress_tab(systems: Sequence[Row], compared: Sequence[Mapping[str, Any]]) -> None:
     """Show accuracy under each stress."""
     rows, conditions = [], {}
+    partitions: dict[str, list[str]] = {}
     for row in systems:
         for partition in ("grouped", "random"):
             result = row.results.get(partition, {})
@@ -405,6 +423,7 @@ def stress_tab(systems: Sequence[Row]) -> None:
                     accuracy[name] = result[key]["value"]
             conditions |= dict.fromkeys(accuracy)
             rows.append({"title": results.short_title(row), "accuracy": accuracy})
+            partitions.setdefault(partition, []).append(results.short_title(row))
             break
     if not rows:
         st.info("Stress has not been measured yet: `python -m leuk evaluate SYSTEM --data DIR --run DIR`.")
@@ -413,6 +432,12 @@ def stress_tab(systems: Sequence[Row]) -> None:
         chart(figures.stress(rows, list(conditions)), "stress")
     with st.container(key="stress-narrow"):
         stress_table(rows, list(conditions))
+    alone = len(partitions) == 1
+    held = "; ".join(one if alone else f"{one} ({', '.join(names)})" for one, names in partitions.items())
+    st.caption(
+        f"Accuracy by field, out of fold, {held}. "
+        + (results.partly_stressed(compared) or "Stress and swap were measured on every field.")
+    )
     st.caption(
         "No change but the last makes a cell another. Those of light and stain leave its shape and chromatin as they "
         "are, unless they clip; blur, noise, JPEG and half the resolution change its chromatin, as cameras and files "
@@ -438,8 +463,35 @@ def training_tab(systems: Sequence[Row]) -> None:
         chart(figures.training_curves(some, "loss", "Loss on training fields"), "curve-loss")
     with right:
         chart(figures.training_curves(some, "held_accuracy", "Accuracy on the held-out fold"), "curve-accuracy")
+    st.caption(of_which_fold(systems, chosen))
     if said := results.recounted([row for row in systems if results.short_title(row) in chosen]):
         st.caption(said)
+
+
+def of_which_fold(systems: Sequence[Row], chosen: Sequence[str]) -> str:
+    """Say of which fold and partition curves are, and why some systems have none."""
+    folds: dict[str, list[str]] = {}
+    said, seen, gone = [], [], []
+    for row in systems:
+        name = results.short_title(row)
+        known = row.card.metrics.get("weights") if row.card else None
+        log = row.card.training.get("log") if row.card else None
+        if log and name in chosen:
+            fold = f"fold {known['fold']}" if known else "a fold"
+            folds.setdefault(f"{fold}, {row.card.training.get('partition', 'grouped')}", []).append(name)
+            if not any("held_accuracy" in line for line in log):
+                said.append(f"Of {name} accuracy on the held-out fold was not kept while it was trained.")
+        elif row.card and not log and not known:
+            seen.append(name)
+        elif row.results and not row.card:
+            gone.append(name)
+    parts = "; ".join(fold if len(folds) == 1 else f"{fold} ({', '.join(names)})" for fold, names in folds.items())
+    told = [f"Curves are of the networks that come along: {parts}."] if parts else []
+    if seen:
+        said.append(f"{', '.join(seen)} has no curve: its weights were trained on all folds, and none was held out.")
+    if gone:
+        said.append(f"Curves of {', '.join(gone)} did not come along, as its weights did not.")
+    return " ".join((*told, *said))
 
 
 def card(row: Row) -> None:
@@ -478,7 +530,9 @@ def card(row: Row) -> None:
             st.markdown("**Its weights are not here.** Train it:")
             st.code(f"python -m leuk train {row.name} --data DIR --weights weights", language="bash", wrap_lines=True)
             st.caption("DIR holds class folders. Add --reduced on a few processor cores, --resume to go on.")
-        for partition, result in row.results.items():
+        # What is worth more comes first.
+        for partition in sorted(row.results, key=("grouped", "random").index):
+            result = row.results[partition]
             if result.get("figures"):
                 st.markdown(f"**{partition.capitalize()}**, {len(result['figures']['folds'])} of 5 folds")
                 st.dataframe(card_figures(result), hide_index=True, key=f"card-{partition}")
@@ -578,7 +632,7 @@ def elsewhere_in_words(row: Row) -> list[str]:
 def page() -> None:
     """Lay the page out."""
     st.html(_components.SHARED_STYLE + STYLE)
-    _components.frame(key="frame")
+    _components.frame_without_images(key="frame")
     systems, controls, rows = measured(stamp())
     rows = ordered(rows)
     left, right = st.columns([3, 1], vertical_alignment="center", gap="large")
@@ -617,7 +671,7 @@ def page() -> None:
     with tabs[2]:
         confusion_tab(choices)
     with tabs[3]:
-        stress_tab([*systems, *controls])
+        stress_tab([*systems, *controls], rows)
     with tabs[4]:
         training_tab(systems)
     st.divider()

@@ -17,6 +17,8 @@ def test_models_page_shows_controls_at_first_glance_and_which_reader_review_uses
     page.get_by_role("tab", name="Confusion").click()
     page.locator('[role="tabpanel"]:not([hidden]) .js-plotly-plot').first.wait_for()
     here = [row for row in systems() if row.weights]
+    note = page.get_by_role("note").filter(has_text="Research use only, not a medical device")
+    expect(note).not_to_contain_text("Images")
     box = page.get_by_test_id("stSelectbox").filter(has_text="Reader used on Review")
     expect(box.locator("input")).to_have_value(short_title(here[0]))
 
@@ -33,6 +35,13 @@ def test_models_page_fits_a_phone(visit):
     # Names stand on the lines, so that these have the width of the page, all panels together.
     lines = [line.bounding_box() for line in narrow.locator(".ygrid, .y2grid, .y3grid, .y4grid").all()]
     assert max(line["x"] + line["width"] for line in lines) - min(line["x"] for line in lines) > 300
+    # Of the table, a name and the grouped figure with its interval.
+    shown = page.locator(".st-key-table-narrow").get_by_test_id("stDataFrame")
+    shown.scroll_into_view_if_needed()
+    expect(shown).to_be_visible()
+    expect(page.locator(".st-key-table-wide")).to_be_hidden()
+    heads = shown.locator('[role="columnheader"]').all_text_contents()
+    assert heads[:2] == ["System", "Grouped"]
     # A map of all systems would have numbers too small to read.
     page.get_by_role("tab", name="Stress").click()
     table = page.locator(".st-key-stress-narrow").get_by_test_id("stDataFrame")

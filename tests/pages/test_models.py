@@ -183,6 +183,45 @@ def test_a_figure_elsewhere_says_if_its_network_is_of_the_random_partition():
     assert drawn.customdata[0] == [" (0.400 to 0.600)<br>a network of the random partition"]
 
 
+def test_the_headline_names_of_controls_that_read_alike_the_one_that_keeps_most():
+    rows = [
+        row(title="Background", kind="control", random=0.9932, grouped=0.97),
+        row(title="Histogram", kind="control", random=0.9928, grouped=0.978),
+        row(title="Corner", kind="control", random=0.86, grouped=0.99),
+    ]
+    assert "**Histogram** sees no cell and gets **0.993**" in models.headline(rows)
+
+
+def test_curves_say_of_which_fold_they_are_and_which_are_missing():
+    systems = results.systems()
+    chosen = [results.short_title(one) for one in systems]
+    said = models.of_which_fold(systems, chosen)
+    assert said.startswith("Curves are of the networks that come along: fold 0, grouped.")
+    assert "Of Leuk cell reader accuracy on the held-out fold was not kept" in said
+    assert "Leuk reader has no curve: its weights were trained on all folds" in said
+    for one in systems:
+        if one.results and not one.card:
+            assert f"{results.short_title(one)} did not come along" in said
+    assert "Curves are" not in models.of_which_fold(systems, [])
+
+
+def test_tabs_say_what_their_figures_are_of(page):
+    said = " ".join(one.value for one in page.caption)
+    assert "Accuracy by field, out of fold, grouped." in said
+    assert results.partly_stressed(results.comparison()) in said
+    assert "Colour is the share of the row" in said
+    assert results.reduced(models.ordered(results.comparison())) in said
+    assert results.controls_and_traps() in said
+
+
+def test_a_card_begins_with_the_grouped_partition_and_names_the_set(page):
+    page.selectbox(key="card").select("vgg19").run()
+    said = [one.value for one in page.markdown]
+    order = [one for one in said if one.startswith(("**Grouped**", "**Random**"))]
+    assert [one.split("*")[2] for one in order] == ["Grouped", "Random"]
+    assert any("**Trained on** ALL set of Taleqani Hospital" in one for one in said)
+
+
 def test_rows_are_ordered_by_what_is_left_where_least_is_left():
     rows = [
         row(name="proud", grouped=0.99, worst_stress=0.2, stain_swap=0.9),
