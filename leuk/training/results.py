@@ -803,11 +803,13 @@ def elsewhere_by_cells() -> str:
         for name, place in places.items()
         if (count := round((place.get("cannot_tell") or 0) * place["images"]))
     ]
+    low, high = interval_of_places(places) or (None, None)
+    figure = _with_interval({"elsewhere": mean, "elsewhere_low": low, "elsewhere_high": high})
     untold = f" Of {' and '.join(silent)} it tells nothing; these count as not malignant." if silent else ""
     return (
         "Where the reader can't tell, Review says of a field with red cells how many blasts to expect by what each "
         "cell may be. Malignant from a fifth of blasts on, the share at which acute leukaemia begins, is right on "
-        f"{', '.join(right)}: {mean:.3f} by the measure of that column.{untold} Normal types were learnt from PBC, of "
+        f"{', '.join(right)}: {figure} by the measure of that column.{untold} Normal types were learnt from PBC, of "
         "which a fifth was kept apart for this; how long blasts were trained was decided on ALL-IDB2."
     )
 
