@@ -13,10 +13,11 @@ import re
 import sqlite3
 import sys
 import threading
-from collections.abc import Iterable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,26 +30,41 @@ DECISIONS = ("model_error", "label_error", "unusable")
 TITLES = {"model_error": "Model error", "label_error": "Probable label error", "unusable": "Unusable"}
 """What to call them on a screen."""
 
-CSV_COLUMNS = ("dataset", "file", "decision", "comment", "reviewer", "time")
+ON_PREDICTIONS = "model_error"
+"""The decision that is a word on the predictions at hand; the others are words on the image, whoever predicted it."""
+
+CSV_COLUMNS = (
+    "dataset", "file", "decision", "comment", "reviewer", "time", "predictions", "label", "called", "probability",
+)  # fmt: skip
 FEWEST = 10
 """Images that two reviewers must share for a kappa: of fewer it is chance."""
 MAX_COMMENT = 2000
 _REVIEWER = 80
+_NAME = 200
 
-_SCHEMA = """
+_TEXTS = ("dataset", "file", "reviewer", "predictions", "decision", "comment", "time", "label", "called", "probability")
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS decision (
-    dataset TEXT NOT NULL, file TEXT NOT NULL, reviewer TEXT NOT NULL,
-    decision TEXT NOT NULL, comment TEXT NOT NULL, time TEXT NOT NULL,
-    PRIMARY KEY (dataset, file, reviewer)
+    {", ".join(f"{name} TEXT NOT NULL DEFAULT ''" for name in _TEXTS)},
+    PRIMARY KEY (dataset, file, reviewer, predictions)
 ) WITHOUT ROWID
 """
-_UPSERT = """
-INSERT INTO decision (dataset, file, reviewer, decision, comment, time) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (dataset, file, reviewer)
-DO UPDATE SET decision = excluded.decision, comment = excluded.comment, time = excluded.time
-"""
-_ADD = _UPSERT.partition("DO UPDATE")[0] + "DO NOTHING"
-_ADD_LATER = _UPSERT + "WHERE julianday(decision.time) IS NULL OR julianday(excluded.time) >= julianday(decision.time)"
+# Which decisions another takes the place of: a word on the image that of all before it, a model error that of words on
+# the image, on the same predictions and on unnamed ones.
+_REPLACED = f"""
+dataset = :dataset AND file = :file AND reviewer = :reviewer AND (
+    :decision <> '{ON_PREDICTIONS}' OR decision <> '{ON_PREDICTIONS}' OR predictions IN ('', :predictions)
+)"""
+_CLEAR = f"DELETE FROM decision WHERE {_REPLACED}"  # noqa: S608
+# What nothing tells to be later takes no place.
+_CLEAR_EARLIER = f"""{_CLEAR} AND NOT EXISTS (
+    SELECT 1 FROM decision WHERE {_REPLACED}
+    AND (:undated OR NOT coalesce(julianday(time) IS NULL OR julianday(:time) >= julianday(time), 0))
+)"""  # noqa: S608
+_ADD = f"""
+INSERT INTO decision ({", ".join(_TEXTS)}) SELECT {", ".join(f":{name}" for name in _TEXTS)}
+WHERE NOT EXISTS (SELECT 1 FROM decision WHERE {_REPLACED})
+"""  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,12 @@ class Decision:
         Who decided; "" for someone unnamed.
     time : str
         ISO 8601 with the offset from UTC, to the second; set when it is stored if "".
+    predictions : str
+        Those at hand when it was decided, such as "reader.grouped"; "" where none were, or nothing tells.
+    label, called : str
+        Keys of classes: what the image was labelled then, and what the predictions called it; "" where not known.
+    probability : float, optional
+        Of what it was called, 0 … 1, to six places.
 
     Raises
     ------
@@ -82,6 +104,10 @@ class Decision:
     comment: str = ""
     reviewer: str = ""
     time: str = ""
+    predictions: str = ""
+    label: str = ""
+    called: str = ""
+    probability: float | None = None
 
     def __post_init__(self) -> None:
         if self.decision not in DECISIONS:
@@ -90,6 +116,14 @@ class Decision:
             raise DataError("A decision must name its file; fill in the column file.")
         object.__setattr__(self, "comment", self.comment.strip()[:MAX_COMMENT])
         object.__setattr__(self, "reviewer", self.reviewer.strip()[:_REVIEWER])
+        for name in ("predictions", "label", "called"):
+            object.__setattr__(self, name, getattr(self, name).strip()[:_NAME])
+        if self.probability is not None:
+            object.__setattr__(self, "probability", round(float(self.probability), 6))
+
+    def holds_for(self, predictions: str) -> bool:
+        """Tell whether it is a word on the image, or on these predictions."""
+        return self.decision != ON_PREDICTIONS or self.predictions == predictions
 
 
 def decisions_file() -> Path:
@@ -123,32 +157,42 @@ class Triage:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or decisions_file()
         self._lock = threading.Lock()
-        with self._lock:
-            self._run(_SCHEMA)
+        with self._opened(change=True) as connection:
+            if "predictions" not in _columns(connection):  # a file that may only be read is left alone
+                connection.execute("BEGIN IMMEDIATE")
+                _bring_up_to_date(connection)
 
-    def _run(
-        self, statement: str, rows: Iterable[Sequence[str]] = ((),), change: bool = True
-    ) -> tuple[list[tuple[str, ...]], int]:
-        """Return the rows that a statement finds, and how many it changes."""
-        found: list[tuple[str, ...]] = []
+    @contextmanager
+    def _opened(self, change: bool = False) -> Iterator[sqlite3.Connection]:
+        """Open the file for one transaction."""
+        if self.path.is_dir():
+            raise DataError(
+                f"Decisions are kept in a file, and {self.path.name} is a folder; name a file in LEUK_DECISIONS, such "
+                f"as {self.path.name}/decisions.sqlite."
+            )
         try:
-            if change:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self.path, timeout=20)) as connection, connection:
-                for row in rows:
-                    found += connection.execute(statement, [escaped(value) for value in row]).fetchall()
-                changed = connection.total_changes
+            with self._lock if change else nullcontext():
+                if change:
+                    self.path.parent.mkdir(parents=True, exist_ok=True)
+                with closing(sqlite3.connect(self.path, timeout=20)) as connection, connection:
+                    yield connection
         except (OSError, sqlite3.Error) as error:
             raise DataError(
-                f"Decisions can't be kept in {self.path.name} ({error}); free it, or name another in LEUK_DECISIONS."
+                f"Decisions can't be kept in {self.path.name} ({error}); free it, or name another file in "
+                "LEUK_DECISIONS."
             ) from error
-        return found, changed
 
     def decide(self, *decisions: Decision) -> None:
-        """Keep decisions; each replaces what the same reviewer said of the same image before."""
-        now = _now()
-        with self._lock:
-            self._run(_UPSERT, (_values(d, d.time or now) for d in decisions))
+        """Keep decisions; each replaces what the same reviewer said of the same image before.
+
+        A model error leaves model errors of other predictions as they are.
+        """
+        at = now()
+        with self._opened(change=True) as connection:
+            for one in decisions:
+                values = _values(one, one.time or at)
+                connection.execute(_CLEAR, values)
+                connection.execute(_ADD, values)
 
     def read_back(self, *decisions: Decision) -> int:
         """Keep decisions that were exported, unless the same reviewer decided otherwise here since.
@@ -158,44 +202,125 @@ class Triage:
         int
             How many were not kept: later ones here stayed, or nothing tells which are later.
         """
-        now = _now()
-        with self._lock:
-            _, dated = self._run(_ADD_LATER, (_values(d, d.time) for d in decisions if d.time))
-            _, undated = self._run(_ADD, (_values(d, now) for d in decisions if not d.time))
-        return len(decisions) - dated - undated
+        at, kept = now(), 0
+        with self._opened(change=True) as connection:
+            # Those with a time first: beside them nothing tells when the others were said.
+            for one in sorted(decisions, key=lambda one: not one.time):
+                values = _values(one, one.time or at)
+                connection.execute(_CLEAR_EARLIER, values | {"undated": str(int(not one.time))})
+                kept += connection.execute(_ADD, values).rowcount
+        return len(decisions) - kept
 
-    def forget(self, dataset: str, file: str, reviewer: str = "") -> None:
-        """Take one decision back; nothing happens if there is none."""
-        with self._lock:
-            self._run(
-                "DELETE FROM decision WHERE dataset = ? AND file = ? AND reviewer = ?", [(dataset, file, reviewer)]
+    def sign(self, reviewer: str, *decisions: Decision) -> int:
+        """Put a reviewer's name to decisions that were stored without one; what they decided later stays.
+
+        Returns
+        -------
+        int
+            How many bear the name now. Those that somebody unnamed replaced since, or took back, are not theirs.
+        """
+        if not reviewer.strip():
+            return 0
+        there = {one for dataset in {one.dataset for one in decisions} for one in self.all(dataset)}
+        mine = [one for one in decisions if not one.reviewer and one in there]
+        kept = len(mine) - self.read_back(*(replace(one, reviewer=reviewer) for one in mine))
+        for one in mine:
+            self.forget(one.dataset, one.file, predictions=one.predictions)
+        return kept
+
+    def forget(self, dataset: str, file: str, reviewer: str = "", predictions: str | None = None) -> None:
+        """Take decisions on an image back; nothing happens if there is none.
+
+        Parameters
+        ----------
+        dataset, file, reviewer : str
+        predictions : str, optional
+            Model errors of others stay; by default all are taken back.
+        """
+        values = {"dataset": dataset, "file": file, "reviewer": reviewer, "predictions": predictions or ""}
+        wanted = f"(:every OR decision <> '{ON_PREDICTIONS}' OR predictions = :predictions)"
+        with self._opened(change=True) as connection:
+            connection.execute(
+                f"DELETE FROM decision WHERE dataset = :dataset AND file = :file AND reviewer = :reviewer AND {wanted}",  # noqa: S608
+                {name: escaped(value) for name, value in values.items()} | {"every": predictions is None},
             )
 
-    def decisions(self, dataset: str, reviewer: str | None = None) -> dict[str, Decision]:
-        """Return the decisions on a data set by file: one reviewer's, or of all reviewers the latest."""
-        return {one.file: one for one in self.all(dataset) if reviewer is None or one.reviewer == reviewer}
+    def decisions(
+        self, dataset: str, reviewer: str | None = None, predictions: str | None = None
+    ) -> dict[str, Decision]:
+        """Return the latest decisions on a data set by file: one reviewer's, or all reviewers'.
+
+        Parameters
+        ----------
+        dataset : str
+        reviewer : str, optional
+        predictions : str, optional
+            Leaves out model errors of others.
+        """
+        return {
+            one.file: one
+            for one in self.all(dataset)
+            if (reviewer is None or one.reviewer == reviewer) and (predictions is None or one.holds_for(predictions))
+        }
 
     def all(self, dataset: str) -> list[Decision]:
         """Return every decision on a data set, the earliest first."""
-        rows, _ = self._run(
-            "SELECT dataset, file, decision, comment, reviewer, time FROM decision"
-            " WHERE dataset = ? ORDER BY time, file",
-            [(dataset,)],
-            change=False,
-        )
-        return [Decision(unescaped(name), unescaped(file), *rest) for name, file, *rest in rows]
+        with self._opened() as connection:
+            rows = connection.execute(
+                f"SELECT {', '.join(_TEXTS)} FROM decision WHERE dataset = ? ORDER BY time, file, predictions",  # noqa: S608
+                [escaped(dataset)],
+            ).fetchall()
+        found = []
+        for row in rows:
+            given: dict[str, Any] = dict(zip(_TEXTS, row, strict=True))
+            for name in ("dataset", "file", "predictions"):
+                given[name] = unescaped(given[name])
+            found.append(Decision(**given | {"probability": _share(given["probability"])}))
+        return found
 
     def reviewers(self, dataset: str) -> list[str]:
         """Name who has decided on a data set, sorted."""
         return sorted({one.reviewer for one in self.all(dataset)})
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the time of a decision that is made now."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
-def _values(one: Decision, time: str) -> tuple[str, ...]:
-    return one.dataset, one.file, one.reviewer, one.decision, one.comment, time
+def _values(one: Decision, time: str) -> dict[str, str]:
+    told = {name: getattr(one, name) for name in _TEXTS} | {"time": time, "probability": _written(one.probability)}
+    return {name: escaped(value) for name, value in told.items()}
+
+
+def _columns(connection: sqlite3.Connection) -> list[str]:
+    return [row[1] for row in connection.execute("PRAGMA table_info(decision)")]
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Make the table, or add to one of an earlier Leuk what it did not keep: on which predictions was decided."""
+    there = _columns(connection)
+    if not there or "predictions" in there:
+        connection.execute(_SCHEMA)
+        return
+    kept = ", ".join(name for name in _TEXTS if name in there)
+    connection.execute("ALTER TABLE decision RENAME TO decision_before")
+    connection.execute(_SCHEMA)
+    connection.execute(f"INSERT INTO decision ({kept}) SELECT {kept} FROM decision_before")  # noqa: S608
+    connection.execute("DROP TABLE decision_before")
+
+
+def _written(probability: float | None) -> str:
+    return "" if probability is None else f"{probability:.6g}"
+
+
+def _share(text: str) -> float | None:
+    """Read a probability; what is none counts as not known."""
+    try:
+        value = float(text.strip().replace(",", "."))
+    except ValueError:
+        return None
+    return value if 0 <= value <= 1 else None
 
 
 def to_csv(decisions: Iterable[Decision]) -> str:
@@ -204,7 +329,8 @@ def to_csv(decisions: Iterable[Decision]) -> str:
     writer = csv.writer(out)
     writer.writerow(CSV_COLUMNS)
     for one in decisions:
-        writer.writerow([_inert(escaped(getattr(one, column))) for column in CSV_COLUMNS])
+        values = _values(one, one.time)
+        writer.writerow([_inert(values[column]) for column in CSV_COLUMNS])
     return out.getvalue()
 
 
@@ -212,6 +338,7 @@ def from_csv(text: str | bytes, dataset: str, name: str = "The table") -> list[D
     """Read what `to_csv` wrote, or a spreadsheet made of it.
 
     Decisions may be called as on a screen, folders parted by backslashes. A time that can't be read counts as none.
+    Tables of an earlier Leuk don't tell on which predictions was decided.
 
     Parameters
     ----------
@@ -245,7 +372,7 @@ def from_csv(text: str | bytes, dataset: str, name: str = "The table") -> list[D
         raise DataError(f"{name} lacks the column {sorted(missing)[0]}; export decisions from Leuk and use that table.")
     found = []
     for number, row in enumerate(rows, start=2):
-        given = {column: _plain(row.get(column) or "") for column in CSV_COLUMNS}
+        given: dict[str, Any] = {column: _plain(row.get(column) or "") for column in CSV_COLUMNS}
         try:
             found.append(
                 Decision(
@@ -255,6 +382,8 @@ def from_csv(text: str | bytes, dataset: str, name: str = "The table") -> list[D
                         "file": unescaped(given["file"]).replace("\\", "/"),
                         "decision": _CALLED.get(_plainly(given["decision"]), given["decision"]),
                         "time": _readable(given["time"]),
+                        "predictions": unescaped(given["predictions"]),
+                        "probability": _share(given["probability"]),
                     }
                 )
             )

@@ -73,6 +73,81 @@ def test_a_table_made_by_hand_is_taken_as_it_is_meant():
         from_csv("file,decision,reviewer\na.png,unusable,Müller\n".encode("cp1252"), "set", "x.csv")
 
 
+def on(predictions, decision="model_error", file="a.png", reviewer="Ada", **more):
+    return Decision("set", file, decision, "", reviewer, predictions=predictions, **more)
+
+
+def test_a_model_error_is_a_word_on_its_own_predictions(store):
+    store.decide(on("reader.grouped", label="benign", called="pre_b", probability=0.87654321), on("resnet50.grouped"))
+    (one, other) = store.all("set")
+    assert (one.predictions, one.label, one.called, one.probability) == ("reader.grouped", "benign", "pre_b", 0.876543)
+    assert one.holds_for("reader.grouped") and not one.holds_for("resnet50.grouped")
+    assert store.decisions("set", "Ada", "resnet50.grouped") == {"a.png": other}
+    assert store.decisions("set", "Ada", "vgg19.grouped") == {}
+    store.forget("set", "a.png", "Ada", "reader.grouped")
+    assert store.all("set") == [other]
+    # What is said of the image is said to whatever predicts it.
+    store.decide(on("vgg19.grouped", "unusable"))
+    assert store.decisions("set", "Ada", "reader.grouped")["a.png"].decision == "unusable"
+    assert len(store.all("set")) == 1
+    store.decide(on("reader.grouped"))
+    assert [one.decision for one in store.all("set")] == ["model_error"]
+
+
+def test_model_errors_of_two_systems_come_back_from_one_table(store):
+    given = [on("reader.grouped", time="2026-11-27T10:00:00+00:00"), on("vgg19.grouped", time="2026-11-27T10:00:01Z")]
+    assert store.read_back(*from_csv(to_csv(given), "set")) == 0
+    assert store.all("set") == given
+    earlier, later = (on("", "unusable", time=f"2026-11-27T{hour}:00:00Z") for hour in ("09", "11"))
+    assert store.read_back(earlier) == 1 and store.all("set") == given
+    assert store.read_back(later) == 0 and store.all("set") == [later]
+
+
+def test_what_an_earlier_leuk_kept_is_still_there(tmp_path):
+    path = tmp_path / "decisions.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "CREATE TABLE decision (dataset TEXT NOT NULL, file TEXT NOT NULL, reviewer TEXT NOT NULL, "
+            "decision TEXT NOT NULL, comment TEXT NOT NULL, time TEXT NOT NULL, "
+            "PRIMARY KEY (dataset, file, reviewer)) WITHOUT ROWID"
+        )
+        rows = [("set", f"{word}.png", "Ada", word, "why", "2026-11-27T10:00:00Z") for word in DECISIONS]
+        connection.executemany("INSERT INTO decision VALUES (?, ?, ?, ?, ?, ?)", rows)
+    connection.close()
+    store = Triage(path)
+    assert {(one.decision, one.comment, one.predictions, one.probability) for one in store.all("set")} == {
+        (word, "why", "", None) for word in DECISIONS
+    }
+    assert set(store.decisions("set", "Ada", "reader.grouped")) == {"label_error.png", "unusable.png"}
+    store.decide(on("reader.grouped", file="model_error.png"))
+    assert len(Triage(path).all("set")) == 3, "the same error, now of named predictions"
+
+
+def test_a_table_of_an_earlier_leuk_or_made_by_hand_tells_what_it_can():
+    old = "dataset,file,decision,comment,reviewer,time\r\nset,a.png,model_error,why,Ada,2026-11-27T10:00:00+00:00\r\n"
+    (found,) = from_csv(old, "set")
+    assert (found.decision, found.comment, found.predictions, found.probability) == ("model_error", "why", "", None)
+    hand = "file;decision;predictions;probability\r\na.png;Model error;reader.grouped;0,75\r\n"
+    assert from_csv(hand, "set") == [
+        Decision("set", "a.png", "model_error", predictions="reader.grouped", probability=0.75)
+    ]
+    assert from_csv(hand.replace("0,75", "much"), "set")[0].probability is None
+
+
+def test_a_name_is_put_to_what_was_said_without_one(store):
+    first = [on("p", file=name, reviewer="", time="2026-11-27T10:00:00Z") for name in ("a.png", "b.png", "c.png")]
+    store.decide(*first)
+    store.decide(on("p", "unusable", "b.png", "", time="2026-11-27T11:00:00Z"))  # somebody else, unnamed too
+    store.decide(on("p", "label_error", "c.png", "Ada", time="2026-11-27T12:00:00Z"))
+    assert store.sign(" ", *first) == 0 and len(store.all("set")) == 4
+    assert store.sign("Ada", *first) == 1, "what Ada decided later stays, and so does what is not hers"
+    assert {(one.file, one.reviewer, one.decision) for one in store.all("set")} == {
+        ("a.png", "Ada", "model_error"),
+        ("b.png", "", "unusable"),
+        ("c.png", "Ada", "label_error"),
+    }
+
+
 def test_sets_are_kept_apart_and_a_decision_can_be_taken_back(store):
     store.decide(Decision("one", "a.png", "unusable"), Decision("other", "a.png", "model_error"))
     store.forget("one", "a.png")
@@ -85,6 +160,7 @@ def test_export_and_reading_back_lose_nothing_and_start_no_formula():
     given = [
         Decision("set", "=cmd|x.png", "model_error", '-1, "quoted"\nline', "@Ada", "2026-01-02T03:04:05+00:00"),
         Decision("set", "b.png", "unusable", "'quoted'", "", "2026-01-02T03:04:06+00:00"),
+        on("=mine.csv", label="benign", called="pro_b", probability=1 / 3, time="2026-01-02T03:04:07+00:00"),
     ]
     text = to_csv(given)
     assert not any(field.startswith(("=", "@")) for line in text.splitlines() for field in line.split(","))
@@ -148,6 +224,8 @@ def test_what_can_not_be_written_is_one_sentence(tmp_path):
     (tmp_path / "text.sqlite").write_text("this is no database, however long it may be" * 50)
     with pytest.raises(DataError, match=r"text\.sqlite"):
         Triage(tmp_path / "text.sqlite")
+    with pytest.raises(DataError, match="kept in a file, and .* is a folder; name a file in LEUK_DECISIONS"):
+        Triage(tmp_path)
 
 
 def test_threads_do_not_lose_decisions(store):
