@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leuk import overlay
 from leuk.data import inspection, mistakes
 from leuk.data.datasets import DataSet
-from leuk.data.triage import DECISIONS, TITLES
+from leuk.data.triage import DECISIONS, TITLES, Decision
 from leuk.errors import LeukError
 from leuk.names import class_name
 from pages import _exploring as prepare
 from pages import _exploring_parts as parts
 from pages._explorer_visit import (
-    decided,
     embedding_if_done,
     jobs,
     measured,
@@ -30,6 +29,7 @@ from pages._explorer_visit import (
     readings,
     reference_if_done,
     reviewer,
+    said_here,
     state,
 )
 from pages._exploring import Opened, View
@@ -50,7 +50,7 @@ def inspector(opened: Opened, view: View | None) -> None:
     reference = reference_if_done(opened) if reading is not None else None  # the image itself comes first
     index = listed.index(row)
     start, film = prepare.film_window(listed, index)
-    marks = decided(opened)
+    marks, elsewhere = said_here(view)
     mine = marks.get(dataset.files[row])
     pack, missing = (reading.pack, "") if reading and reading.pack else prepare.photo(dataset, row)
     found = inspection.ranges(dataset, row, classes, known, reading.cells if reading else None, reference)
@@ -88,6 +88,7 @@ def inspector(opened: Opened, view: View | None) -> None:
         "decisions": [{"key": key, "title": TITLES[key]} for key in DECISIONS],
         "decision": mine.decision if mine else "",
         "comment": mine.comment if mine else "",
+        "elsewhere": _elsewhere(opened, elsewhere.get(dataset.files[row], ())),
         "progress": prepare.progress_text(listed, dataset.files, marks),
         "near": _near(opened, view, row, known),
         "ranges": {
@@ -126,6 +127,14 @@ def inspector(opened: Opened, view: View | None) -> None:
 def _lower(heading: str) -> str:
     name = heading.split(":")[0]
     return name[0].lower() + name[1:]
+
+
+def _elsewhere(opened: Opened, decisions: Sequence[Decision]) -> str:
+    """Say what was decided on other predictions of the same image."""
+    if not decisions:
+        return ""
+    whose = ", ".join(prepare.predictions_title(opened, one.predictions) for one in decisions)
+    return f"{TITLES[decisions[0].decision]} before, of: {whose}."
 
 
 def _where(dataset: DataSet, row: int, verdicts: Any) -> str:

@@ -11,13 +11,12 @@ import streamlit as st
 from leuk.data import audit, balance, maps, measures, mistakes, triage
 from leuk.data.datasets import DataSet
 from leuk.data.slices import CUTS
-from leuk.data.triage import DECISIONS, TITLES, Decision
+from leuk.data.triage import DECISIONS, ON_PREDICTIONS, TITLES, Decision
 from leuk.map_figure import map_figure
 from pages import _exploring as prepare
 from pages import _exploring_parts as parts
 from pages._components import literal
 from pages._explorer_visit import (
-    decided,
     embedding_plain,
     gallery,
     jobs,
@@ -32,8 +31,8 @@ from pages._explorer_visit import (
     open_list,
     panel,
     reviewer,
+    said_here,
     state,
-    store,
     wait_for,
 )
 from pages._exploring import Opened, View
@@ -430,9 +429,13 @@ def section_slices(opened: Opened, view: View | None) -> None:
 
 def section_triage(opened: Opened, view: View | None) -> None:
     """Show progress and agreement, export decisions, read them back."""
-    dataset, mine = opened.dataset, decided(opened)
+    if state.decisions is None:  # the page says why
+        return
+    dataset, (mine, others) = opened.dataset, said_here(view)
     place = {file: row for row, file in enumerate(dataset.files)}
-    everything = store().all(opened.key)
+    everything: list[Decision] = state.decisions
+    own = [one for one in everything if one.reviewer == reviewer()]
+    aside = [one for decisions in others.values() for one in decisions if one.file in place]
     present = [one for one in mine.values() if one.file in place]
     errors: list[int] = []
     if view is not None:
@@ -449,7 +452,8 @@ def section_triage(opened: Opened, view: View | None) -> None:
             count = sum(one.decision == word for one in present)
             share = count / max(1, len(present))
             bars.append({"name": TITLES[word], "kind": "share", "value": share, "num": str(count)})
-        who = f"{prepare.counted(len(present), 'decision')} of {reviewer() or 'an unnamed reviewer'}."
+        who = f"{prepare.counted(len(present), 'decision')} of {reviewer() or 'an unnamed reviewer'}"
+        who += f", and {prepare.counted(len(aside), 'model error')} of other predictions." if aside else "."
         parts.rows(
             data={"rows": [{"id": "progress", "narrow": True, "title": "Progress", "text": who,
                             "bars": bars}], "legend": None},
@@ -466,7 +470,7 @@ def section_triage(opened: Opened, view: View | None) -> None:
             data={
                 "files": [
                     {"label": "Export my decisions", "name": "leuk_decisions.csv", "type": "text/csv",
-                     "text": triage.to_csv(mine.values()), "disabled": not mine},
+                     "text": triage.to_csv(own), "disabled": not own},
                     {"label": "Export everyone's", "name": "leuk_decisions_all.csv", "type": "text/csv",
                      "text": triage.to_csv(everything), "disabled": not everything},
                 ]
@@ -477,7 +481,8 @@ def section_triage(opened: Opened, view: View | None) -> None:
                          on_change=on_decisions)  # fmt: skip
         if "told" in state:
             st.success(literal(state.pop("told")), icon=":material/check:")
-        _agreement(opened, [one for one in everything if one.file in place])
+        name = view.name if view is not None else ""
+        _agreement(opened, [one for one in everything if one.file in place and one.holds_for(name)])
     with right:
         order = sorted(present, key=lambda one: one.time, reverse=True)
         panels = []
@@ -487,6 +492,11 @@ def section_triage(opened: Opened, view: View | None) -> None:
             panels.append(panel(opened, view, f"triage-{word}", TITLES[word], rows, first=not panels, notes=notes,
                                 empty="None yet. Open an image and press "
                                 f"{DECISIONS.index(word) + 1}.", kind="lesser"))  # fmt: skip
+        if aside:
+            notes = {place[one.file]: prepare.predictions_title(opened, one.predictions) for one in aside}
+            panels.append(panel(opened, view, "triage-others", f"{TITLES[ON_PREDICTIONS]} of other predictions",
+                                list(notes), "Not counted here; below each image stands whose.", notes=notes,
+                                kind="lesser"))  # fmt: skip
         gallery("triage-gallery", panels)
 
 

@@ -76,6 +76,7 @@ def begin() -> None:
         "stamp": 0,
         "rows": {},
         "seen": {},
+        "unnamed": [],
     }
     for key, value in defaults.items():
         state.setdefault(key, value)
@@ -152,11 +153,49 @@ def reviewer() -> str:
 def on_reviewer() -> None:
     """Take the name that the browser has kept over a reload."""
     state.reviewer = reviewer() or str(value_of("frame", "reviewer") or "")[:NAME_LENGTH]
+    on_name()
 
 
-def decided(opened: Opened) -> dict[str, Decision]:
-    """Return this reviewer's decisions by file."""
-    return store().decisions(opened.key, reviewer())
+def on_name() -> None:
+    """Give what was decided in this visit before a name was entered to who entered it."""
+    if not reviewer() or not state.unnamed:
+        return
+    try:
+        count = store().sign(reviewer(), *state.unnamed)
+    except LeukError as error:
+        state.trouble = str(error)
+        return
+    state.unnamed = []
+    if count:
+        st.toast(literal(f"{prepare.counted(count, 'decision')} of this visit now under {reviewer()}."))
+
+
+def read_decisions(opened: Opened) -> str:
+    """Read the decisions on the open set, once a run; where they can't be, return the sentence that says why."""
+    state.decisions = None
+    try:
+        state.decisions = store().all(opened.key)
+    except LeukError as error:
+        return str(error)
+    return ""
+
+
+def said_here(view: View | None) -> tuple[dict[str, Decision], dict[str, list[Decision]]]:
+    """Part this reviewer's decisions by file into those that hold for the predictions at hand, and those on others."""
+    name, mine, others = view.name if view is not None else "", {}, {}
+    for one in state.decisions or ():
+        if one.reviewer != reviewer():
+            continue
+        if one.holds_for(name):
+            mine[one.file] = one
+        else:
+            others.setdefault(one.file, []).append(one)
+    return mine, others
+
+
+def decided(view: View | None) -> dict[str, Decision]:
+    """Return this reviewer's decisions by file; model errors of other predictions are left out."""
+    return said_here(view)[0]
 
 
 def value_of(component: str, name: str) -> Any:
@@ -254,12 +293,16 @@ def keep(sent: Mapping[str, Any] | None, go_on: bool) -> None:
     row = int(sent["row"])
     file, word = opened.dataset.files[row], sent.get("decision")
     try:
+        view = opened.view(state.get("table"))
         if word in DECISIONS:
-            store().decide(Decision(opened.key, file, word, str(sent.get("comment") or ""), reviewer()))
+            one = prepare.decision(opened, view, row, word, str(sent.get("comment") or ""), reviewer())
+            store().decide(one)
+            if not reviewer():
+                state.unnamed.append(one)
             if go_on:
                 here["row"] = prepare.neighbour_in(here["rows"], row, 1)
         else:
-            store().forget(opened.key, file, reviewer())
+            store().forget(opened.key, file, reviewer(), view.name if view is not None else "")
     except LeukError as error:
         state.trouble = str(error)
 
@@ -401,7 +444,7 @@ def panel(
     """Describe one page of a panel of thumbnails, and remember its list."""
     shown, page, pages = prepare.page_of(rows, state.pages.get(name, 0))
     state.panels[name] = {"title": heading, "rows": [int(row) for row in rows]}
-    marks = decided(opened)
+    marks = decided(view)
     verdicts = view.verdicts if view is not None else None
     return {
         "id": name,

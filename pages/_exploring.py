@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from leuk import overlay
-from leuk.data import audit, demo, labels, maps, measures, mistakes, slices
+from leuk.data import audit, demo, labels, maps, measures, mistakes, slices, triage
 from leuk.data.datasets import DataSet
 from leuk.data.inspection import Range, as_called, cell_measures, operating_curve
 from leuk.data.measures import Measures
@@ -409,6 +409,11 @@ class View:
     own: bool = False
     """Whether the predictions are the user's own: only they know whether they are out of fold."""
 
+    @property
+    def name(self) -> str:
+        """What a decision calls the predictions that it was made on."""
+        return predictions_name(self.verdicts.system, self.verdicts.partition, self.own)
+
     @cached_property
     def confusion(self) -> np.ndarray:
         """Counts, rows true."""
@@ -454,6 +459,22 @@ def table_title(table: PredictionTable) -> str:
     """Name a table on a screen."""
     partition = PARTITIONS.get(table.partition, table.partition)
     return f"{system_title(table.system)} · {partition}"
+
+
+def predictions_name(system: str, partition: str, own: bool = False) -> str:
+    """Name predictions as their file is named; one's own never as those that come with Leuk."""
+    return f"{system}.{partition}".rstrip(".") + (".csv" if own else "")
+
+
+def predictions_title(opened: Opened, name: str) -> str:
+    """Call predictions that a decision names as the list of predictions does, where they stand in it."""
+    for called, table in opened.tables.items():
+        if predictions_name(table.system, table.partition, is_own(table)) == name:
+            return called
+    system, _, partition = name.rpartition(".")
+    if partition in PARTITIONS:
+        return f"{system_title(system)} · {PARTITIONS[partition]}"
+    return name or "predictions not recorded"
 
 
 # ---- selection ----------------------------------------------------------------------------------------------------
@@ -572,6 +593,20 @@ def tile(
     if twin:
         out["twin"] = thumb(dataset, row, segmented=True)
     return out
+
+
+def decision(opened: Opened, view: View | None, row: int, word: str, comment: str, reviewer: str) -> Decision:
+    """Make a decision on an image, with what was called what when it was made."""
+    dataset = opened.dataset
+    called = called_of(dataset, view.verdicts if view is not None else None, row)
+    return Decision(
+        opened.key, dataset.files[row], word, comment, reviewer,
+        time=triage.now(),
+        predictions=view.name if view is not None else "",
+        label=dataset.classes[dataset.labels[row]],
+        called=dataset.classes[called] if called >= 0 else "",
+        probability=float(view.verdicts.probabilities[row, called]) if view is not None and called >= 0 else None,
+    )  # fmt: skip
 
 
 def threshold_calls(dataset: DataSet, verdicts: Verdicts, found: mistakes.Mistakes) -> dict[int, tuple[str, float]]:

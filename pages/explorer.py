@@ -26,9 +26,11 @@ from pages._explorer_visit import (
     begin,
     jobs,
     look_away,
+    on_name,
     on_reviewer,
     on_section,
     on_table,
+    read_decisions,
     readings,
     reviewer,
     state,
@@ -117,7 +119,7 @@ def head() -> Opened | None:
     """Choose the set, the predictions and the reviewer."""
     left, middle, right = st.container(key="head").columns([1.1, 1.6, 0.7], vertical_alignment="bottom")
     left.selectbox("Data set", list(SOURCES), key="source", format_func=SOURCES.get)
-    right.text_input("Reviewer", key="reviewer", placeholder="your initials", max_chars=NAME_LENGTH)
+    right.text_input("Reviewer", key="reviewer", placeholder="your initials", max_chars=NAME_LENGTH, on_change=on_name)
     if state.source == "taleqani":
         st.text_input(
             "Folder that holds Original/Benign and so on (empty: the statistics alone)",
@@ -208,9 +210,10 @@ def section(opened: Opened, view: View | None) -> None:
 
 def show(opened: Opened, part: Callable[[Opened, View | None], None]) -> None:
     """Show a part of the page, and in one sentence what is wrong."""
-    trouble = state.pop("trouble", "")
-    if trouble:
-        st.warning(literal(trouble), icon=":material/warning:")
+    # Without its decisions the set can still be looked at.
+    for trouble in dict.fromkeys([state.pop("trouble", ""), read_decisions(opened)]):
+        if trouble:
+            st.warning(literal(trouble), icon=":material/warning:")
     view = None
     try:
         view = opened.view(state.get("table"))

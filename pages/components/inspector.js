@@ -171,15 +171,16 @@ class Inspector {
     if (kept === null) area.value = header.comment || (drafts.get(draftOf(header)) ?? "");
     const head = element("h3", {}, element("span", {}, header.reviewer ? `Your decision, as ${header.reviewer}` : "Your decision"), element("small", { class: "progress" }, header.progress));
     const unnamed = header.reviewer ? null : element("p", { class: "quiet unnamed" }, "Stored without a name: enter yours under Reviewer, above the list.");
+    const elsewhere = header.elsewhere ? element("p", { class: "quiet elsewhere" }, header.elsewhere) : null;
     const back = header.decision ? element("button", { type: "button", "data-do": "mark", "data-of": "-1", style: "margin-top:7px;width:100%" }, "Take back") : null;
     if (!written) box.replaceChildren(head, marks, area);
     else {
-      box.querySelector(".unnamed")?.remove();
+      for (const old of box.querySelectorAll(".unnamed, .elsewhere")) old.remove();
       box.querySelector("h3").replaceWith(head);
       box.querySelector(".marks").replaceWith(marks);
       box.querySelector(":scope > button")?.remove();
     }
-    if (unnamed) head.after(unnamed);
+    head.after(...[unnamed, elsewhere].filter(Boolean));
     if (back) box.append(back);
   }
 

@@ -175,6 +175,76 @@ def test_the_image_says_who_decides(app, monkeypatch):
     assert inspected(app, monkeypatch)["reviewer"] == "Ada"
 
 
+def decide(app, row, word, comment=""):
+    """Open an image and decide on it, as its view does."""
+    opened = app.session_state.opened
+    view = opened.view(app.session_state.table)
+    one = prepare.decision(opened, view, row, word, comment, app.session_state.reviewer or "")
+    visit.store().decide(one)
+    return one
+
+
+def test_a_model_error_counts_for_the_predictions_it_was_said_of(app, monkeypatch):
+    given = []
+    monkeypatch.setattr(parts, "rows", lambda data, **_: given.append(data["rows"]))
+    opened, (first, second) = app.session_state.opened, list(app.session_state.opened.tables)[:2]
+    wrong = {name: opened.view(name).verdicts.predicted != opened.dataset.labels for name in (first, second)}
+    row, blurred = (int(one) for one in np.flatnonzero(wrong[first] & ~wrong[second])[:2])
+    app.session_state.table = first
+    app.session_state.section = "Triage"
+    sound(app.run())
+    one = decide(app, row, "model_error")
+    decide(app, blurred, "unusable")
+    sound(app.run())
+    label, called = (
+        opened.dataset.classes[i[row]] for i in (opened.dataset.labels, opened.view(first).verdicts.predicted)
+    )
+    assert (one.label, one.called, one.predictions) == (label, called, opened.view(first).name)
+    assert app.session_state.panels["triage-model_error"]["rows"] == [row]
+    assert given[-1][0]["bars"][0]["num"].startswith("2 of ")
+    assert "triage-others" not in app.session_state.panels
+
+    app.session_state.table = second
+    sound(app.run())
+    panels = app.session_state.panels
+    assert panels["triage-model_error"]["rows"] == []
+    assert panels["triage-others"]["rows"] == [row]
+    assert panels["triage-unusable"]["rows"] == [blurred], "a word on the picture stays"
+    assert given[-1][0]["bars"][0]["num"].startswith("0 of ")
+    assert "1 decision of an unnamed reviewer, and 1 model error of other predictions." in json.dumps(given[-1])
+    monkeypatch.setattr(parts, "inspector", lambda data, **_: given.append(data))
+    app.session_state.stack = [{"title": "Errors", "rows": [row], "row": row, "opened": row}]
+    sound(app.run())
+    header = json.loads(given[-1][8 : 8 + int.from_bytes(given[-1][4:8], "little")])
+    assert (header["decision"], header["elsewhere"]) == ("", f"Model error before, of: {first}.")
+
+
+def test_without_a_file_for_decisions_the_images_are_shown_all_the_same(app, monkeypatch, tmp_path):
+    monkeypatch.setenv("LEUK_DECISIONS", str(tmp_path))
+    st.cache_resource.clear()
+    for section in ("Errors", "Triage"):
+        app.session_state.section = section
+        sound(app.run())
+        (said,) = [one.value for one in app.warning]
+        assert "is a folder" in said and "name a file in LEUK\\_DECISIONS" in said
+    assert app.session_state.panels["alarms"]["rows"]
+    assert inspected(app, monkeypatch)["decision"] == ""
+
+
+def test_who_enters_a_name_takes_the_decisions_of_this_visit_along(app):
+    opened = app.session_state.opened
+    visit.store().decide(Decision(opened.key, opened.dataset.files[5], "unusable"))  # another visitor's
+    app.session_state.unnamed = [decide(app, row, "unusable") for row in (0, 1)]
+    app.text_input("reviewer").set_value("AB")
+    sound(app.run())
+    assert {one.file: one.reviewer for one in visit.store().all(opened.key)} == {
+        opened.dataset.files[0]: "AB",
+        opened.dataset.files[1]: "AB",
+        opened.dataset.files[5]: "",
+    }
+    assert app.session_state.unnamed == []
+
+
 def test_remarks_are_counted_and_not_passed_over(app, tmp_path):
     for name in ("benign/a.png", "pre/b.png"):
         (tmp_path / name).parent.mkdir()
