@@ -544,10 +544,12 @@ def called_of(dataset: DataSet, verdicts: Verdicts | None, row: int) -> int:
     return -1 if verdicts is None or not verdicts.known[row] else int(verdicts.predicted[row])
 
 
-def percent(share: float) -> str:
-    """Write a share for a narrow place."""
+def percent(share: float, of: int = 0) -> str:
+    """Write a share for a narrow place; of a thousand images or more to the tenth, which is an image there."""
     if not np.isfinite(share):
         return "–"
+    if of >= 1000 and 0 < share < 1:
+        return audit.percent(share)
     # Nearly all is not all, nor hardly any none.
     return audit.percent(share) if 0 < share < 0.005 or 0.995 <= share < 1 else f"{share * 100:.0f} %"
 
@@ -638,10 +640,14 @@ def matrix_data(view: View, chosen: tuple[int, int] | None, step: int | None) ->
     if view.curve is not None:
         found, benign, malignant = as_called(dataset, verdicts)
         alarms, misses = len(found.false_alarms), len(found.misses)
+        said, truly = verdicts.predicted == dataset.benign, dataset.labels == dataset.benign
         data["called"] = _point(
-            alarms, misses, benign, malignant,
-            mistakes.wilson(benign - alarms, benign), mistakes.wilson(malignant - misses, malignant),
+            alarms, misses, benign, malignant, *(
+                mistakes.share_intervals(dataset, verdicts, right[None], verdicts.known & among)[0]
+                for right, among in ((said, truly), (~said, ~truly))
+            ),
         )  # fmt: skip
+        data["rests"] = f"95 % intervals, {mistakes.resting_on(dataset, verdicts)}."
         data["curve"] = [
             _point(one.false_alarms, one.misses, benign, malignant, one.specificity_interval, one.sensitivity_interval)
             for one in view.curve

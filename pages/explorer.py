@@ -163,7 +163,7 @@ def facts(opened: Opened, view: View | None) -> None:
         known = view.verdicts.known
         right = float((view.verdicts.predicted == dataset.labels)[known].mean()) if known.any() else float("nan")
         stated = " (out of fold, as you state)" if view.own else " out of fold"
-        words.append(f"{int(known.sum()):,} predicted{stated}, {prepare.percent(right)} as labelled")
+        words.append(f"{int(known.sum()):,} predicted{stated}, {prepare.percent(right, int(known.sum()))} as labelled")
     if dataset.root is None:
         words.append("images are not here: statistics only")
     st.caption(" · ".join(words))

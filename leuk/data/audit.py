@@ -17,7 +17,17 @@ from leuk.data.datasets import DataSet, Progress
 from leuk.data.duplicates import Duplicates, find_duplicates
 from leuk.data.labels import LabelErrors, doubted
 from leuk.data.measures import Measures, measure
-from leuk.data.mistakes import Mistakes, PredictionTable, Verdicts, align, confusion, mistakes, operate, wilson
+from leuk.data.mistakes import (
+    Mistakes,
+    PredictionTable,
+    Verdicts,
+    align,
+    confusion,
+    mistakes,
+    operate,
+    resting_on,
+    share_intervals,
+)
 from leuk.data.shortcuts import (
     WITH_CELL,
     FixedContent,
@@ -716,6 +726,12 @@ def _about_errors(
     errors: Mistakes,
     without: tuple[float, float] | None,
 ) -> list[Finding]:
+    def between(right: np.ndarray, among: np.ndarray) -> str:
+        ((low, high),) = share_intervals(dataset, verdicts, right[None], verdicts.known & among)
+        if math.isnan(low):
+            return ""
+        return f" (95 % interval {percent(low)} to {percent(high)}, {resting_on(dataset, verdicts)})"
+
     found = []
     system, known = verdicts.system, int(verdicts.known.sum())
     if verdicts.problems:
@@ -735,22 +751,22 @@ def _about_errors(
         return found
     right = int((verdicts.known & (verdicts.predicted == dataset.labels)).sum())
     score = right / known
-    low, high = wilson(right, known)
+    called_right = verdicts.predicted == dataset.labels
     if dataset.benign_beside_malignant is not None:
         benign = int((verdicts.known & (dataset.labels == dataset.benign_beside_malignant)).sum())
         malignant = known - benign
         alarms, misses = len(errors.false_alarms), len(errors.misses)
         half = operate(dataset, verdicts, 0.5)
+        called_benign, truly_benign = verdicts.predicted == dataset.benign, dataset.labels == dataset.benign
         if benign:
-            share = wilson(benign - alarms, benign)
             found.append(
                 Finding(
                     "errors.false_alarms",
                     "errors",
                     "serious" if alarms / benign > 0.1 else "warning" if alarms else "note",
                     f"{alarms} of {benign} benign images are called malignant",
-                    f"Specificity is {percent(1 - alarms / benign)} ({percent(share[0])} to {percent(share[1])}, "
-                    f"over images). Calling malignant only from a probability of 50 % on gives "
+                    f"Specificity is {percent(1 - alarms / benign)}{between(called_benign, truly_benign)}. "
+                    "Calling malignant only from a probability of 50 % on gives "
                     f"{half.false_alarms} false alarms and {half.misses} misses. These are the errors to look at "
                     "first; the most confident lead.",
                     _rows(errors.false_alarms),
@@ -758,15 +774,13 @@ def _about_errors(
                 )
             )
         if malignant:
-            share = wilson(malignant - misses, malignant)
             found.append(
                 Finding(
                     "errors.misses",
                     "errors",
                     "serious" if misses / malignant > 0.05 else "warning" if misses else "note",
                     f"{misses} of {malignant} malignant images are called benign",
-                    f"Sensitivity is {percent(1 - misses / malignant)} ({percent(share[0])} to "
-                    f"{percent(share[1])}, over images).",
+                    f"Sensitivity is {percent(1 - misses / malignant)}{between(~called_benign, ~truly_benign)}.",
                     _rows(errors.misses),
                     {"misses": misses, "malignant": malignant, "sensitivity": 1 - misses / malignant},
                 )
@@ -781,7 +795,8 @@ def _about_errors(
                 "errors",
                 "note",
                 f"{_several(number, 'image', 'images')} of one {kinds} called another",
-                f"{system} names the class of {percent(score)} of all images ({percent(low)} to {percent(high)})."
+                f"{system} names the class of {percent(score)} of all images"
+                f"{between(called_right, np.ones(len(dataset), bool))}."
                 + (
                     " Subtypes of acute lymphoblastic leukaemia are told apart by immunophenotype, not by morphology."
                     if subtypes > 1

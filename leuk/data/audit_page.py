@@ -11,7 +11,7 @@ import numpy as np
 
 from leuk.data.audit import Audit, Finding, capture_order, percent
 from leuk.data.measures import thumbnail
-from leuk.data.mistakes import operate
+from leuk.data.mistakes import operate, resting_on
 from leuk.names import class_name
 
 Picture = Callable[[int], str]
@@ -120,9 +120,9 @@ def render(audit: Audit, pictures: bool = True) -> str:
         + "".join(f"<div class='tile {kind}'><b>{value}</b>{label}</div>" for kind, value, label in tiles)
         + "</div>",
         *(f"<h2 id='{key}'>{title}</h2>{body}" for key, title, body in sections),
-        f"<footer>Made by Leuk in {audit.seconds:.0f} s. Intervals are Wilson's 95 % over images; images of one "
-        "session resemble each other, so true intervals are wider. Pseudo-sessions are estimated from colour and "
-        "light and are no patients.</footer></main></body></html>",
+        f"<footer>Made by Leuk in {audit.seconds:.0f} s. Where nothing else is said, intervals are Wilson's 95 % over "
+        "images; images of one session resemble each other, so true intervals are wider. Pseudo-sessions are "
+        "estimated from colour and light and are no patients.</footer></main></body></html>",
     ]
     return "\n".join(parts)
 
@@ -422,6 +422,7 @@ def _errors(audit: Audit, picture: Picture | None) -> str:
             ],
             "What a threshold on the probability of malignancy does",
         )
+        drawn += f"<p class='dim'>Intervals are 95 %, {resting_on(audit.dataset, audit.verdicts)}.</p>"
     return drawn
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from leuk.data.datasets import DataSet, Progress, table_rows, unescaped
 from leuk.data.measures import Measures
-from leuk.data.mistakes import Mistakes, Operating, Verdicts, mistakes, operate
+from leuk.data.mistakes import Mistakes, Operating, Verdicts, mistakes, operate_at
 from leuk.errors import DataError, LeukError
 from leuk.image import read_image
 from leuk.segmentation import Segmentation, segment
@@ -138,7 +138,7 @@ def ranges(
 
 def operating_curve(dataset: DataSet, verdicts: Verdicts, steps: int = 100) -> tuple[Operating, ...]:
     """Count at evenly spaced thresholds from 0 to 1, `steps` + 1 of them, so that a slider need ask nobody."""
-    return tuple(operate(dataset, verdicts, step / steps) for step in range(steps + 1))
+    return operate_at(dataset, verdicts, [step / steps for step in range(steps + 1)])
 
 
 def as_called(dataset: DataSet, verdicts: Verdicts) -> tuple[Mistakes, int, int]:

@@ -290,7 +290,7 @@ class Operating:
     sensitivity, specificity : float
         nan where there is nothing to divide by.
     sensitivity_interval, specificity_interval : tuple of float
-        Wilson's 95 % intervals over single images.
+        95 %, see `share_intervals`.
     """
 
     threshold: float
@@ -312,24 +312,100 @@ def operate(dataset: DataSet, verdicts: Verdicts, threshold: float) -> Operating
     DataError
         If no class of the set is benign.
     """
+    return operate_at(dataset, verdicts, [threshold])[0]
+
+
+def operate_at(dataset: DataSet, verdicts: Verdicts, thresholds: Sequence[float]) -> tuple[Operating, ...]:
+    """Count at several thresholds, see `operate`."""
     if dataset.benign is None:
         raise DataError("No class of this set is benign or normal, so there is no threshold to set.")
     known = verdicts.known
-    alarm = (1 - verdicts.probabilities[known, dataset.benign]) >= threshold
-    malignant = dataset.labels[known] != dataset.benign
-    caught, missed = int((alarm & malignant).sum()), int((~alarm & malignant).sum())
-    false, cleared = int((alarm & ~malignant).sum()), int((~alarm & ~malignant).sum())
-    return Operating(
-        threshold=threshold,
-        false_alarms=false,
-        misses=missed,
-        true_alarms=caught,
-        true_benign=cleared,
-        sensitivity=caught / (caught + missed) if caught + missed else float("nan"),
-        specificity=cleared / (cleared + false) if cleared + false else float("nan"),
-        sensitivity_interval=wilson(caught, caught + missed),
-        specificity_interval=wilson(cleared, cleared + false),
+    score = 1 - np.where(known, verdicts.probabilities[:, dataset.benign], 0)
+    alarm = known & (score >= np.reshape(thresholds, (-1, 1)))
+    benign, malignant = known & (dataset.labels == dataset.benign), known & (dataset.labels != dataset.benign)
+    caught, cleared = (alarm & malignant).sum(1), (~alarm & benign).sum(1)
+    bad, good = int(malignant.sum()), int(benign.sum())
+    sensitivity = share_intervals(dataset, verdicts, alarm, malignant)
+    specificity = share_intervals(dataset, verdicts, ~alarm, benign)
+    return tuple(
+        Operating(
+            threshold=threshold,
+            false_alarms=good - int(cleared[at]),
+            misses=bad - int(caught[at]),
+            true_alarms=int(caught[at]),
+            true_benign=int(cleared[at]),
+            sensitivity=int(caught[at]) / bad if bad else float("nan"),
+            specificity=int(cleared[at]) / good if good else float("nan"),
+            sensitivity_interval=sensitivity[at],
+            specificity_interval=specificity[at],
+        )
+        for at, threshold in enumerate(thresholds)
     )
+
+
+def share_intervals(
+    dataset: DataSet, verdicts: Verdicts, right: np.ndarray, among: np.ndarray, draws: int = 1000, seed: int = 0
+) -> list[tuple[float, float]]:
+    """Return 95 % intervals of shares, as far as images are like others of their session or patient.
+
+    Where the set tells sessions or patients, by bootstrap over them, drawn as `leuk.training.metrics.all_figures` draws
+    them; else Wilson's. `resting_on` says which.
+
+    Parameters
+    ----------
+    dataset : DataSet
+    verdicts : Verdicts
+    right : numpy.ndarray
+        bool, (T, N): T ways to call the images.
+    among : numpy.ndarray
+        bool, (N,): which rows the shares are of.
+    draws, seed : int
+
+    Returns
+    -------
+    list of tuple of float
+        T; (nan, nan) of nothing, and where a bootstrap over images that are all right, or all wrong, tells nothing.
+    """
+    total, hits = int(among.sum()), (right & among).sum(1)
+    groups = _groups(dataset, verdicts)
+    if groups is None or not total:
+        return [wilson(int(count), total) for count in hits]
+    count = int(groups.max()) + 1
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
+    known = verdicts.known
+    of = drawn @ np.bincount(groups, among[known], count)
+    told = []
+    for row, number in zip(right, hits, strict=True):
+        if number in (0, total):
+            told.append((float("nan"), float("nan")))
+            continue
+        with np.errstate(invalid="ignore"):
+            shares = drawn @ np.bincount(groups, (row & among)[known], count) / of
+        low, high = np.nanpercentile(shares, [2.5, 97.5])
+        told.append((float(low), float(high)))
+    return told
+
+
+def resting_on(dataset: DataSet, verdicts: Verdicts) -> str:
+    """Say what intervals of `share_intervals` rest on."""
+    groups = _groups(dataset, verdicts)
+    if groups is None:
+        return "counting images as independent"
+    return f"by bootstrap over {int(groups.max()) + 1:,} {dataset.session_kind}s"
+
+
+def _groups(dataset: DataSet, verdicts: Verdicts) -> np.ndarray | None:
+    """Return what the bootstrap keeps together, int64 from 0 on, for each known row; None where nothing tells.
+
+    An image of no session is its own.
+    """
+    if dataset.session is None or not verdicts.known.any():
+        return None
+    session = dataset.session[verdicts.known]
+    if (session < 0).all():
+        return None
+    alone = np.arange(len(session)) + session.max() + 1
+    return np.unique(np.where(session < 0, alone, session), return_inverse=True)[1]
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ class Matrix {
     this.step = data.step;
     this.table();
     this.root.querySelector(".point").hidden = !data.curve;
+    this.root.querySelector(".rests").textContent = data.rests ?? "";
     if (data.curve) this.count();
   }
 
@@ -65,7 +66,7 @@ class Matrix {
     this.root.querySelector(".pair").replaceChildren(
       element("div", { class: "alarms" }, element("b", {}, whole(now.false_alarms)), element("span", {}, "false alarms"), element("span", {}, `of ${whole(now.benign)} benign`)),
       element("div", { class: "misses" }, element("b", {}, whole(now.misses)), element("span", {}, "misses"), element("span", {}, `of ${whole(now.malignant)} malignant`)));
-    const rate = (name, value, [low, high]) => [element("span", {}, name), element("b", {}, percent(value)), element("span", {}, low === null ? "" : `${percent(low)} to ${percent(high)}`)];
+    const rate = (name, value, [low, high]) => [element("span", {}, name), element("b", {}, percent(value)), element("span", {}, low === null ? "no interval" : `${percent(low)} to ${percent(high)}`)];
     this.root.querySelector(".rates").replaceChildren(
       ...rate("Specificity", now.specificity, now.specificity_interval), ...rate("Sensitivity", now.sensitivity, now.sensitivity_interval));
   }

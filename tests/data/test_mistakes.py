@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from leuk.data.datasets import DataSet, taleqani
 from leuk.data.inspection import Table
 from leuk.data.labels import find_label_errors
-from leuk.data.mistakes import align, cell_rows, confusion, mistakes, nearest, operate, wilson
+from leuk.data.mistakes import (
+    align,
+    cell_rows,
+    confusion,
+    mistakes,
+    nearest,
+    operate,
+    resting_on,
+    share_intervals,
+    wilson,
+)
 from leuk.data.slices import find_slices
 from leuk.errors import DataError
+from leuk.training.predictions import read_predictions, shipped
+from leuk.training.results import figures_of
 
 CLASSES = ("benign", "early_pre_b", "pro_b")
 
@@ -151,6 +165,35 @@ def test_nearest_come_from_training() -> None:
     near = nearest(data, features, 0, verdicts, 2)
     assert [one.row for one in near] == [1, 3] and [one.same_session for one in near] == [True, False]
     assert nearest(data, features, 5, verdicts, 1)[0].same_session is None
+
+
+def test_where_sessions_are_known_intervals_rest_on_them() -> None:
+    public = taleqani()
+    table = read_predictions(shipped()["reader", "grouped"])
+    verdicts = align(public, table)
+    figures = figures_of(table)
+    for name, right, among in (
+        ("benign_recall", verdicts.predicted == 0, public.labels == 0),
+        ("malignant_sensitivity", verdicts.predicted != 0, public.labels != 0),
+    ):
+        (found,) = share_intervals(public, verdicts, right[None], among)
+        assert found == pytest.approx(figures[name]["interval"], abs=1e-4), "as on Models and the card"
+    assert resting_on(public, verdicts) == "by bootstrap over 74 pseudo-sessions"
+    alone = replace(public, session=None)
+    low, high = operate(alone, verdicts, 0.5).specificity_interval
+    assert (low, high) == wilson(operate(alone, verdicts, 0.5).true_benign, 393)
+    assert resting_on(alone, verdicts) == "counting images as independent"
+    wide = operate(public, verdicts, 0.5).specificity_interval
+    assert wide[0] < low, "images of one session are alike"
+    assert np.isnan(operate(public, verdicts, 0).sensitivity_interval).all(), "nothing wrong, nothing told"
+
+
+def test_an_image_of_no_session_counts_as_its_own() -> None:
+    data = _set(LABELS, session=np.array([-1, -1, 3, 3, -1, -1]))
+    verdicts = align(data, _table(data.files, P))
+    assert resting_on(data, verdicts) == "by bootstrap over 5 pseudo-sessions"
+    none = _set(LABELS, session=np.full(6, -1))
+    assert resting_on(none, align(none, _table(none.files, P))) == "counting images as independent"
 
 
 def test_wilson() -> None:

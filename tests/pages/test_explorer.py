@@ -557,6 +557,14 @@ def test_nearly_all_is_not_all_and_hardly_any_not_none(share, said):
     assert prepare.percent(share) == said
 
 
+@pytest.mark.parametrize(
+    ("share", "of", "said"),
+    [(0.976, 2516, "97.6 %"), (0.976, 102, "98 %"), (1, 2516, "100 %"), (2515 / 2516, 2516, "> 99.9 %")],
+)
+def test_a_tenth_of_a_percent_is_told_where_it_is_an_image(share, of, said):
+    assert prepare.percent(share, of) == said
+
+
 def test_a_tile_says_what_the_image_was_called_and_how_it_is_marked(small):
     opened = Opened("small", small, {"t": table(small.files)})
     view = opened.view("t")
@@ -616,6 +624,7 @@ def test_the_matrix_carries_every_threshold(small):
     assert len(data["curve"]) == 101
     assert data["curve"][0]["false_alarms"] == 1
     assert data["curve"][100]["misses"] == 1
+    assert data["rests"] == "95 % intervals, counting images as independent."
 
 
 def test_images_that_are_absent_are_said_to_be(small):
