@@ -237,6 +237,7 @@ def audit(
     predictions: PredictionTable | None = None,
     progress: Progress | None = None,
     keep: bool = True,
+    title: str = "",
 ) -> Audit:
     """Check a data set, and a system's predictions on it.
 
@@ -249,6 +250,8 @@ def audit(
     progress : callable, optional
     keep : bool
         Whether to recall and keep results in the cache folder, see `leuk.data.measures`.
+    title : str
+        What sentences call the system; its name by default.
 
     Returns
     -------
@@ -260,7 +263,7 @@ def audit(
         If the predictions have nothing to do with the set.
     """
     start = time.monotonic()
-    verdicts = None if predictions is None else align(dataset, predictions)
+    verdicts = None if predictions is None else align(dataset, predictions, title)
     measures, duplicates = None, None
     shortcuts: tuple[Shortcut, ...] = ()
     fixed: tuple[FixedContent, ...] = ()
@@ -733,7 +736,7 @@ def _about_errors(
         return f" (95 % interval {percent(low)} to {percent(high)}, {resting_on(dataset, verdicts)})"
 
     found = []
-    system, known = verdicts.system, int(verdicts.known.sum())
+    system, known = verdicts.title, int(verdicts.known.sum())
     if verdicts.problems:
         number = len(verdicts.problems)
         found.append(
@@ -847,7 +850,7 @@ def _about_no_better(
     told = most <= 0.05
     name = best.title.lower()
     said = (
-        f"On the {number:,} images that both judged, {verdicts.system} names the class of {percent(score)}, a random "
+        f"On the {number:,} images that both judged, {verdicts.title} names the class of {percent(score)}, a random "
         f"forest on the {name} of {percent(against)}{'' if held_out is None else ' with sessions held out'}."
     )
     if not told:
@@ -861,9 +864,9 @@ def _about_no_better(
             "shortcut.no_better",
             "traps",
             "serious" if told and not (crops and best.name in WITH_CELL) else "warning",
-            f"{verdicts.system} is no better than: {name} alone"
+            f"{verdicts.title} is no better than: {name} alone"
             if told
-            else f"Whether {verdicts.system} is better than {name} alone can't be told",
+            else f"Whether {verdicts.title} is better than {name} alone can't be told",
             said,
             (),
             {"system": score, "shortcut": against, "images": number},
@@ -892,7 +895,7 @@ def _about_labels(dataset: DataSet, verdicts: Verdicts, doubtful: LabelErrors) -
             "labels",
             "warning",
             f"{_several(number, 'label is', 'labels are')} probably wrong",
-            f"Confident learning doubts {percent(number / known)} of the labels: {verdicts.system}, which did not see "
+            f"Confident learning doubts {percent(number / known)} of the labels: {verdicts.title}, which did not see "
             "these images in training, is surer of another class than it usually is of that class's own images. "
             "A doubt is no proof: where the system is wrong with confidence it looks the same. The most doubtful lead.",
             _rows(doubtful.rows),
@@ -913,7 +916,7 @@ def _about_slices(verdicts: Verdicts, slices: tuple[Slice, ...]) -> list[Finding
                 "slices",
                 "warning",
                 f"On {one.title} the accuracy is {percent(one.accuracy)}, elsewhere {percent(one.rest)}",
-                f"{verdicts.system} names the class of {percent(one.accuracy)} of these {len(one.rows)} images "
+                f"{verdicts.title} names the class of {percent(one.accuracy)} of these {len(one.rows)} images "
                 f"({percent(one.interval[0])} to {percent(one.interval[1])}), of all others {percent(one.rest)}. "
                 "Many slices are looked at, so a few stand out by chance.",
                 _rows(one.rows),

@@ -106,7 +106,7 @@ def render(audit: Audit, pictures: bool = True) -> str:
         for name, label in (("serious", "serious"), ("warning", "warnings"), ("note", "notes"))
     ]
     sections = [(key, title, body) for key, title in _SECTIONS.items() if (body := _section(audit, key, picture))]
-    about = f" and predictions of {_text(audit.verdicts.system)}" if audit.verdicts else ""
+    about = f" and predictions of {_text(audit.verdicts.title)}" if audit.verdicts else ""
     parts = [
         "<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'>",
         "<meta name='viewport' content='width=device-width,initial-scale=1'>",
@@ -403,7 +403,7 @@ def _errors(audit: Audit, picture: Picture | None) -> str:
     head = "".join(f"<th>{_named(name)}</th>" for name in classes)
     drawn = (
         "<h3>Confusion</h3><div class='scroll'><table><caption>Rows: label. Columns: "
-        f"what {_text(audit.verdicts.system)} calls it.</caption>"
+        f"what {_text(audit.verdicts.title)} calls it.</caption>"
         f"<thead><tr><th></th>{head}<th>recall</th></tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
     if audit.dataset.benign_beside_malignant is not None:

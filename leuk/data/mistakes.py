@@ -39,6 +39,8 @@ class Verdicts:
     Attributes
     ----------
     system, partition : str
+    title : str
+        What sentences call the system.
     probabilities : numpy.ndarray
         float64, (N, C) in the set's order of classes, nan where there is no prediction. Rows sum to 1, less
         what went to classes that the set has not.
@@ -58,6 +60,7 @@ class Verdicts:
     predicted: np.ndarray
     folds: np.ndarray
     known: np.ndarray
+    title: str
     problems: tuple[str, ...] = ()
 
 
@@ -142,6 +145,7 @@ def align(dataset: DataSet, predictions: PredictionTable, title: str = "") -> Ve
         predicted=predicted,
         folds=folds,
         known=there & familiar[dataset.labels],
+        title=system,
         problems=tuple(problems),
     )
 

@@ -11,7 +11,7 @@ from leuk.data.measures import Measures
 from leuk.data.mistakes import Verdicts, wilson
 from leuk.names import class_name
 
-CUTS = {"brightness": "brightness", "sharpness": "sharpness", "cells": "cell count"}
+CUTS = {"brightness": "brightness", "sharpness": "sharpness", "cells": "white cells"}
 """Measures that sets are cut by, and what they are called."""
 
 
