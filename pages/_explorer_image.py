@@ -41,7 +41,8 @@ def inspector(opened: Opened, view: View | None) -> None:
     dataset, row, listed = opened.dataset, here["row"], here["rows"]
     state.last_row = row
     verdicts = view.verdicts if view is not None else None
-    label, called = int(dataset.labels[row]), prepare.called_of(dataset, verdicts, row)
+    label, step = int(dataset.labels[row]), here.get("step")
+    called = -1 if verdicts is None else prepare.class_at(dataset, verdicts, row, step)
     classes = list(dict.fromkeys([label, called] if called >= 0 else [label]))
     model = model_for(view)
     with_image = dataset.root is not None
@@ -75,7 +76,7 @@ def inspector(opened: Opened, view: View | None) -> None:
         ],
         "filmStart": start,
         "label": prepare.title(dataset, dataset.classes[label]),
-        "called": prepare.title(dataset, dataset.classes[called]) if called >= 0 else None,
+        "called": _called(dataset, verdicts, row, step) if called >= 0 else None,
         "wrong": called >= 0 and called != label,
         "bars": _bars(dataset, verdicts, row),
         "source": _source(view, state.get("table", "")),
@@ -120,7 +121,8 @@ def inspector(opened: Opened, view: View | None) -> None:
                 lambda: (
                     (reading is None and readings().get(dataset, row, model) is not None)
                     or any(job.done for job in late)
-                )
+                ),
+                late[0] if late else None,
             )
 
 
@@ -135,6 +137,18 @@ def _elsewhere(opened: Opened, decisions: Sequence[Decision]) -> str:
         return ""
     whose = ", ".join(prepare.predictions_title(opened, one.predictions) for one in decisions)
     return f"{TITLES[decisions[0].decision]} before, of: {whose}."
+
+
+def _called(dataset: DataSet, verdicts: Any, row: int, step: int | None) -> str:
+    """Say what an image is called, as the list says it that it was opened from: by a threshold if one made it."""
+    told = prepare.title(dataset, prepare.call_at(dataset, verdicts, row, step)[0])
+    if step is None or dataset.benign_beside_malignant is None:
+        return told
+    told += f" by the threshold {step / 100:.2f}"
+    likeliest = prepare.called_of(dataset, verdicts, row)
+    if likeliest == prepare.class_at(dataset, verdicts, row, step):
+        return told
+    return f"{told}; likeliest is {prepare.title(dataset, dataset.classes[likeliest])}"
 
 
 def _where(dataset: DataSet, row: int, verdicts: Any) -> str:
@@ -242,7 +256,7 @@ def _ranges_note(with_image: bool, known: Any, reference: Any, reading: Any) -> 
     if not with_image:
         return "Needs the images."
     if known is None or reference is None or reading is None:
-        return "Being measured …"
+        return "Being measured; below is how far that is."
     return "This image is the upright line; bars are the middle half, thin lines 5 to 95 % of each class."
 
 
@@ -252,7 +266,7 @@ def _near(opened: Opened, view: View | None, row: int, known: Any) -> dict[str, 
     parted = view is not None and bool(view.verdicts.folds[row] >= 0)
     heading = "Nearest training images" if view is not None and parted and not view.own else "Nearest images"
     if known is None:
-        note = "Needs the images." if dataset.root is None else "Being measured …"
+        note = "Needs the images." if dataset.root is None else "Being measured; below is how far that is."
         return {"title": heading, "note": note, "items": []}
     features, source = embedding_if_done(opened, view, known)
     found = mistakes.nearest(dataset, features, row, view.verdicts if view is not None else None)

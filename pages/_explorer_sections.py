@@ -75,7 +75,7 @@ def section_balance(opened: Opened, view: View | None) -> None:
     if found.sizes:
         words.append("Sizes: " + ", ".join(f"{size} ({n:,})" for size, n in list(found.sizes.items())[:4]) + ".")
     rows: list[dict[str, Any]] = [{"id": "counts", "title": "Images per class", "text": " ".join(words), "bars": bars}]
-    for name in ("brightness", "sharpness", "saturation", "cells"):
+    for name, what in prepare.MEASURE_NOTES.items():
         if name in found.spread and np.isfinite(found.spread[name]).any():
             spread = found.spread[name]
             low, high = float(np.nanmin(spread)), float(np.nanmax(spread))
@@ -83,6 +83,8 @@ def section_balance(opened: Opened, view: View | None) -> None:
                 {
                     "id": name,
                     "title": prepare.MEASURE_TITLES[name],
+                    "text": f"{what} Drawn from {low:.3g} to {high:.3g}: thick bars are the middle half, thin lines "
+                    "5 to 95 %.",
                     "bars": [
                         {"name": one, "kind": "box", "tone": i,
                          "quantiles": prepare.scaled(spread[i], low, high),
@@ -143,7 +145,9 @@ def section_errors(opened: Opened, view: View | None) -> None:
             _errors_beside_others(opened, view, dataset.benign)
             return
         found = mistakes.mistakes(dataset, verdicts, None if state.step is None else state.step / 100)
-        calls = None if state.step is None else prepare.threshold_calls(dataset, verdicts, found)
+        calls = None
+        if state.step is not None:
+            calls = {row: prepare.call_at(dataset, verdicts, row, state.step) for row in found.all.tolist()}
         panels = []
         benign = dataset.benign_beside_malignant
         if benign is not None:
@@ -151,16 +155,16 @@ def section_errors(opened: Opened, view: View | None) -> None:
                 panel(opened, view, "alarms", "False alarms: benign called malignant", found.false_alarms.tolist(),
                       "The surest first; the figure is the probability of any malignant class.", first=True,
                       empty="No benign image is called malignant.",
-                      figures=1 - verdicts.probabilities[:, benign], calls=calls),
+                      figures=1 - verdicts.probabilities[:, benign], calls=calls, step=state.step),
                 panel(opened, view, "misses", "Misses: malignant called benign", found.misses.tolist(),
                       "The surest first.", kind="lesser", empty="No malignant image is called benign.",
-                      figures=verdicts.probabilities[:, benign], calls=calls),
+                      figures=verdicts.probabilities[:, benign], calls=calls, step=state.step),
             ]  # fmt: skip
             gallery("errors-gallery", panels, "minmax(0, 5fr) minmax(0, 3fr)")
         more = panel(opened, view, "confused", "One malignant class called another" if panels else "Errors",
                      found.confused.tolist(), "Subtypes are immunophenotypes; looks alone seldom tell them apart."
                      if panels else "The most confident first.", kind="lesser" if panels else "", first=not panels,
-                     empty="None.", calls=calls)  # fmt: skip
+                     empty="None.", calls=calls, step=state.step)  # fmt: skip
         gallery("confused-gallery", [more])
 
 
@@ -192,8 +196,9 @@ def section_traps(opened: Opened, view: View | None) -> None:
     job = measured(opened)
     if job is not None and not wait_for(job, "Measuring images"):
         return
+    called = view.verdicts.title if view is not None else ""
     key = ("audit", *opened.audited(state.table if view is not None else None))
-    job = jobs().get(key, lambda progress: audit.audit(dataset, table, progress))
+    job = jobs().get(key, lambda progress: audit.audit(dataset, table, progress, title=called))
     if not wait_for(job, "Looking for traps"):
         return
     found = job.result
@@ -282,7 +287,7 @@ def section_map(opened: Opened, view: View | None) -> None:
     sources = {"Colour and layout": None, f"What {prepare.system_title(model)} makes of them": model}
     colors = ["Label", "Called", "Right or wrong"] if view is not None else ["Label"]
     colors += [dataset.session_kind.capitalize()] if dataset.session is not None else []
-    colors += [prepare.MEASURE_TITLES[name] for name in ("brightness", "sharpness", "saturation", "cells")]
+    colors += [prepare.MEASURE_TITLES[name] for name in prepare.MEASURE_NOTES]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         source = st.selectbox("Laid out by", list(sources), key="map-source")
         method = st.selectbox("Method", ["t-SNE", "PCA"], key="map-method")
@@ -375,7 +380,7 @@ def section_slices(opened: Opened, view: View | None) -> None:
     job, known = measured(opened), measures_if_done(opened)
     found = view.slices(known)
     if job is not None and not job.done:
-        wait_for(job, "Measuring images, for slices by brightness, sharpness and cells")
+        wait_for(job, f"Measuring images, for slices by {', '.join(CUTS.values())}")
     kinds = list(dict.fromkeys(one.by for one in found))
     names = {**CUTS, "session": opened.dataset.session_kind}
     chosen = st.pills(

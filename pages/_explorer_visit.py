@@ -223,7 +223,7 @@ def on_open(component: str) -> Callable[[], None]:
         sent = value_of(component, "open") or {}
         panel = state.panels.get(sent.get("panel"))
         if panel is not None:
-            open_list(panel["title"], panel["rows"], int(sent["row"]))
+            open_list(panel["title"], panel["rows"], int(sent["row"]), panel["step"])
 
     return handle
 
@@ -238,12 +238,12 @@ def on_page(component: str) -> Callable[[], None]:
     return handle
 
 
-def open_list(heading: str, rows: Sequence[int], row: int) -> None:
-    """Open an image; what was open before is kept to come back to."""
+def open_list(heading: str, rows: Sequence[int], row: int, step: int | None = None) -> None:
+    """Open an image; what was open before is kept to come back to, and by which threshold the list was made."""
     listed = [int(one) for one in rows]
     if row in listed:
         state.stamp += 1
-        state.stack.append({"title": heading, "rows": listed, "row": row, "opened": row})
+        state.stack.append({"title": heading, "rows": listed, "row": row, "opened": row, "step": step})
 
 
 def on_go() -> None:
@@ -295,7 +295,9 @@ def keep(sent: Mapping[str, Any] | None, go_on: bool) -> None:
     try:
         view = opened.view(state.get("table"))
         if word in DECISIONS:
-            one = prepare.decision(opened, view, row, word, str(sent.get("comment") or ""), reviewer())
+            one = prepare.decision(
+                opened, view, row, word, str(sent.get("comment") or ""), reviewer(), here.get("step")
+            )
             store().decide(one)
             if not reviewer():
                 state.unnamed.append(one)
@@ -416,12 +418,14 @@ def wait_for(job: Job, what: str) -> bool:
     return False
 
 
-def poll(ready: Callable[[], bool]) -> None:
-    """Run the page again once something is ready."""
+def poll(ready: Callable[[], bool], job: Job | None = None) -> None:
+    """Run the page again once something is ready, and show how far a job is meanwhile."""
 
     def show() -> None:
         if ready():
             st.rerun()
+        if job is not None:
+            st.progress(job.fraction, text=literal(f"For what is still being measured: {job.stage.lower()}"))
 
     st.fragment(show, run_every=POLL_SECONDS)()
 
@@ -440,10 +444,11 @@ def panel(
     notes: Mapping[int, str] | None = None,
     figures: np.ndarray | None = None,
     calls: Mapping[int, tuple[str, float]] | None = None,
+    step: int | None = None,
 ) -> dict[str, Any]:
     """Describe one page of a panel of thumbnails, and remember its list."""
     shown, page, pages = prepare.page_of(rows, state.pages.get(name, 0))
-    state.panels[name] = {"title": heading, "rows": [int(row) for row in rows]}
+    state.panels[name] = {"title": heading, "rows": [int(row) for row in rows], "step": step}
     marks = decided(view)
     verdicts = view.verdicts if view is not None else None
     return {

@@ -28,6 +28,7 @@ from leuk.data.datasets import DataSet
 from leuk.data.inspection import Range, as_called, cell_measures, operating_curve
 from leuk.data.measures import Measures
 from leuk.data.mistakes import Operating, PredictionTable, Verdicts
+from leuk.data.slices import CUTS
 from leuk.data.triage import TITLES, Decision
 from leuk.errors import Cancelled, DataError, LeukError
 from leuk.image import read_image
@@ -40,7 +41,7 @@ from pages._worklist import TURNS, Settings
 _logger = logging.getLogger(__name__)
 
 MEASURE_TITLES = {
-    "cells": "White cells",
+    "cells": CUTS["cells"].capitalize(),
     "nucleus_area": "Nucleus area, px",
     "cell_area": "Cell area, px",
     "nc_ratio": "N:C ratio",
@@ -56,6 +57,12 @@ MEASURE_TITLES = {
     "background_green": "Background, green",
     "background_blue": "Background, blue",
     "stained_share": "Share of nuclear stain",
+}
+MEASURE_NOTES = {
+    "brightness": "Mean lightness, 0 (black) to 255 (white).",
+    "sharpness": "Logarithm of the variance of the Laplacian, without a unit: higher is sharper.",
+    "saturation": "Mean saturation, 0 (grey) to 1.",
+    "cells": "Nuclei that stand apart in an image.",
 }
 PARTITIONS = {"grouped": "pseudo-sessions held out", "random": "random folds", "": "your own partition"}
 PAGE = 48
@@ -361,11 +368,14 @@ class Opened:
     dataset : DataSet
     tables : dict of str to PredictionTable
         By what to call them.
+    left_out : str
+        Which are not offered, and why.
     """
 
     key: str
     dataset: DataSet
     tables: dict[str, PredictionTable]
+    left_out: str = ""
 
     @cached_property
     def identity(self) -> tuple:
@@ -437,17 +447,31 @@ class View:
         return kept[measured is None]
 
 
-def fitting(dataset: DataSet, tables: Mapping[str, PredictionTable]) -> dict[str, PredictionTable]:
-    """Keep the tables that know at least half of a set's images."""
-    kept = {}
+def fitting(dataset: DataSet, tables: Mapping[str, PredictionTable]) -> tuple[dict[str, PredictionTable], str]:
+    """Keep the tables that know at least half of a set's images; of those that know others, say why they are left out.
+
+    Tables for another set are none of this one's, and nothing is said of them.
+    """
+    kept, few, foreign = {}, [], []
+    here = {name.rsplit("/", 1)[-1] for name in dataset.files}
     for name, table in tables.items():
+        if here.isdisjoint(file.rsplit("/", 1)[-1] for file in table.files):
+            continue
         try:
             known = mistakes.align(dataset, table).known
         except DataError:
+            foreign.append(name)
             continue
         if known.mean() >= 0.5:
             kept[name] = table
-    return kept
+        else:
+            few.append(name)
+    reasons = [
+        f"{', '.join(names)} ({why})"
+        for names, why in ((foreign, "other classes than this set's"), (few, "less than half of the images predicted"))
+        if names
+    ]
+    return kept, f"Not offered: {'; '.join(reasons)}." if reasons else ""
 
 
 def is_own(table: PredictionTable) -> bool:
@@ -597,33 +621,49 @@ def tile(
     return out
 
 
-def decision(opened: Opened, view: View | None, row: int, word: str, comment: str, reviewer: str) -> Decision:
-    """Make a decision on an image, with what was called what when it was made."""
-    dataset = opened.dataset
-    called = called_of(dataset, view.verdicts if view is not None else None, row)
+def decision(
+    opened: Opened, view: View | None, row: int, word: str, comment: str, reviewer: str, step: int | None = None
+) -> Decision:
+    """Make a decision on an image, with what was called what when it was made, by a threshold if one decides."""
+    dataset, call = opened.dataset, None
+    if view is not None and called_of(dataset, view.verdicts, row) >= 0:
+        call = call_at(dataset, view.verdicts, row, step)
     return Decision(
         opened.key, dataset.files[row], word, comment, reviewer,
         time=triage.now(),
         predictions=view.name if view is not None else "",
         label=dataset.classes[dataset.labels[row]],
-        called=dataset.classes[called] if called >= 0 else "",
-        probability=float(view.verdicts.probabilities[row, called]) if view is not None and called >= 0 else None,
+        called=call[0] if call else "",
+        probability=call[1] if call else None,
     )  # fmt: skip
 
 
-def threshold_calls(dataset: DataSet, verdicts: Verdicts, found: mistakes.Mistakes) -> dict[int, tuple[str, float]]:
-    """Say what a threshold calls each image that it gets wrong, and with which probability, whatever is likeliest."""
-    benign = dataset.benign_beside_malignant
-    if benign is None:
-        return {}
-    calls = {row: ("malignant", 1 - float(verdicts.probabilities[row, benign])) for row in found.false_alarms.tolist()}
-    for row in found.misses.tolist():
-        calls[row] = dataset.classes[benign], float(verdicts.probabilities[row, benign])
-    others = [index for index in range(len(dataset.classes)) if index != benign]
-    for row in found.confused.tolist():
-        index = max(others, key=lambda one: verdicts.probabilities[row, one])
-        calls[row] = dataset.classes[index], float(verdicts.probabilities[row, index])
-    return calls
+def class_at(dataset: DataSet, verdicts: Verdicts, row: int, step: int | None) -> int:
+    """Return the class that a threshold in hundredths calls a row, whatever is likeliest; without one, the likeliest.
+
+    -1 without a prediction. Malignant means the likeliest of the malignant classes.
+    """
+    benign, called = dataset.benign_beside_malignant, called_of(dataset, verdicts, row)
+    if step is None or benign is None or called < 0:
+        return called
+    p = verdicts.probabilities[row]
+    others = [index for index in range(len(p)) if index != benign]
+    return benign if 1 - p[benign] < step / 100 else max(others, key=lambda one: p[one])
+
+
+def call_at(dataset: DataSet, verdicts: Verdicts, row: int, step: int | None) -> tuple[str, float]:
+    """Return the key and the probability of what a row with a prediction is called.
+
+    What a threshold calls malignant and is labelled benign is called so without a subtype.
+    """
+    index, benign, p = (
+        class_at(dataset, verdicts, row, step),
+        dataset.benign_beside_malignant,
+        verdicts.probabilities[row],
+    )
+    if step is not None and benign is not None and index != benign and dataset.labels[row] == benign:
+        return "malignant", 1 - float(p[benign])
+    return dataset.classes[index], float(p[index])
 
 
 def matrix_data(view: View, chosen: tuple[int, int] | None, step: int | None) -> dict[str, Any]:
@@ -647,7 +687,7 @@ def matrix_data(view: View, chosen: tuple[int, int] | None, step: int | None) ->
                 for right, among in ((said, truly), (~said, ~truly))
             ),
         )  # fmt: skip
-        data["rests"] = f"95 % intervals, {mistakes.resting_on(dataset, verdicts)}."
+        data["rests"] = f"95 % intervals, {mistakes.resting_on(dataset, verdicts)}. Probabilities are not calibrated."
         data["curve"] = [
             _point(one.false_alarms, one.misses, benign, malignant, one.specificity_interval, one.sensitivity_interval)
             for one in view.curve
@@ -710,7 +750,10 @@ def photo(dataset: DataSet, row: int) -> tuple[Pack, str]:
     """Return an image for the screen before it is read, or the sentence that says why it can't be shown."""
     empty = Pack(header={}, blobs={}, thumbnail=b"")
     if dataset.root is None:
-        return empty, "The images of this set are not on this machine. Name their folder above to see them."
+        return (
+            empty,
+            "The images of this set are not on this machine. Go back, and name their folder above the list.",
+        )
     try:
         image = read_image(dataset.path(row))
     except LeukError as error:

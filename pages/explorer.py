@@ -87,10 +87,9 @@ def open_set() -> Opened | None:
             state.opened = Opened(source, made.dataset, {prepare.table_title(one): one for one in made.predictions})
         else:
             dataset = taleqani(folder or None) if source == "taleqani" else load_dataset(os.path.expanduser(folder))  # noqa: PTH111
-            tables = prepare.fitting(dataset, shipped_tables())
-            tables |= prepare.fitting(dataset, state.own_tables)
+            tables, left_out = prepare.fitting(dataset, shipped_tables() | state.own_tables)
             key = source if source == "taleqani" else str(dataset.root)
-            state.opened = Opened(key, dataset, tables)
+            state.opened = Opened(key, dataset, tables, left_out)
     except LeukError as error:
         st.error(literal(str(error)), icon=":material/error:")
         return None
@@ -139,7 +138,7 @@ def head() -> Opened | None:
     if state.get("table") not in names:
         state.table = names[0]
     with middle.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        st.selectbox("Predictions", names, key="table", on_change=look_away)
+        st.selectbox("Predictions", names, key="table", on_change=look_away, help=literal(opened.left_out) or None)
         with st.popover("Yours", icon=":material/upload_file:", help="Predictions of your own system"):
             st.file_uploader(
                 "CSV with a column file and a column p_CLASS for each class, predicted out of fold",

@@ -79,6 +79,30 @@ def test_a_threshold_moves_images_from_false_alarms_to_misses(app):
     assert counts[0][1] < counts[1][1] < counts[2][1]
 
 
+def test_an_image_from_a_list_by_a_threshold_is_called_as_the_list_says(app, monkeypatch):
+    given = []
+    monkeypatch.setattr(parts, "inspector", lambda data, **_: given.append(data))
+    app.session_state.step = 20
+    sound(app.run())
+    opened, view = app.session_state.opened, app.session_state.opened.view(app.session_state.table)
+    panel = app.session_state.panels["alarms"]
+    row = next(row for row in panel["rows"] if view.verdicts.predicted[row] == 0)
+    app.session_state.stack = [{"title": "False alarms", "opened": row, "row": row, **panel}]
+    sound(app.run())
+    header = json.loads(given[-1][8 : 8 + int.from_bytes(given[-1][4:8], "little")])
+    assert header["called"] == "Malignant by the threshold 0.20; likeliest is Benign (hematogones)"
+    assert header["wrong"]
+    one = prepare.decision(opened, view, row, "model_error", "", "", panel["step"])
+    assert (one.called, one.probability) == (
+        "malignant",
+        pytest.approx(1 - view.verdicts.probabilities[row, 0], abs=1e-6),
+    )
+    app.session_state.stack[0]["step"] = None
+    sound(app.run())
+    header = json.loads(given[-1][8 : 8 + int.from_bytes(given[-1][4:8], "little")])
+    assert (header["called"], header["wrong"]) == ("Benign (hematogones)", False)
+
+
 @pytest.mark.parametrize("step", [20, 95])
 def test_by_a_threshold_tiles_say_what_their_list_says(app, monkeypatch, step):
     given = []
@@ -372,6 +396,9 @@ def test_the_public_list_shows_statistics_without_the_images(app):
     names = list(app.session_state.opened.tables)
     assert names[0] == "Leuk reader · pseudo-sessions held out", "as the models' page calls it"
     assert "DenseNet-201, B-ALL · pseudo-sessions held out" in names
+    (said_of_others,) = [one.help for one in app.selectbox if one.label == "Predictions"]
+    for name in ("DeepLeukemiaNet, 2 classes", "ResNet-152 V2", "DenseNet-201 · random folds"):
+        assert literal(name) in said_of_others
     for section in ("Balance", "Traps", "Map", "Slices"):
         app.session_state.section = section
         sound(app.run())
@@ -545,7 +572,12 @@ def table(files, name="made"):
 
 def test_only_tables_that_know_the_set_are_offered(small):
     tables = {"ours": table(small.files), "other": table(["elsewhere/x.png"])}
-    assert list(prepare.fitting(small, tables)) == ["ours"]
+    kept, left_out = prepare.fitting(small, tables)
+    assert (list(kept), left_out) == (["ours"], ""), "what is for another set is not missed here"
+    foreign = dataclasses.replace(table(small.files), classes=("cat", "dog"))
+    more = DataSet("more", (*small.files, *"abc"), small.classes, np.array([0, 1, 1, 1, 1]))
+    assert prepare.fitting(small, tables | {"pets": foreign})[1] == "Not offered: pets (other classes than this set's)."
+    assert prepare.fitting(more, tables)[1] == "Not offered: ours (less than half of the images predicted)."
 
 
 @pytest.mark.parametrize(
@@ -624,7 +656,7 @@ def test_the_matrix_carries_every_threshold(small):
     assert len(data["curve"]) == 101
     assert data["curve"][0]["false_alarms"] == 1
     assert data["curve"][100]["misses"] == 1
-    assert data["rests"] == "95 % intervals, counting images as independent."
+    assert data["rests"] == "95 % intervals, counting images as independent. Probabilities are not calibrated."
 
 
 def test_images_that_are_absent_are_said_to_be(small):
