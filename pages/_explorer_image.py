@@ -16,6 +16,7 @@ from pages import _exploring as prepare
 from pages import _exploring_parts as parts
 from pages._explorer_visit import (
     embedding_if_done,
+    image_words,
     jobs,
     measured,
     measures_if_done,
@@ -60,11 +61,13 @@ def inspector(opened: Opened, view: View | None) -> None:
         "set": opened.key,
         "reviewer": reviewer(),
         "row": row,
+        "opened": here["opened"],
+        "image": image_words(),
         "name": dataset.files[row],
         "back": f"Back to {_lower(here['title'])}" if len(state.stack) == 1 else "Back",
         "index": index,
         "total": len(listed),
-        "facts": _where(dataset, row, verdicts),
+        "facts": " · ".join(filter(None, [_where(dataset, row, verdicts), here.get("note")])),
         "film": [
             {
                 "row": one,

@@ -57,9 +57,14 @@ def store() -> Triage:
 state = st.session_state
 
 
+def _asked() -> dict[str, str]:
+    """Return the address's words, but for where walking from an opened image led: the browser alone writes that."""
+    return {key: value for key, value in st.query_params.to_dict().items() if key != "at"}
+
+
 def begin() -> None:
-    """Fill what a new visit lacks, before anything is drawn; a reload comes back to the same set and section."""
-    asked = st.query_params
+    """Fill what a new visit lacks, before anything is drawn; a reload comes back to what was open."""
+    asked = _asked()
     defaults: dict[str, Any] = {
         "source": asked.get("set") if asked.get("set") in SOURCES else DEFAULT["set"],
         "section": asked.get("section") if asked.get("section") in SECTIONS else DEFAULT["section"],
@@ -77,15 +82,17 @@ def begin() -> None:
         "rows": {},
         "seen": {},
         "unnamed": [],
+        # What an address asks for, until it is found: predictions (None: whichever) and an image with its list.
+        "wanted": asked.get("predictions"),
+        "pending": st.query_params.to_dict() if "image" in asked else None,
     }
     for key, value in defaults.items():
         state.setdefault(key, value)
     if "address" not in state:
-        # After a reload, nobody knows the list that an image in the address stood in.
         state.followed = "image" in asked
     # Widgets are forgotten when another page is shown; its link here, which says nothing, keeps what was open.
-    elif (asked or "frame" in state) and asked.to_dict() != state.address and _acted() == state.acted:
-        _go_back(asked.to_dict() or DEFAULT)
+    elif (asked or "frame" in state) and asked != state.address and _acted() == state.acted:
+        _go_back(asked or DEFAULT)
     # Streamlit forgets the value of a widget that a run did not draw.
     for key in ("source", "section", "reviewer", "table", "folder"):
         if key in state:
@@ -107,8 +114,72 @@ def _go_back(asked: Mapping[str, str]) -> None:
         if (source, section) != (state.source, state.section):
             state.listing = None
         state.source, state.section = source, section
-        state.stack = list(state.seen.get((source, section, asked.get("image")), ()))
+        state.stack = list(state.seen.get(_place(asked), ()))
+        state.wanted = asked.get("predictions", "")
+        state.pending = st.query_params.to_dict() if "image" in asked and not state.stack else None
         state.followed = True
+
+
+def _place(address: Mapping[str, str]) -> tuple:
+    return tuple(sorted(address.items()))
+
+
+def choose_table(opened: Opened) -> None:
+    """Choose the predictions that an address names, or else the first; say so where they are not here."""
+    names, wanted = list(opened.tables), state.wanted
+    state.wanted = None
+    if wanted is not None and names:
+        found = next((name for name in names if prepare.name_of(opened, name) == wanted), names[0])
+        if wanted and prepare.name_of(opened, found) != wanted:
+            state.trouble = (
+                f"The predictions that the address names, {prepare.predictions_title(opened, wanted)}, are not here; "
+                f"those shown are {found}."
+            )
+        if state.get("table") not in (None, found):
+            state.cell, state.step, state.listing = None, None, None
+        state.table = found
+
+
+def expect_image() -> None:
+    """Make the lists of a section as they were where the image stood that an address asks for."""
+    asked = state.pending
+    if asked is None:
+        return
+    if (asked.get("set"), asked.get("section")) != (state.source, state.section):
+        state.pending = None
+        return
+    threshold, listed = asked.get("threshold", ""), asked.get("list", "")
+    state.step = int(threshold) if threshold.isdecimal() and int(threshold) <= 100 else state.step
+    if listed.startswith("cell-"):
+        state.cell = prepare.parse_cell(listed[5:].replace("-", ","), len(state.opened.dataset.classes))
+
+
+def open_image() -> bool:
+    """Open the image that an address asks for, in the list that it stood in if that was made anew just now."""
+    asked, state.pending = state.pending, None
+    if asked is None:
+        return False
+    count = len(state.opened.dataset)
+    # Not isdecimal alone: a number of thousands of digits can't be read.
+    rows = [int(one) if one.isdecimal() and len(one) < 10 else count for one in asked["image"].split(",")]
+    at = asked.get("at", "")
+    at_row = int(at) if at.isdecimal() and len(at) < 10 else rows[-1]
+    if max(*rows, at_row) >= count:
+        state.trouble = f"There is no image in {state.opened.dataset.name} that the address names."
+        return True
+    panel = state.panels.get(asked.get("list", ""), {"rows": ()})
+    if rows[0] in panel["rows"]:
+        open_list(panel["title"], panel["rows"], rows[0], panel["step"], asked["list"])
+    else:
+        alone = at_row if len(rows) == 1 else rows[0]
+        open_list(state.section, [alone], alone)
+        state.stack[-1]["note"] = "alone here: the list that it was opened from is not kept over a reload"
+    for row in rows[1:]:
+        open_list("the image before", [row], row)
+    if at_row in state.stack[-1]["rows"]:
+        state.stack[-1]["row"] = at_row
+    state.followed = True
+    return True
 
 
 def write_address() -> None:
@@ -120,16 +191,26 @@ def write_address() -> None:
     """
     state.section_before, state.acted = state.section, _acted()
     wanted = {"set": state.source, "section": state.section}
+    if state.opened is not None and state.get("table") in list(state.opened.tables)[1:]:  # the first go without saying
+        wanted["predictions"] = prepare.name_of(state.opened, state.table)
     if state.stack:
-        wanted["image"] = ",".join(str(one["opened"]) for one in state.stack)
-        state.seen[state.source, state.section, wanted["image"]] = list(state.stack)
-    asked = st.query_params.to_dict()
+        wanted["image"] = image_words()
+        listed, step = state.stack[0].get("panel"), state.stack[0].get("step")
+        wanted |= {"list": listed} if listed else {}
+        wanted |= {} if step is None else {"threshold": str(step)}
+        state.seen[_place(wanted)] = list(state.stack)
+    asked = _asked()
     if state.pop("followed", False) or (not asked and wanted == DEFAULT):
         state.address = asked
     elif (wanted, asked) != (state.get("open_before"), state.get("address")):
         state.address = wanted
         st.query_params.from_dict(wanted)
     state.open_before = wanted
+
+
+def image_words() -> str:
+    """Name the images that are open in the address: those that lists were left at for them."""
+    return ",".join(str(one["opened"]) for one in state.stack)
 
 
 def look_away() -> None:
@@ -223,7 +304,7 @@ def on_open(component: str) -> Callable[[], None]:
         sent = value_of(component, "open") or {}
         panel = state.panels.get(sent.get("panel"))
         if panel is not None:
-            open_list(panel["title"], panel["rows"], int(sent["row"]), panel["step"])
+            open_list(panel["title"], panel["rows"], int(sent["row"]), panel["step"], sent["panel"])
 
     return handle
 
@@ -238,12 +319,15 @@ def on_page(component: str) -> Callable[[], None]:
     return handle
 
 
-def open_list(heading: str, rows: Sequence[int], row: int, step: int | None = None) -> None:
-    """Open an image; what was open before is kept to come back to, and by which threshold the list was made."""
+def open_list(heading: str, rows: Sequence[int], row: int, step: int | None = None, panel: str = "") -> None:
+    """Open an image; what was open before is kept to come back to.
+
+    A list is known by its panel in the section, and by the threshold that it was made by, if any.
+    """
     listed = [int(one) for one in rows]
     if row in listed:
         state.stamp += 1
-        state.stack.append({"title": heading, "rows": listed, "row": row, "opened": row, "step": step})
+        state.stack.append({"title": heading, "rows": listed, "row": row, "opened": row, "step": step, "panel": panel})
 
 
 def on_go() -> None:

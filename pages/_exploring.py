@@ -490,10 +490,16 @@ def predictions_name(system: str, partition: str, own: bool = False) -> str:
     return f"{system}.{partition}".rstrip(".") + (".csv" if own else "")
 
 
+def name_of(opened: Opened, called: str) -> str:
+    """Name the predictions that are called so in the list."""
+    table = opened.tables[called]
+    return predictions_name(table.system, table.partition, is_own(table))
+
+
 def predictions_title(opened: Opened, name: str) -> str:
     """Call predictions that a decision names as the list of predictions does, where they stand in it."""
-    for called, table in opened.tables.items():
-        if predictions_name(table.system, table.partition, is_own(table)) == name:
+    for called in opened.tables:
+        if name_of(opened, called) == name:
             return called
     system, _, partition = name.rpartition(".")
     if partition in PARTITIONS:

@@ -24,12 +24,15 @@ from pages._explorer_visit import (
     SECTIONS,
     SOURCES,
     begin,
+    choose_table,
+    expect_image,
     jobs,
     look_away,
     on_name,
     on_reviewer,
     on_section,
     on_table,
+    open_image,
     read_decisions,
     readings,
     reviewer,
@@ -135,6 +138,7 @@ def head() -> Opened | None:
     if opened is None:
         return None
     names = [*opened.tables, NO_TABLE] if not opened.tables else list(opened.tables)
+    choose_table(opened)
     if state.get("table") not in names:
         state.table = names[0]
     with middle.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -193,9 +197,14 @@ def page() -> None:
     if opened is None:
         if state.source == "own":
             st.caption("Nothing is copied: images are read where they lie.")
+            if state.pending:
+                st.caption("The image that the address names opens once its folder is named.")
         return
+    expect_image()
     st.segmented_control("Section", SECTIONS, key="section", on_change=on_section, label_visibility="collapsed")
     show(opened, section)
+    if open_image():
+        st.rerun()
 
 
 def section(opened: Opened, view: View | None) -> None:

@@ -100,6 +100,7 @@ class Inspector {
     const { header, blob } = unpack(data);
     const before = this.header;
     this.header = header;
+    this.address();
     const same = before && before.row === header.row;
     if (!before || before.stamp !== header.stamp) this.busy = false;
     if (!same || before.look !== header.look) {
@@ -113,6 +114,16 @@ class Inspector {
       if (!same) this.$(".live").textContent = `${header.name}, ${header.index + 1} of ${header.total}, labelled ${header.label}, called ${header.called ?? "nothing"}`;
     }
     if (!this.busy && this.line?.length) this.act(...this.line.shift());
+  }
+
+  // Where walking led goes into the address without an entry in the browser's history: a reload finds it again, and
+  // Back still leads to the list.
+  address() {
+    const { header } = this, url = new URL(location.href);
+    if (url.searchParams.get("image") !== header.image) return;
+    if (header.row === header.opened) url.searchParams.delete("at");
+    else url.searchParams.set("at", header.row);
+    if (url.href !== location.href) history.replaceState(history.state, "", url);
   }
 
   head() {

@@ -270,6 +270,37 @@ def test_the_browsers_back_closes_an_image_and_leads_out_again(explorer):
     page.get_by_text("Read a smear").wait_for()
 
 
+def test_a_reload_comes_back_to_the_predictions_the_list_and_the_image_that_walking_led_to(browser, server):
+    # As below, the browser notes what Streamlit looks for in vain.
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{server}/explorer")
+    page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
+    page.get_by_role("combobox", name="Predictions").click()
+    page.get_by_role("option").nth(1).click()
+    page.wait_for_url("**predictions=*")
+    page.locator('.panel[data-id="alarms"] .tile').first.click()
+    first = inspecting(page)
+    page.wait_for_url("**list=alarms*")
+    walked = step(page, "n")
+    page.keyboard.press("3")  # decides and goes on
+    page.locator(f'.inspector[data-ready="true"]:not([data-row="{walked}"])').wait_for()
+    walked = inspecting(page)
+    place = page.locator(".place").text_content()
+    expect(page).to_have_url(re.compile(f"image={first}&.*at={walked}"))
+    page.reload()
+    assert inspecting(page, walked) == walked
+    expect(page.locator(".place")).to_have_text(place)
+    expect(page).to_have_url(re.compile(f"image={first}&.*at={walked}"))
+    back = step(page, "p")
+    expect(page).to_have_url(re.compile(f"at={back}"))
+    page.go_back()  # to the list, not through what was walked past
+    page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
+    expect(page).to_have_url(re.compile("predictions=[^&]*$"))
+    context.close()
+
+
 def test_a_reload_of_a_set_of_ones_own_asks_for_its_folder_again(browser, server):
     # Streamlit looks for itself beside a page's own address first, and the browser notes that it isn't there.
     context = browser.new_context(viewport={"width": 1440, "height": 900})

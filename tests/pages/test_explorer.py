@@ -269,6 +269,70 @@ def test_who_enters_a_name_takes_the_decisions_of_this_visit_along(app):
     assert app.session_state.unnamed == []
 
 
+def visited(address):
+    """Open the page at an address, as a reload or somebody it was given to does."""
+    page = AppTest.from_file(str(ROOT / "pages" / "explorer.py"), default_timeout=120)
+    for key, value in address.items():
+        page.query_params[key] = value
+    return sound(page.run())
+
+
+def address_of(page):
+    return {key: value if isinstance(value, str) else value[0] for key, value in page.query_params.items()}
+
+
+def here(page):
+    (one,) = page.session_state.stack
+    return one["row"], one["rows"], one["title"]
+
+
+def test_an_address_leads_to_the_same_image_in_the_same_list(app):
+    second = list(app.session_state.opened.tables)[1]
+    app.session_state.table, app.session_state.step = second, 20
+    sound(app.run())
+    panel = app.session_state.panels["alarms"]
+    row, walked = panel["rows"][1], panel["rows"][2]
+    app.session_state.stack = [
+        {"title": panel["title"], "rows": panel["rows"], "row": walked, "opened": row, "step": 20, "panel": "alarms"}
+    ]
+    app.session_state.stamp += 1
+    sound(app.run())
+    address = address_of(app)
+    assert address == {
+        "set": "demonstration", "section": "Errors", "predictions": prepare.name_of(app.session_state.opened, second),
+        "image": str(row), "list": "alarms", "threshold": "20",
+    }  # fmt: skip
+    again = visited(address | {"at": str(walked)})
+    assert again.session_state.table == second
+    assert here(again) == (walked, panel["rows"], panel["title"])
+    assert not again.warning
+    assert address_of(again) == address | {"at": str(walked)}
+
+
+def test_an_image_whose_list_is_not_kept_stands_alone_and_says_so(app, monkeypatch):
+    given = []
+    monkeypatch.setattr(parts, "inspector", lambda data, **_: given.append(data))
+    page = visited({"set": "demonstration", "section": "Slices", "image": "3", "list": "listing", "at": "7"})
+    assert here(page) == (7, [7], "Slices")
+    assert b"alone here: the list that it was opened from is not kept over a reload" in given[-1]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"image": "5000"}, "There is no image in .* that the address names"),
+        ({"image": "-1"}, "There is no image in .* that the address names"),
+        ({"image": "9" * 5000}, "There is no image in .* that the address names"),
+        ({"predictions": "mine.csv"}, "that the address names, mine.csv, are not here"),
+        ({"predictions": "reader.grouped"}, "Leuk reader · pseudo-sessions held out, are not here"),
+    ],
+)
+def test_what_an_address_names_and_is_not_here_is_one_sentence(app, more, said):
+    page = visited({"set": "demonstration", "section": "Errors", **more})
+    assert page.session_state.stack == []
+    assert re.search(said, page.warning[0].value.replace("\\", ""))
+
+
 def test_remarks_are_counted_and_not_passed_over(app, tmp_path):
     for name in ("benign/a.png", "pre/b.png"):
         (tmp_path / name).parent.mkdir()
