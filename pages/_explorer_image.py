@@ -139,7 +139,7 @@ def _elsewhere(opened: Opened, decisions: Sequence[Decision]) -> str:
     if not decisions:
         return ""
     whose = ", ".join(prepare.predictions_title(opened, one.predictions) for one in decisions)
-    return f"{TITLES[decisions[0].decision]} before, of: {whose}."
+    return f"Decided before: {TITLES[decisions[0].decision].lower()} of {whose}."
 
 
 def _called(dataset: DataSet, verdicts: Any, row: int, step: int | None) -> str:

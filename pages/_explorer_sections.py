@@ -497,11 +497,12 @@ def section_triage(opened: Opened, view: View | None) -> None:
             panels.append(panel(opened, view, f"triage-{word}", TITLES[word], rows, first=not panels, notes=notes,
                                 empty="None yet. Open an image and press "
                                 f"{DECISIONS.index(word) + 1}.", kind="lesser"))  # fmt: skip
-        if aside:
-            notes = {place[one.file]: prepare.predictions_title(opened, one.predictions) for one in aside}
-            panels.append(panel(opened, view, "triage-others", f"{TITLES[ON_PREDICTIONS]} of other predictions",
-                                list(notes), "Not counted here; below each image stands whose.", notes=notes,
-                                kind="lesser"))  # fmt: skip
+        for name in sorted({one.predictions for one in aside}):
+            theirs = [one for one in aside if one.predictions == name]
+            notes = {place[one.file]: one.comment for one in theirs if one.comment}
+            whose = f"{TITLES[ON_PREDICTIONS]} of {prepare.predictions_title(opened, name)}"
+            panels.append(panel(opened, view, f"triage-of-{name}", whose, [place[one.file] for one in theirs],
+                                "Not counted for the predictions at hand.", notes=notes, kind="lesser"))  # fmt: skip
         gallery("triage-gallery", panels)
 
 

@@ -226,13 +226,14 @@ def test_a_model_error_counts_for_the_predictions_it_was_said_of(app, monkeypatc
     assert (one.label, one.called, one.predictions) == (label, called, opened.view(first).name)
     assert app.session_state.panels["triage-model_error"]["rows"] == [row]
     assert given[-1][0]["bars"][0]["num"].startswith("2 of ")
-    assert "triage-others" not in app.session_state.panels
+    theirs = f"triage-of-{opened.view(first).name}"
+    assert theirs not in app.session_state.panels
 
     app.session_state.table = second
     sound(app.run())
     panels = app.session_state.panels
     assert panels["triage-model_error"]["rows"] == []
-    assert panels["triage-others"]["rows"] == [row]
+    assert panels[theirs]["rows"] == [row] and first in panels[theirs]["title"]
     assert panels["triage-unusable"]["rows"] == [blurred], "a word on the picture stays"
     assert given[-1][0]["bars"][0]["num"].startswith("0 of ")
     assert "1 decision of an unnamed reviewer, and 1 model error of other predictions." in json.dumps(given[-1])
@@ -240,7 +241,7 @@ def test_a_model_error_counts_for_the_predictions_it_was_said_of(app, monkeypatc
     app.session_state.stack = [{"title": "Errors", "rows": [row], "row": row, "opened": row}]
     sound(app.run())
     header = json.loads(given[-1][8 : 8 + int.from_bytes(given[-1][4:8], "little")])
-    assert (header["decision"], header["elsewhere"]) == ("", f"Model error before, of: {first}.")
+    assert (header["decision"], header["elsewhere"]) == ("", f"Decided before: model error of {first}.")
 
 
 def test_without_a_file_for_decisions_the_images_are_shown_all_the_same(app, monkeypatch, tmp_path):
