@@ -259,7 +259,7 @@ def _ranges_note(with_image: bool, known: Any, reference: Any, reading: Any) -> 
     if not with_image:
         return "Needs the images."
     if known is None or reference is None or reading is None:
-        return "Being measured; below is how far that is."
+        return "Being measured; the foot of the page says how far."
     return "This image is the upright line; bars are the middle half, thin lines 5 to 95 % of each class."
 
 
@@ -269,7 +269,7 @@ def _near(opened: Opened, view: View | None, row: int, known: Any) -> dict[str, 
     parted = view is not None and bool(view.verdicts.folds[row] >= 0)
     heading = "Nearest training images" if view is not None and parted and not view.own else "Nearest images"
     if known is None:
-        note = "Needs the images." if dataset.root is None else "Being measured; below is how far that is."
+        note = "Needs the images." if dataset.root is None else "Being measured; the foot of the page says how far."
         return {"title": heading, "note": note, "items": []}
     features, source = embedding_if_done(opened, view, known)
     found = mistakes.nearest(dataset, features, row, view.verdicts if view is not None else None)

@@ -181,7 +181,7 @@ class Inspector {
     for (const one of header.film) if (one.mark) drafts.delete(draftOf(header, one.name));
     if (kept === null) area.value = header.comment || (drafts.get(draftOf(header)) ?? "");
     const head = element("h3", {}, element("span", {}, header.reviewer ? `Your decision, as ${header.reviewer}` : "Your decision"), element("small", { class: "progress" }, header.progress));
-    const unnamed = header.reviewer ? null : element("p", { class: "quiet unnamed" }, "Stored without a name: enter yours under Reviewer, above the list, and what you decided in this visit goes along.");
+    const unnamed = header.reviewer ? null : element("p", { class: "quiet unnamed" }, "Stored without a name, as for all who enter none: enter yours under Reviewer, above the list, and what you decided in this visit goes along.");
     const elsewhere = header.elsewhere ? element("p", { class: "quiet elsewhere" }, header.elsewhere) : null;
     const back = header.decision ? element("button", { type: "button", "data-do": "mark", "data-of": "-1", style: "margin-top:7px;width:100%" }, "Take back") : null;
     if (!written) box.replaceChildren(head, marks, area);
