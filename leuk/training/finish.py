@@ -221,7 +221,7 @@ def finish(
         photo_scale=1.0,
         temperature=round(temperature, 4),
         familiar=round(familiar, 3),
-        confident=0.5,
+        confident=least_confident(len(run.classes)),
         strong=dict.fromkeys(EXPLAINERS, 1.0),
         training={
             "data": PUBLIC if is_public(data.files) else run.data,
@@ -257,6 +257,14 @@ def finish(
     saved = save_model(weights, card, network, means, precision)
     tell(f"weights and card of {system.name} are written to {weights}{before}")
     return saved
+
+
+def least_confident(classes: int) -> float:
+    """Return the probability from which a class is suggested: 0.5, or halfway between chance and certainty for two.
+
+    Of two classes one always has half or more, so that the toss of a coin would be a suggestion.
+    """
+    return 0.75 if classes == 2 else 0.5
 
 
 def _card_there(path: Path) -> Card | None:

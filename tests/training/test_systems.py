@@ -77,6 +77,7 @@ def test_from_fields_to_a_binary_record(folder: Path, tmp_path: Path, monkeypatc
     card = json.loads((tmp_path / "weights" / "deep_leukemia_net.json").read_text("utf-8"))
     assert card["classes"] == ["benign", "malignant"]
     assert card["preprocessing"] == "edges"
+    assert card["confident"] == 0.75, "of two classes one always has half or more"
     assert card["metrics"]["folds"] == [0]
     assert "one fold of 2" in card["limits"][0]
     assert "not converged" in card["limits"][0]
