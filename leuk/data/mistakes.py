@@ -14,6 +14,8 @@ import numpy as np
 from leuk.data.datasets import BENIGN_NAMES, DataSet, class_keys, is_malignant, public_files
 from leuk.errors import DataError
 
+_BLOCK = 10_000_000
+
 
 class PredictionTable(Protocol):
     """What `leuk.training.predictions.Predictions` offers."""
@@ -374,20 +376,20 @@ def share_intervals(
     groups = _groups(dataset, verdicts)
     if groups is None or not total:
         return [wilson(int(count), total) for count in hits]
-    count = int(groups.max()) + 1
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
-    known = verdicts.known
-    of = drawn @ np.bincount(groups, among[known], count)
-    told = []
-    for row, number in zip(right, hits, strict=True):
-        if number in (0, total):
-            told.append((float("nan"), float("nan")))
-            continue
+    count, known = int(groups.max()) + 1, verdicts.known
+    of = np.bincount(groups, among[known], count)
+    sums = np.stack([np.bincount(groups, (row & among)[known], count) for row in right])
+    rng, shares = np.random.default_rng(seed), []
+    block = max(1, _BLOCK // count)  # so that a set of many thousand patients stays in memory
+    for start in range(0, draws, block):
+        drawn = rng.multinomial(count, np.full(count, 1 / count), size=min(block, draws - start)).astype(np.float64)
         with np.errstate(invalid="ignore"):
-            shares = drawn @ np.bincount(groups, (row & among)[known], count) / of
-        low, high = np.nanpercentile(shares, [2.5, 97.5])
-        told.append((float(low), float(high)))
-    return told
+            shares.append(sums @ drawn.T / (of @ drawn.T))
+    low, high = np.nanpercentile(np.concatenate(shares, axis=1), [2.5, 97.5], axis=1)
+    told = (hits > 0) & (hits < total)
+    return [
+        (float(a), float(b)) if one else (float("nan"), float("nan")) for a, b, one in zip(low, high, told, strict=True)
+    ]
 
 
 def resting_on(dataset: DataSet, verdicts: Verdicts) -> str:
@@ -399,7 +401,7 @@ def resting_on(dataset: DataSet, verdicts: Verdicts) -> str:
 
 
 def _groups(dataset: DataSet, verdicts: Verdicts) -> np.ndarray | None:
-    """Return what the bootstrap keeps together, int64 from 0 on, for each known row; None where nothing tells.
+    """Return what the bootstrap keeps together, int64 from 0 on, for each known row; None where nothing is.
 
     An image of no session is its own.
     """
@@ -409,7 +411,8 @@ def _groups(dataset: DataSet, verdicts: Verdicts) -> np.ndarray | None:
     if (session < 0).all():
         return None
     alone = np.arange(len(session)) + session.max() + 1
-    return np.unique(np.where(session < 0, alone, session), return_inverse=True)[1]
+    groups = np.unique(np.where(session < 0, alone, session), return_inverse=True)[1]
+    return groups if groups.max() + 1 < len(groups) else None
 
 
 @dataclass(frozen=True)
