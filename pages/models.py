@@ -293,9 +293,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> None:
             )
     st.caption(
         "A field is the unit, elsewhere a picture; in brackets the 95 % interval, by bootstrap over pseudo-sessions, "
-        "elsewhere from the exact ones of each place. Grouped holds out pseudo-sessions, not patients: who the "
-        "patients are is not public. An empty place was not measured. "
-        + results.partly_stressed(kept)
+        "elsewhere from the exact ones of each place. Grouped holds out pseudo-sessions, not patients: who these "
+        "are is not public. An empty place was not measured. " + results.partly_stressed(kept)
     )
     st.caption(results.controls_and_traps())
     if told := results.unsettled(kept):
