@@ -420,6 +420,7 @@ class Viewer {
 
   fit() {
     if (!this.levels || !this.box) return;
+    this.gliding = null;
     const scale = this.fitScale();
     this.view = { scale, x: (this.box[0] - this.size[0] * scale) / 2, y: (this.box[1] - this.size[1] * scale) / 2 };
     this.moved();
@@ -442,6 +443,7 @@ class Viewer {
 
   zoomAt(factor, x = this.box[0] / 2, y = this.box[1] / 2) {
     if (!this.levels) return;
+    this.gliding = null;
     const { view } = this;
     const least = this.fitScale();
     const scale = Math.min(Math.max(view.scale * factor, least * 0.5), Math.max(MAX_SCALE, least));
