@@ -358,9 +358,12 @@ def classify_cells(
     ways = 4 if len(segmentation.cells) <= CROWD else 2
     told = run(model.networks, crops, ways)
     if field.cutouts is None and len(red) < FEWEST:
-        # What the edge cuts looks more like a cell once it is completed, whatever it is.
-        plain = cutting.cut(field.pixels, segmentation, red=red, complete=False)
-        if model.strangeness(run(model.networks, plain, ways)["features"]).mean() > 0:
+        seen = told["features"]
+        if any(cell.touches_border for cell in segmentation.cells):
+            # What the edge cuts looks more like a cell once it is completed, whatever it is.
+            plain = cutting.cut(field.pixels, segmentation, red=red, complete=False)
+            seen = run(model.networks, plain, ways)["features"]
+        if model.strangeness(seen).mean() > 0:
             return ()
     probabilities = combine(told, model.card.temperatures, cut_out=field.cutouts is not None)
     smudged = np.zeros(len(segmentation.cells), dtype=bool)
