@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from leuk.cells.values import ACUTE, TITLES, TYPES, UNIDENTIFIED, differential, expected_blasts
+from leuk.cells.values import ACUTE, NOT_COUNTED, TITLES, TYPES, UNIDENTIFIED, differential, expected_blasts
 
 if TYPE_CHECKING:  # at run time they would bring the networks along, which nothing here needs
     from leuk.analysis import Analysis
@@ -228,6 +229,74 @@ def count_types(types: Iterable[str]) -> dict[str, Any]:
     }
 
 
+def pooled(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Put the cells of several photographs together, as if all were of one smear.
+
+    One field seldom holds the 200 cells that a differential count should rest on; several do. A photograph that is
+    there twice would count its cells twice, so only the first is taken.
+
+    Parameters
+    ----------
+    records : iterable of mapping
+        As `record` or `corrected` gives them; those of files that were refused, and without types, are passed over.
+
+    Returns
+    -------
+    dict
+        ``files`` and ``repeated``: how many were put together, and left out as the same as one before; ``outside`` and
+        ``cut_out``: of how many of them this is said; ``types``: cells by type, a key of `leuk.cells.TITLES`;
+        ``known`` and ``blasts``: of how many white cells is known how likely a blast each is, and how many blasts to
+        expect among them. `pooled_count` makes a count of it.
+    """
+    out: dict[str, Any] = {"files": 0, "repeated": 0, "outside": 0, "cut_out": 0, "known": 0, "blasts": 0.0}
+    types: Counter[str] = Counter()
+    seen = set()
+    for one in records:
+        if "differential" not in one:
+            continue
+        if one["sha256"] in seen:
+            out["repeated"] += 1
+            continue
+        seen.add(one["sha256"])
+        out["files"] += 1
+        for key in ("outside", "cut_out"):
+            out[key] += one[key]
+        types.update(cell["type"] for cell in one["cells"] if "type" in cell)
+        blasts = [blast for key, blast in _blasts(one["cells"]) if key not in NOT_COUNTED]
+        out["known"] += len(blasts)
+        out["blasts"] += sum(blasts)
+    return {**out, "types": dict(types)}
+
+
+def pooled_count(pool: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the differential count of what `pooled` put together: as `count_types`, with its ``expected_blasts``."""
+    share = pool["blasts"] / pool["known"] if pool["known"] else None
+    return count_types(Counter(pool["types"]).elements()) | {
+        "expected_blasts": None if share is None else round(share, _SHARE_DIGITS)
+    }
+
+
+def from_pool(pool: Mapping[str, Any], count: Mapping[str, Any]) -> str | None:
+    """Say in a sentence what must be known of a count over several photographs, or None.
+
+    Parameters
+    ----------
+    pool, count : mapping
+        As `pooled` and `pooled_count` give them.
+    """
+    if pool["cut_out"]:
+        return "Cells that were cut out had been chosen by someone: their shares are not those of the smear."
+    if count["expected_blasts"] is None or count["total"] < LEAST_COUNT:
+        return None
+    if pool["outside"]:
+        share = percent(count["expected_blasts"])
+        return f"Weighing how sure each call is, expect {share} to be blasts; acute leukaemia begins at 20 % as a rule."
+    blast = count["types"].get("blast")
+    if blast and blast["low"] < ACUTE < blast["high"]:
+        return "The 20 % at which acute leukaemia begins as a rule lie within the range of blasts: count more cells."
+    return None
+
+
 def corrected(record: Mapping[str, Any], review: Review) -> dict[str, Any]:
     """Return a copy of a record with a person's changes in it; cells and types that do not exist are passed over.
 
@@ -342,14 +411,21 @@ def _at_odds(suggestion: str, count: Mapping[str, Any]) -> str | None:
 
 def _differential(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the count of a record's cells, and how many blasts to expect; a type that a person told is certain."""
-    typed = [cell for cell in cells if "type" in cell]
-    # Of a cell that had no type before a person left it unidentified, nothing is known.
-    known = [cell for cell in typed if _told(cell) or "type_probabilities" in cell]
-    blasts = [float(cell["type"] == "blast") if _told(cell) else cell["type_probabilities"]["blast"] for cell in known]
-    share = expected_blasts([cell["type"] for cell in known], blasts)
-    return count_types(cell["type"] for cell in typed) | {
+    blasts = _blasts(cells)
+    share = expected_blasts((key for key, _ in blasts), (blast for _, blast in blasts))
+    return count_types(cell["type"] for cell in cells if "type" in cell) | {
         "expected_blasts": None if share is None else round(share, _SHARE_DIGITS)
     }
+
+
+def _blasts(cells: Sequence[Mapping[str, Any]]) -> list[tuple[str, float]]:
+    """List type and probability of a blast of each cell that something is known of."""
+    # Of a cell that had no type before a person left it unidentified, nothing is.
+    return [
+        (cell["type"], float(cell["type"] == "blast") if _told(cell) else cell["type_probabilities"]["blast"])
+        for cell in cells
+        if "type" in cell and (_told(cell) or "type_probabilities" in cell)
+    ]
 
 
 def _told(cell: Mapping[str, Any]) -> bool:

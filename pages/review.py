@@ -338,6 +338,20 @@ def strip_data(items: list[Item]) -> dict[str, Any]:
     }
 
 
+def others(items: list[Item], item: Item) -> dict[str, Any]:
+    """Put the cells of all files but this one together; synthetic ones only with their like."""
+    changed = st.session_state.get("reviews", {})
+    mine = item.pack.header["record"]["sha256"] if item.pack else None
+    records = [
+        reviewed(one) if review_key(one) in changed else one.pack.header["record"]
+        for one in items
+        if one.pack is not None and one.id != item.id and one.synthetic == item.synthetic
+    ]
+    pool = report.pooled(one for one in records if one["sha256"] != mine)
+    pool["repeated"] += sum(one["sha256"] == mine for one in records)
+    return pool
+
+
 def viewer_data(items: list[Item], index: int) -> bytes:
     """Pack the chosen file for the viewer."""
     item = items[index]
@@ -356,6 +370,7 @@ def viewer_data(items: list[Item], index: int) -> bytes:
         model_title=MODEL_TITLES.get((pack.header.get("record") or {}).get("model"), ""),
         method_title=METHODS[pack.header["method"]].title if pack.header.get("method") in METHODS else "",
         one_outline=report.has_one_outline(pack.header.get("method", "")),
+        others=others(items, item),
         review_key=review_key(item),
         scale_key=scale_key(item),
         scale_keys=[scale_key(one) for one in items if one.state != "refused"],

@@ -21,7 +21,7 @@ import pytest
 from leuk.cli import MISUSED, READ, REFUSED, main, reading
 from leuk.data.synthetic import generate
 from leuk.image import SmearImage
-from leuk.report import MEASURES
+from leuk.report import MEASURES, pooled, pooled_count
 
 ROOT = Path(__file__).resolve().parent.parent
 KEYS = {
@@ -104,7 +104,19 @@ def test_of_a_field_that_cannot_be_read_the_cells_are_told_of(
     (row,) = json.loads((tmp_path / "out.json").read_text("utf-8"))
     assert (row["suggestion"], row["outside"], row["cut_out"]) == ("cannot_tell", True, False)
     assert f"expect {100 * row['differential']['expected_blasts']:.0f} %" in row["from_cells"]
-    assert row["from_cells"] in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert row["from_cells"] in told
+    assert "of one smear" not in told
+    # Of several fields the cells are counted together, each field once.
+    for name, seed in (("second.png", 5), ("twin.png", 5)):
+        _save(generate(seed, 224, 224, style="pre", cells=7).image, tmp_path / name)
+    assert main(["analyze", str(tmp_path), "--json", str(tmp_path / "out.json")]) == READ
+    count = pooled_count(pooled(json.loads((tmp_path / "out.json").read_text("utf-8"))))
+    told = capsys.readouterr().out
+    assert (
+        f"If all is of one smear: {count['total']} white cells in 2 files (1 more repeats one); 200 are usual." in told
+    )
+    assert f"expect {100 * count['expected_blasts']:.0f} % to be blasts" in told
 
 
 def test_explain_adds_shares_and_out_writes_overlays(folder: Path) -> None:

@@ -187,6 +187,51 @@ def said(kinds, *, scale="estimated", review=None, **prediction):
     return report.corrected(report.record(analysis, "x.png"), review or report.Review())["from_cells"]
 
 
+def told(sha256, kinds, *, outside=False, cut_out=False):
+    """A record of cells that are blasts at 0.75, or else none."""
+    cells = [
+        {
+            "type": kind, "suggested_type": kind, "type_source": "suggested",
+            "type_probabilities": {"blast": 0.75 if kind == "blast" else 0.0},
+        }
+        for kind in kinds
+    ]  # fmt: skip
+    record = {"sha256": sha256, "cells": cells, "outside": outside, "cut_out": cut_out, "scale": None}
+    return report.corrected({**record, "suggestion": "cannot_tell", "probabilities": {}}, report.Review())
+
+
+def test_fields_of_one_smear_are_counted_together_and_each_once():
+    first, second = told("a", [*LYMPHOCYTES, "blast"]), told("b", ["blast", "platelet", "unidentified"])
+    second = report.corrected(second, report.Review({3: "blast"}))
+    pool = report.pooled([first, report.refused("x.png", "x.png is empty."), second, {**first, "file": "copy.png"}])
+    assert (pool["files"], pool["repeated"]) == (2, 1)
+    count = report.pooled_count(pool)
+    assert {key: one["count"] for key, one in count["types"].items()} == {"lymphocyte": 4, "blast": 3}
+    assert (count["total"], count["beside"]) == (7, {"platelet": 1})
+    assert count["expected_blasts"] == pytest.approx((0.75 + 0.75 + 1) / 7, abs=1e-4)
+    alone = report.pooled_count(report.pooled([first]))
+    assert alone == first["differential"]
+    assert report.pooled_count(report.pooled([])) == report.count_types([]) | {"expected_blasts": None}
+
+
+@pytest.mark.parametrize(
+    ("records", "words"),
+    [
+        ([told("a", ["blast"] * 2 + ["lymphocyte"] * 8)], "lie within the range of blasts"),
+        ([told("a", ["blast"] * 9), told("b", ["lymphocyte"])], None),
+        ([told("a", ["lymphocyte"] * 150), told("b", ["blast"])], None),
+        ([told("a", ["blast"]), told("b", ["lymphocyte"] * 2)], None),
+        ([told("a", ["blast"] * 2, outside=True), told("b", ["lymphocyte"] * 8)], "expect 15 % to be blasts"),
+        ([told("a", ["blast"], cut_out=True), told("b", ["lymphocyte"])], "had been chosen by someone"),
+        ([told("a", ["platelet"] * 9, outside=True)], None),
+    ],
+)
+def test_what_must_be_known_of_a_count_over_several_files_is_said(records, words):
+    pool = report.pooled(records)
+    note = report.from_pool(pool, report.pooled_count(pool))
+    assert note is None if words is None else words in note
+
+
 LYMPHOCYTES = ("lymphocyte",) * 4
 
 

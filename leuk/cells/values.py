@@ -42,6 +42,8 @@ TITLES: Mapping[str, str] = MappingProxyType(
     }
 )
 """What a user reads, by key, in the order in which a differential lists them."""
+USUAL_COUNT = 200
+"""White cells that a differential count rests on as a rule."""
 ACUTE = 0.2
 """Share of blasts at which acute leukaemia begins as a rule (WHO)."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from leuk.cells.values import TITLES, USUAL_COUNT
 from leuk.cli.common import (
     READ,
     REFUSED,
@@ -117,6 +118,8 @@ def _analyze(options: argparse.Namespace) -> int:
         for remark in (*row["remarks"], row.get("from_cells")):
             if remark:
                 print(f"{row['file']}: {remark}")
+    for line in _together(records):
+        print(line)
     if names is not None:
         tell_renamed(names)
     print("Suggestions, to be confirmed by immunophenotyping. Research use only, not a medical device.")
@@ -137,6 +140,28 @@ def _told(row: dict[str, Any]) -> str:
     # Beside "cannot tell" a probability would read as if that were certain.
     likely = "" if row["suggestion"] == CANNOT_TELL else chance(max(row["probabilities"].values()))
     return f"{row['suggestion']:<13} {likely:>6}   {_cells(len(row['cells']))}"
+
+
+def _together(records: list[dict[str, Any]]) -> list[str]:
+    """Return the lines that count the cells of several files as one smear's."""
+    from leuk.report import from_pool, percent, pooled, pooled_count
+
+    pool = pooled(records)
+    if pool["files"] < 2:
+        return []
+    count = pooled_count(pool)
+    shares = sorted(count["types"].items(), key=lambda one: -one[1]["count"])
+    told = ", ".join(
+        f"{TITLES[key].lower()} {percent(one['share'])} ({100 * one['low']:.0f} to {100 * one['high']:.0f})"
+        for key, one in shares
+    )
+    twice = pool["repeated"]
+    again = f" ({twice} more {'repeats one' if twice == 1 else 'repeat others'})" if twice else ""
+    white = f"{count['total']} white {'cell' if count['total'] == 1 else 'cells'}"
+    few = "; 200 are usual" if count["total"] < USUAL_COUNT else ""
+    lines = [f"If all is of one smear: {white} in {pool['files']} files{again}{few}. {told[:1].upper()}{told[1:]}."]
+    note = from_pool(pool, count)
+    return [*lines, note] if note else lines
 
 
 def _cells(count: int) -> str:

@@ -13,6 +13,8 @@ const NOT_COUNTED = ["erythroblast", "platelet", "artefact"];
 const UNLIKELY = ["unidentified", "artefact"];
 // As leuk.report.LEAST_COUNT.
 const LEAST_COUNT = 5;
+// As leuk.cells.USUAL_COUNT.
+const USUAL_COUNT = 200;
 const UNSURE = 0.8;
 const RED_CELL = 7.5; // micrometres, as leuk.segmentation.scale.RED_CELL
 
@@ -99,13 +101,35 @@ function countTypes(types) {
   return out;
 }
 
-// The share of blasts to expect; as leuk.cells.expected_blasts.
-function expectedBlasts(cells) {
+// Probabilities of a blast of the white cells of which something is known; a type that a person told is certain.
+function blastsOf(cells) {
   // A person's "unidentified" says only that nobody knows.
   const told = (cell) => cell.type_source !== "suggested" && cell.type !== "unidentified";
-  const known = cells.filter((cell) => cell.type && !NOT_COUNTED.includes(cell.type) && (told(cell) || cell.type_probabilities));
-  const sum = known.reduce((all, cell) => all + (told(cell) ? Number(cell.type === "blast") : cell.type_probabilities.blast), 0);
-  return known.length ? Math.round((sum / known.length) * 1e4) / 1e4 : null;
+  return cells.filter((cell) => cell.type && !NOT_COUNTED.includes(cell.type) && (told(cell) || cell.type_probabilities))
+    .map((cell) => (told(cell) ? Number(cell.type === "blast") : cell.type_probabilities.blast));
+}
+
+// The share of blasts to expect; as leuk.cells.expected_blasts.
+function expectedBlasts(cells, known = 0, blasts = 0) {
+  const mine = blastsOf(cells), total = known + mine.length;
+  return total ? Math.round((mine.reduce((sum, p) => sum + p, blasts) / total) * 1e4) / 1e4 : null;
+}
+
+// The cells of a file put to those of others, and the count of all; as leuk.report.pooled and pooled_count.
+function pooledCount({ cells, outside, cut_out }, others) {
+  const own = cells.map((cell) => cell.type).filter(Boolean), mine = Number(own.length > 0);
+  const types = [...own, ...Object.entries(others.types).flatMap(([key, n]) => new Array(n).fill(key))];
+  const pool = { files: others.files + mine, repeated: others.repeated, outside: others.outside + mine * outside, cut_out: others.cut_out + mine * cut_out };
+  return { pool, count: { ...countTypes(types), expected_blasts: expectedBlasts(cells, others.known, others.blasts) } };
+}
+
+// What must be known of a count over several photographs, or ""; as leuk.report.from_pool.
+function fromPool(pool, { total, types, expected_blasts: expected }) {
+  if (pool.cut_out) return "Cells that were cut out had been chosen by someone: their shares are not those of the smear.";
+  if (expected === null || total < LEAST_COUNT) return "";
+  if (pool.outside) return `Weighing how sure each call is, expect ${rounded(expected)} to be blasts; acute leukaemia begins at 20 % as a rule.`;
+  const { low, high } = types.blast ?? { low: 1, high: 0 };
+  return low < 0.2 && high > 0.2 ? "The 20 % at which acute leukaemia begins as a rule lie within the range of blasts: count more cells." : "";
 }
 
 // A share as a whole percentage: one of few cells is not none, nor one of nearly all all.

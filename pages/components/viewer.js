@@ -14,7 +14,7 @@ const chosen = {
     cells: { on: true, opacity: 1 }, nuclei: { on: true, opacity: 1 },
     heat: { on: true, opacity: 0.6 }, tiles: { on: false, opacity: 0.8 },
   },
-  sort: "label", reversed: false, show: "all", keys: true,
+  sort: "label", reversed: false, show: "all", keys: true, together: false,
 };
 
 const viewers = new WeakMap();
@@ -112,7 +112,11 @@ class Viewer {
     const same = this.header && this.header.key === header.key;
     this.header = header;
     this.place();
-    if (same) return this.offer();
+    if (same) {
+      this.offer();
+      if (this.root.dataset.ready === "true" && this.header.state === "read" && this.pooled !== JSON.stringify(header.others)) this.differential();
+      return;
+    }
     this.release();
     const token = this.token;
     this.root.dataset.ready = "false";
@@ -772,34 +776,83 @@ class Viewer {
     this.mark();
   }
 
+  // Of this file, or of all of them: one field seldom holds the cells that a count should rest on.
   differential() {
+    const { cells, header: { others } } = this;
+    this.pooled = JSON.stringify(others);
     const box = this.$(".differential");
-    box.hidden = !this.typed;
-    if (!this.typed) return this.root.querySelector(".from-cells")?.replaceChildren();
-    const count = countTypes(this.cells.map((cell) => cell.type).filter(Boolean));
+    const wide = others.files > 0 && chosen.together;
+    box.hidden = !this.typed && !others.files;
+    const own = countTypes(cells.map((cell) => cell.type).filter(Boolean));
+    if (this.typed) this.fromCells(own);
+    else this.root.querySelector(".from-cells")?.replaceChildren();
+    if (box.hidden) return;
+    const { pool, count: all } = this.together();
+    const count = wide ? all : own;
     const rows = Object.entries(count.types).sort((a, b) => b[1].count - a[1].count);
     const table = element("div", { class: "shares", role: "list" });
     for (const [key, { count: n, share, low, high }] of rows) {
-      const row = element("button", { type: "button", "data-type": key, "aria-pressed": chosen.show === key,
-        title: `${n} of ${count.total}; show only these`,
-        "aria-label": `${TYPE[key].title}: ${n} of ${count.total}, ${rounded(share)}, 95 % interval ${Math.round(low * 100)} to ${Math.round(high * 100)} %` },
-      element("span", { class: "n" }, TYPE[key].title), element("span", { class: "c" }, String(n)),
-      element("span", { class: "t", "aria-hidden": "true" }, element("i", { class: "range", style: `left:${low * 100}%;width:${(high - low) * 100}%` }), element("i", { class: "at", style: `left:${share * 100}%` })),
-      element("span", { class: "v" }, rounded(share), element("small", {}, `${Math.round(low * 100)}–${Math.round(high * 100)}`)));
+      const said = `${TYPE[key].title}: ${n} of ${count.total}, ${rounded(share)}, 95 % interval ${Math.round(low * 100)} to ${Math.round(high * 100)} %`;
+      const row = wide
+        ? element("div", { "data-type": key, role: "img", "aria-label": said })
+        : element("button", { type: "button", "data-type": key, "aria-pressed": chosen.show === key, title: `${n} of ${count.total}; show only these`, "aria-label": said });
+      row.append(element("span", { class: "n" }, TYPE[key].title), element("span", { class: "c" }, String(n)),
+        element("span", { class: "t", "aria-hidden": "true" }, element("i", { class: "range", style: `left:${low * 100}%;width:${(high - low) * 100}%` }), element("i", { class: "at", style: `left:${share * 100}%` })),
+        element("span", { class: "v" }, rounded(share), element("small", {}, `${Math.round(low * 100)}–${Math.round(high * 100)}`)));
       table.append(element("div", { role: "listitem" }, row));
     }
     const beside = Object.entries(count.beside).map(([key, n]) => several(key, n)).join(", ").replace(/, ([^,]*)$/, " and $1");
-    const yours = this.cells.filter((cell) => this.review.types[cell.label]);
+    const yours = cells.filter((cell) => this.review.types[cell.label]);
     const changed = ["corrected", "confirmed"].map((source) => [yours.filter((cell) => cell.type_source === source).length, source === "corrected" ? "changed" : source])
       .filter(([n]) => n).map(([n, word]) => `${n} ${word}`).join(", ");
     const rests = count.total
-      ? `Rests on ${count.total} white ${count.total === 1 ? "cell" : "cells"}${count.total < 200 ? "; 200 are usual" : ""}. Ranges are exact 95 % binomial intervals.`
+      ? `Rests on ${count.total} white ${count.total === 1 ? "cell" : "cells"}${wide ? ` in ${pool.files} files, as if of one smear` : ""}${count.total < USUAL_COUNT ? `; ${USUAL_COUNT} are usual` : ""}. Ranges are exact 95 % binomial intervals.`
       : "No white cell is counted.";
-    box.replaceChildren(element("header", {}, element("h3", {}, "Differential count"), element("span", {}, changed ? `${changed} by you` : "suggested, for you to check")),
+    const twice = wide && pool.repeated ? ` ${pool.repeated} ${pool.repeated > 1 ? "files repeat others and are" : "file repeats another and is"} left out.` : "";
+    const note = wide && fromPool(pool, count);
+    const unsure = !wide && this.record.outside && yours.length < cells.length;
+    const head = element("header", {}, element("h3", {}, "Differential count"));
+    if (!wide) head.append(element("span", {}, changed ? `${changed} by you` : "suggested, for you to check"));
+    else head.append(element("button", { type: "button", "data-do": "save-count", title: "This count as CSV" }, "Save CSV"));
+    const active = this.root.getRootNode().activeElement;
+    const held = box.contains(active) && [["data-do", active.dataset.do], ["data-scope", active.dataset.scope], ["data-type", active.dataset.type]].find(([, value]) => value);
+    box.replaceChildren(head, others.files ? this.scopes(wide, pool.files) : "",
       rows.length ? table : "",
-      element("p", { class: "quiet" }, `${rests}${beside ? ` Not counted: ${beside}.` : ""}`),
-      this.record.outside && yours.length < this.cells.length ? element("p", { class: "warn" }, `The picture is outside what Leuk knows: check ${isSmear(this.record) ? "these types" : "that these are white cells, and their types"}.`) : "");
-    this.fromCells(count);
+      element("p", { class: "quiet" }, `${rests}${beside ? ` Not counted: ${beside}.` : ""}${twice}`),
+      note ? element("p", { class: "quiet" }, note) : "",
+      unsure ? element("p", { class: "warn" }, `The picture is outside what Leuk knows: check ${isSmear(this.record) ? "these types" : "that these are white cells, and their types"}.`) : "");
+    if (held) this.$(`.differential button[${held[0]}="${held[1]}"]`)?.focus({ preventScroll: true });
+  }
+
+  // Whose cells are counted.
+  scopes(wide, files) {
+    const group = element("div", { class: "scopes", role: "radiogroup", "aria-label": "Whose cells are counted" });
+    for (const [scope, words] of [["file", "This file"], ["all", files > 1 ? `All ${files} files` : "The other file"]]) {
+      const on = (scope === "all") === wide;
+      group.append(element("button", { type: "button", role: "radio", "data-scope": scope, "aria-checked": on, tabindex: on ? 0 : -1 }, words));
+    }
+    const choose = (scope) => {
+      chosen.together = scope === "all";
+      this.differential();
+      this.$(`[data-scope="${scope}"]`).focus({ preventScroll: true });
+    };
+    group.addEventListener("click", (event) => { if (event.target.dataset.scope) choose(event.target.dataset.scope); });
+    group.addEventListener("keydown", (event) => {
+      if (!["ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"].includes(event.key)) return;
+      event.preventDefault();
+      choose(wide ? "file" : "all");
+    });
+    return group;
+  }
+
+  together() { return pooledCount({ ...this.record, cells: this.cells }, this.header.others); }
+
+  // The count of all files as a table; what is not counted has no share.
+  countTable() {
+    const { count: { types, beside } } = this.together();
+    const rows = Object.entries(types).map(([key, { count, share, low, high }]) => [key, count, share, low, high]);
+    rows.push(...Object.entries(beside).map(([key, n]) => [key, n, "", "", ""]));
+    return [["type", "count", "share", "low", "high"], ...rows].map((row) => row.join(",") + "\r\n").join("");
   }
 
   // What the cells add to the field's reading stands beneath it, where it is seen.
@@ -1127,6 +1180,7 @@ class Viewer {
       },
       undo: () => this.undo(), "undo-here": () => this.undo(),
       "save-csv": () => save(new Blob(["\ufeff", this.table()], { type: "text/csv" }), `${this.stem()}_cells.csv`),
+      "save-count": () => save(new Blob(["\ufeff", this.countTable()], { type: "text/csv" }), `leuk_count_of_${this.together().pool.files}_files.csv`),
       "save-json": () => save(new Blob([JSON.stringify([this.corrected()], null, 2) + "\n"], { type: "application/json" }), `${this.stem()}_reading.json`),
       "save-png": () => this.savePicture(),
     };
@@ -1135,7 +1189,7 @@ class Viewer {
       if (button && button.getAttribute("aria-disabled") !== "true") acts[button.dataset.do]();
       // A menu closes on a choice made in it and on a click anywhere else.
       if (button || !event.target.closest(".menu")) this.$(".menu").open = false;
-      const row = event.target.closest(".shares [data-type]");
+      const row = event.target.closest(".shares button");
       if (row) {
         const type = row.dataset.type;
         this.filter(chosen.show === type ? "all" : type);

@@ -467,6 +467,50 @@ def test_a_type_changed_by_key_or_click_moves_the_count_and_reaches_every_downlo
     assert json.loads(saved(page, "json"))[0]["cells"][0]["type_source"] == "suggested"
 
 
+def test_the_cells_of_all_files_are_counted_together(visit, smears, tmp_path):
+    page = visit()
+    twin = tmp_path / "twin.png"
+    twin.write_bytes(smears[0].read_bytes())
+    read(page, *smears[:2])
+    upload(page, twin)
+    page.locator(".strip .sum", has_text="3 files · 3 read").wait_for(timeout=120_000)
+    choose(page, smears[0].name)
+    page.locator(".cell").nth(0).click()
+    page.keyboard.press("3")
+    page.get_by_role("radio", name="All 2 files").click()
+    expect(page.get_by_role("radio", name="All 2 files")).to_be_focused()
+    expect(page.locator(".differential")).to_contain_text("1 file repeats another and is left out")
+    records = json.loads(all_saved(page, "json"))
+    assert records[0]["cells"][0]["type"] == "eosinophil"
+    count = report.pooled_count(report.pooled(records[:2]))
+
+    def shares():
+        return {
+            row.get_attribute("data-type"): int(row.locator(".c").inner_text())
+            for row in page.locator(".shares [data-type]").all()
+        }
+
+    counts = {key: one["count"] for key, one in count["types"].items()}
+    assert shares() == counts
+    # It is the same from whichever file it is looked at, and not one of them is a button that sifts this one's cells.
+    choose(page, smears[1].name)
+    expect(page.get_by_role("radio", name="All 2 files")).to_be_checked()
+    assert shares() == counts
+    assert page.locator(".shares button").count() == 0
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Save CSV").click()
+    assert started.value.suggested_filename == "leuk_count_of_2_files.csv"
+    rows = list(csv.DictReader(io.StringIO(started.value.path().read_text(encoding="utf-8-sig"), newline="")))
+    assert {row["type"]: int(row["count"]) for row in rows} == counts | count["beside"]
+    assert {row["type"]: float(row["share"]) for row in rows if row["share"]} == {
+        key: one["share"] for key, one in count["types"].items()
+    }
+    page.keyboard.press("Tab")
+    page.get_by_role("radio", name="All 2 files").press("ArrowLeft")
+    expect(page.get_by_role("radio", name="This file")).to_be_focused()
+    assert sum(shares().values()) == records[1]["differential"]["total"]
+
+
 def test_a_doubtful_type_is_confirmed_and_what_is_undone_is_shown(visit, tmp_path):
     path = tmp_path / "many.png"
     Image.fromarray(generate(11, 640, 480, style="pre", cells=30, cell_diameter=60).image.pixels).save(path)
@@ -548,6 +592,7 @@ def test_the_page_counts_and_says_what_python_does(browser):
     page.evaluate(
         f"""() => {{
             {text};
+            Object.assign(window, {{ poolCount: pooledCount, poolSays: fromPool }});
             window.tell = (record) => {{
                 const types = record.cells.map((cell) => cell.type).filter(Boolean);
                 if (!types.length) return record;
@@ -557,6 +602,22 @@ def test_the_page_counts_and_says_what_python_does(browser):
         }}"""
     )
     assert page.evaluate("records => records.map(window.tell)", records) == told
+    # A file and the others together.
+    for at in range(len(told)):
+        pool = report.pooled({**one, "sha256": str(i)} for i, one in enumerate(told[at + 1 : at + 4]))
+        both = report.pooled({**one, "sha256": str(i)} for i, one in enumerate(told[at : at + 4]))
+        count = report.pooled_count(both)
+        seen, note = page.evaluate(
+            """([record, others]) => {
+                const { pool, count } = window.poolCount(record, others);
+                return [count, window.poolSays(pool, count)];
+            }""",
+            [told[at], pool],
+        )  # fmt: skip
+        assert (note or None) == report.from_pool(both, count)
+        # The sum's last digit is that of the order in which it was added up.
+        assert seen.pop("expected_blasts") == pytest.approx(count.pop("expected_blasts"), abs=1.1e-4)
+        assert seen == count
     said = {record.get("from_cells") for record in told}
     assert len(said) > 25
     assert any("< 1 % are called blasts" in text for text in said if text)
@@ -602,7 +663,8 @@ def alone(browser):
         data = overlay.to_bytes(
             overlay.pack(analysis, "x.png"), key="1/1", name="x.png", state="read", error="", synthetic=False, index=0,
             total=1, labels={}, explainers={}, review_key="1/x", scale_key="1/scale",
-            scale_keys=["1/scale"], one_outline=report.has_one_outline(analysis.segmentation.method),
+            scale_keys=["1/scale"], others=report.pooled([]),
+            one_outline=report.has_one_outline(analysis.segmentation.method),
             colors=overlay.color_table().tobytes().hex(),
             model_title="Leuk reader", method_title="Dye and closed path, redrawn (Leuk)",
         )  # fmt: skip
