@@ -226,14 +226,14 @@ def explain(
 
 
 def _assemble(method: str, target: str, maps: np.ndarray, view: View, segmentation: Segmentation) -> Explanation:
-    """Lay tiles' maps over the image, averaging where they overlap."""
+    """Lay tiles' maps over the image; where they overlap, one passes into the other."""
     tile, step = view.tiles.shape[1], view.tiles.shape[1] // maps.shape[1]
     # A grid at a quarter of the stride: fine enough to place overlapping tiles, coarse enough to stay small. Single
     # cells have edges to keep to.
     alone = view.tiles.shape[3] == 4
     fine = max(2, step // (8 if alone else 4))
     height, width = -(-view.height // fine), -(-view.width // fine)
-    total, count = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
+    total, count, shown = (np.zeros((height, width), np.float32) for _ in range(3))
     # The grid is laid over the whole image: its squares are that much smaller where they don't go into it evenly.
     down, across = view.height / height, view.width / width
     first_x, first_y = int(view.field[0] / across), int(view.field[1] / down)
@@ -253,7 +253,12 @@ def _assemble(method: str, target: str, maps: np.ndarray, view: View, segmentati
             cv2.warpAffine(values, matrix, (x1 - x0, y1 - y0), flags=how, borderMode=cv2.BORDER_REPLICATE)
         )
 
-    for (x, y), coarse, shown in zip(view.places, maps, view.tiles, strict=True):
+    def depth(first: int, last: int, each: float, start: int) -> np.ndarray:
+        """Return how deep the middles of squares lie in a tile, as seen along one axis."""
+        middles = (np.arange(first, last) + 0.5) * each - start
+        return np.maximum(np.minimum(middles, tile - middles), 1e-3).astype(np.float32)
+
+    for (x, y), coarse, pixels in zip(view.places, maps, view.tiles, strict=True):
         # The squares whose middle lies in the tile and in the field.
         x0, y0 = max(first_x, math.ceil(x / across - 0.5)), max(first_y, math.ceil(y / down - 0.5))
         x1, y1 = (
@@ -263,16 +268,24 @@ def _assemble(method: str, target: str, maps: np.ndarray, view: View, segmentati
         if x0 >= x1 or y0 >= y1:
             continue
         box, part = (x, y, x0, y0, x1, y1), np.s_[y0:y1, x0:x1]
-        # On what a tile leaves out around its cell no score can depend.
-        seen = laid(shown[..., 3].astype(np.float32) / 255, *box) if alone else np.float32(1)
-        total[part] += laid(coarse, *box) * seen
-        count[part] += seen
+        if alone:
+            # On what a tile leaves out around its cell no score can depend.
+            seen = laid(pixels[..., 3].astype(np.float32) / 255, *box)
+            weight = seen
+        else:
+            # A mean of two maps would end as abruptly at each one's edge as the maps do.
+            seen = np.ones((y1 - y0, x1 - x0), np.float32)
+            weight = np.outer(depth(y0, y1, down, y), depth(x0, x1, across, x))
+        total[part] += laid(coarse, *box) * weight
+        count[part] += weight
+        shown[part] += seen
     # What is covered before any network sees it (`hide_corner`) no score can depend on.
     corner_x = math.ceil((view.field[0] + CORNER_X * (view.field[2] - view.field[0])) / across)
     corner_y = math.ceil((view.field[1] + CORNER_Y * (view.field[3] - view.field[1])) / down)
-    for one in (total, count):
+    for one in (total, count, shown):
         one[corner_y:last_y, corner_x:last_x] = 0
-    heat = np.clip(total / np.maximum(count, 1), 0, 1).astype(np.float32)
+    least = 1.0 if alone else np.finfo(np.float32).tiny
+    heat = np.clip(total / np.maximum(count, least), 0, 1).astype(np.float32)
     cells = cv2.resize(segmentation.cell.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     # Of the grid's squares at the field's edge only a part lies in it.
     columns, rows = (
@@ -285,4 +298,4 @@ def _assemble(method: str, target: str, maps: np.ndarray, view: View, segmentati
         within = weight * inside
         return min(1.0, float((within * cells).sum() / within.sum())) if within.any() else None
 
-    return Explanation(method, target, heat, on_cells(heat), on_cells(np.minimum(count, 1)) or 0.0)
+    return Explanation(method, target, heat, on_cells(heat), on_cells(np.minimum(shown, 1)) or 0.0)

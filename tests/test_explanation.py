@@ -91,6 +91,35 @@ def test_heat_is_held_against_what_cells_cover_of_the_tiles_that_were_read(small
     assert found.cells_share > 1.2 * segmentation.cell.mean()
 
 
+def test_where_tiles_overlap_one_map_passes_into_the_other(small_model: Model) -> None:
+    """At the edge of either tile the heat is the other one's own: a mean of the two would jump there."""
+    image = generate(6, 320, 224, style="early", cells=9, cell_diameter=21).image
+    segmentation = segment(image)
+    view = prepare(image, segmentation, small_model.card)
+    across = view.places.index((0, 0)), next(i for i, (x, y) in enumerate(view.places) if x > 0 and y == 0)
+    side, x = view.tiles.shape[1], view.places[across[1]][0]
+    assert 0 < x < side, "they overlap"
+
+    def heat(*tiles: int) -> np.ndarray:
+        which = list(tiles)
+        some = replace(
+            view,
+            tiles=view.tiles[which],
+            places=tuple(view.places[i] for i in which),
+            weights=np.full(len(which), 1 / len(which)),
+            cells=tuple(view.cells[i] for i in which),
+        )
+        drawn = explain(small_model, some, segmentation, "hirescam", ["pro_b"])["pro_b"].heat
+        grid = drawn.shape[1] / view.width
+        return drawn[: int(side * grid), [round(x * grid), round((x + side) * grid) - 1]]
+
+    both, left, right = heat(*across), heat(across[0]), heat(across[1])
+    apart = np.abs(left - right).max(axis=0)
+    assert (apart > 0.05).all(), "or nothing could be told"
+    assert np.abs(both[:, 0] - left[:, 0]).max() < 0.1 * apart[0]
+    assert np.abs(both[:, 1] - right[:, 1]).max() < 0.1 * apart[1]
+
+
 def test_a_card_without_the_strength_of_maps_is_one_sentence(seen, small_model: Model) -> None:
     segmentation, view = seen
     card = replace(small_model.card, strong={"gradcam": 1.0})
