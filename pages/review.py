@@ -16,7 +16,7 @@ import streamlit as st
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from leuk import overlay, report
+from leuk import earlier, overlay, report
 from leuk.cells.values import TITLES
 from leuk.data.synthetic import samples
 from leuk.errors import LeukError
@@ -94,6 +94,8 @@ def read(source: Source, name: str, settings: Settings, progress: Progress) -> P
     """Turn a file or a sample into what the viewer shows; runs in the visit's thread."""
     from leuk.analysis import analyze  # the networks' libraries take seconds to load; the page need not wait for them
 
+    if isinstance(source, bytes) and name.lower().endswith(".json"):
+        earlier.read_changes(source, name)  # what holds readings was taken over before it came here
     image = read_image(source, name) if isinstance(source, bytes) else source()
     analysis = analyze(image, model=settings.model, method=settings.method, explain=settings.explain, progress=progress)
     progress(0.98, "drawing outlines")
@@ -139,6 +141,8 @@ def worklist() -> Worklist:
         st.session_state.uploads = 0
         st.session_state.used = False
         st.session_state.reviews = {}
+        st.session_state.earlier = {}
+        st.session_state.taken = {}
     return st.session_state.worklist
 
 
@@ -149,7 +153,8 @@ def take_uploads() -> None:
     """Move what was uploaded into the worklist, and leave the uploader empty for more."""
     key = f"upload-{st.session_state.uploads}"
     files = st.session_state.get(key) or []
-    added = [worklist().add(file.name, file.getvalue()) for file in files]
+    pictures = [file for file in files if not take_changes(file.name, file.getvalue())]
+    added = [worklist().add(file.name, file.getvalue()) for file in pictures]
     # Streamlit would keep a second copy of the bytes until the visit ends; it frees those of its chat input like this.
     context = get_script_run_ctx()
     if context is not None and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
@@ -158,6 +163,26 @@ def take_uploads() -> None:
     st.session_state.uploads += 1
     if added:
         look_at(added[0])
+
+
+def take_changes(name: str, data: bytes) -> bool:
+    """Take over what was changed in an earlier visit, if that is what a file holds; whichever order files come in."""
+    if not name.lower().endswith(".json"):
+        return False
+    try:
+        found = earlier.read_changes(data, name)
+    except LeukError:
+        return False  # it takes its place among the files, refused with this reason
+    for sha256, changes in found.items():
+        st.session_state.earlier[sha256] = [*st.session_state.earlier.get(sha256, []), *changes]
+    changes = [change for one in found.values() for change in one]
+    types = sum(len(change["types"]) for change in changes)
+    scales = sum(change["um_per_px"] is not None for change in changes)
+    parts = [f"{n} {word}{'s' if n > 1 else ''}" for n, word in ((types, "type"), (scales, "scale")) if n]
+    what = f"{' and '.join(parts)} that you gave before hold again for the same photographs."
+    said = what if parts else "nothing was changed in these readings, so nothing is taken over."
+    st.toast(f"{_components.literal(name)}: {said}", duration="long")
+    return True
 
 
 def take_sample(name: str) -> None:
@@ -182,7 +207,13 @@ def on_go() -> None:
 
 def on_reviews() -> None:
     """Keep what the user changed in the viewer, for the downloads of all files."""
-    st.session_state.reviews = reviews_in(st.session_state.viewer.get("reviews"))
+    told = st.session_state.viewer.get("reviews")
+    st.session_state.reviews = reviews_in(told)
+    st.session_state.taken = {
+        key: one["given"]
+        for key, one in (told.items() if isinstance(told, Mapping) else ())
+        if isinstance(one, Mapping) and isinstance(one.get("given"), int)
+    }
 
 
 def reviews_in(told: Any) -> dict[str, Review]:
@@ -212,12 +243,36 @@ def scale_key(item: Item) -> str:
     return f"{item.id}/scale"
 
 
+def given(item: Item) -> Review:
+    """Give what was changed in a file that was read in an earlier visit."""
+    assert item.pack is not None  # noqa: S101 - callers ask for files that were read
+    return earlier.review_of(item.pack.header["record"], st.session_state.get("earlier", {}))
+
+
+def given_number(item: Item) -> int:
+    """Tell how many earlier readings of a file that was read have been added so far."""
+    assert item.pack is not None  # noqa: S101 - callers ask for files that were read
+    return len(st.session_state.get("earlier", {}).get(item.pack.header["record"]["sha256"], ()))
+
+
+def review_of(item: Item) -> Review:
+    """Give what the user changed in a file that was read: now, or in an earlier visit if it wasn't looked at since."""
+    before, number = given(item), given_number(item)
+    now, taken = st.session_state.get("reviews", {}), st.session_state.get("taken", {})
+    # What the browser has taken over is in what it tells, unless it was changed there.
+    (types, old), (scale, old_scale) = (
+        (now.get(key, Review()), before if taken.get(key, 0) < number else Review())
+        for key in (review_key(item), scale_key(item))
+    )
+    return Review({**old.types, **types.types}, scale.micrometres or old_scale.micrometres)
+
+
 def reviewed(item: Item) -> dict[str, Any]:
     """Give the record of a file that was read, with what the user changed in it."""
     assert item.pack is not None  # noqa: S101 - callers ask for files that were read
-    reviews = st.session_state.get("reviews", {})
-    types, scale = (reviews.get(key, Review()) for key in (review_key(item), scale_key(item)))
-    record = report.corrected(item.pack.header["record"], Review(types.types, scale.micrometres))
+    record, review = item.pack.header["record"], review_of(item)
+    if review != Review():
+        record = report.corrected(record, review)
     return {**record, "synthetic": True} if item.synthetic else record
 
 
@@ -250,6 +305,7 @@ def on_all() -> None:
         worklist().clear()
         st.session_state.download = None
         st.session_state.reviews = {}
+        st.session_state.earlier = {}
         look_at(None)
     elif what in ("csv", "json"):
         number = next(st.session_state.setdefault("downloads", count(1)))
@@ -281,8 +337,7 @@ def why_unread(item: Item) -> str:
 def in_words(item: Item) -> str:
     """Say in a few words how a file stands."""
     if item.state == "read" and item.pack is not None:
-        changed = review_key(item) in st.session_state.get("reviews", {})
-        record = reviewed(item) if changed else item.pack.header["record"]
+        record = reviewed(item)
         cells = len(record["cells"])
         verdict = "outside what Leuk knows" if record["outside"] else class_name(record["suggestion"]).plain
         if record.get("from_cells") and not record["outside"]:
@@ -340,16 +395,21 @@ def strip_data(items: list[Item]) -> dict[str, Any]:
 
 def others(items: list[Item], item: Item) -> dict[str, Any]:
     """Put the cells of all files but this one together; synthetic ones only with their like."""
-    changed = st.session_state.get("reviews", {})
     mine = item.pack.header["record"]["sha256"] if item.pack else None
     records = [
-        reviewed(one) if review_key(one) in changed else one.pack.header["record"]
-        for one in items
-        if one.pack is not None and one.id != item.id and one.synthetic == item.synthetic
+        reviewed(one) for one in items if one.pack is not None and one.id != item.id and one.synthetic == item.synthetic
     ]
     pool = report.pooled(one for one in records if one["sha256"] != mine)
     pool["repeated"] += sum(one["sha256"] == mine for one in records)
     return pool
+
+
+def given_data(item: Item) -> dict[str, Any] | None:
+    """Give the viewer what to take over of an earlier visit, and the number by which it knows what it has taken."""
+    if item.pack is None or not given_number(item):
+        return None
+    review = given(item)
+    return {"number": given_number(item), "types": dict(review.types), "um": review.micrometres}
 
 
 def viewer_data(items: list[Item], index: int) -> bytes:
@@ -371,6 +431,7 @@ def viewer_data(items: list[Item], index: int) -> bytes:
         method_title=METHODS[pack.header["method"]].title if pack.header.get("method") in METHODS else "",
         one_outline=report.has_one_outline(pack.header.get("method", "")),
         others=others(items, item),
+        given=given_data(item),
         review_key=review_key(item),
         scale_key=scale_key(item),
         scale_keys=[scale_key(one) for one in items if one.state != "refused"],

@@ -39,19 +39,33 @@ const MEASURE = Object.fromEntries(MEASURES.map((measure) => [measure.key, measu
 // It hangs on the window for the strip, which forgets that of a file removed, and for the frame, which asks before all
 // of it is left.
 const reviews = (window.leukReviews ??= new Map());
+// Of what was taken over from an earlier visit, `given` is the number and `before` what it said: it is in a file of the
+// user's own, and lost only where it was changed since.
 function reviewOf(key) {
   if (!reviews.has(key)) {
-    reviews.set(key, { types: {}, done: [], get changes() { return Object.keys(this.types).length; } });
+    reviews.set(key, {
+      types: {}, done: [], given: 0, before: {},
+      get changes() { return Object.keys({ ...this.before, ...this.types }).filter((label) => this.types[label] !== this.before[label]).length; },
+    });
   }
   return reviews.get(key);
 }
 function scaleOf(key) {
-  if (!reviews.has(key)) reviews.set(key, { um: null, shared: false, get changes() { return this.um && !this.shared ? 1 : 0; } });
+  if (!reviews.has(key)) reviews.set(key, { um: null, shared: false, given: 0, before: null, get changes() { return this.um !== this.before && !this.shared ? 1 : 0; } });
   return reviews.get(key);
+}
+// Take over what an earlier visit said, where this one has said nothing; tell whether there was anything new.
+function takeOver(given, review, scale) {
+  if (!given) return false;
+  const news = [review, scale].filter((one) => one.given < given.number);
+  if (news.includes(review)) Object.assign(review, { before: given.types, types: { ...given.types, ...review.types } });
+  if (news.includes(scale)) Object.assign(scale, { before: given.um, um: scale.um ?? given.um });
+  for (const one of news) one.given = given.number;
+  return news.length > 0;
 }
 function reviewsToKeep() {
   const out = {};
-  for (const [key, { changes, types, um }] of reviews) if (changes || um) out[key] = types ? { types } : { um };
+  for (const [key, { changes, types, um, given }] of reviews) if (changes || um || given) out[key] = { ...(types ? { types } : { um }), given };
   return out;
 }
 

@@ -9,7 +9,7 @@ function tellIfLost(place, { files, fresh }) {
   const lost = !files && sessionStorage.getItem(HELD) !== null;
   if (lost) window.leukReviews?.clear(); // nothing is left that leaving could lose
   place.textContent = lost
-    ? "The page was loaded anew, or Leuk was started again: the files that were open are gone, and what was changed in them. Add them again."
+    ? "The page was loaded anew, or Leuk was started again: the files that were open are gone, and what was changed in them. Add them again, and the JSON of their readings if you saved it: what you had changed then comes back."
     : "";
   place.hidden = !lost;
 }

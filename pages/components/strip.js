@@ -143,14 +143,14 @@ class Strip {
     this.root.querySelector(".sum").textContent = sum;
     const done = files.filter(({ state }) => state === "read" || state === "refused").length;
     const part = done < files.length && ` (${done} of ${files.length})`;
-    const offer = (what, words, title, can) => {
+    const offer = (what, words, title, can, use = "") => {
       const button = this.root.querySelector(`[data-all="${what}"]`);
       button.textContent = part ? words[0].toUpperCase() + words.slice(1) + part : `All ${words}`;
-      button.title = part ? `${title} of the files that are read by now` : `${title} of all files`;
+      button.title = `${title} of ${part ? "the files that are read by now" : "all files"}${use}`;
       button.disabled = !can;
     };
     offer("csv", "cells CSV", "The cells", files.some(({ state }) => state === "read"));
-    offer("json", "readings JSON", "The readings", done > 0);
+    offer("json", "readings JSON", "The readings", done > 0, "; added again with the photographs, it gives back what you changed");
     if (download && download.id !== this.given) {
       this.given = download.id;
       const url = URL.createObjectURL(new Blob([download.type === "text/csv" ? MARK : "", download.text], { type: download.type }));

@@ -114,6 +114,11 @@ class Viewer {
     this.place();
     if (same) {
       this.offer();
+      if (this.root.dataset.ready === "true" && header.state === "read" && takeOver(header.given, this.review, this.entered)) {
+        for (const [label, type] of Object.entries(this.review.types)) if (this.cells[label - 1]) this.give(this.cells[label - 1], type);
+        this.typed = this.cells.some((cell) => cell.type);
+        this.revised();
+      }
       if (this.root.dataset.ready === "true" && this.header.state === "read" && this.pooled !== JSON.stringify(header.others)) this.differential();
       return;
     }
@@ -135,6 +140,7 @@ class Viewer {
     this.record = header.record;
     this.review = reviewOf(header.review_key);
     this.entered = scaleOf(header.scale_key);
+    takeOver(header.given, this.review, this.entered);
     chosen.show = "all";
     this.size = [header.record.width, header.record.height];
     this.cells = header.record.cells.map((cell, i) => ({

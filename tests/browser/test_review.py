@@ -511,6 +511,54 @@ def test_the_cells_of_all_files_are_counted_together(visit, smears, tmp_path):
     assert sum(shares().values()) == records[1]["differential"]["total"]
 
 
+def test_what_was_changed_and_saved_is_taken_up_again(visit, smears, tmp_path):
+    page = visit()
+    read(page, smears[0])
+    upload(page, smears[1])
+    page.locator(".strip .sum", has_text="2 files · 2 read").wait_for(timeout=120_000)
+    choose(page, smears[0].name)
+    page.locator(".cell").nth(0).click()
+    page.keyboard.press("3")
+    page.locator(".scale input").fill("0.2")
+    page.locator(".scale input").press("Enter")
+    choose(page, smears[1].name)
+    page.locator(".cell").nth(1).click()
+    page.keyboard.press("4")
+    readings = tmp_path / "leuk_readings.json"
+    readings.write_text(all_saved(page, "json"), encoding="utf-8")
+    before = json.loads(readings.read_text(encoding="utf-8"))
+
+    again = visit()
+    upload(again, readings)
+    toast = again.get_by_test_id("stToast")
+    expect(toast).to_contain_text("2 types and 1 scale that you gave before hold again for the same photographs")
+    read(again, smears[0])
+    upload(again, smears[1])
+    again.locator(".strip .sum", has_text="2 files · 2 read").wait_for(timeout=120_000)
+    choose(again, smears[0].name)
+    # The second was not looked at, and is as it was left all the same.
+    assert json.loads(all_saved(again, "json")) == before
+    assert json.loads(saved(again, "json")) == before[:1]
+    expect(again.locator(".scale input")).to_have_value("0.2")
+    # It is in a file of the user's own, so leaving loses nothing, until something is changed.
+    assert asks(again) is False
+    again.locator(".cell").nth(0).click()
+    again.keyboard.press("7")
+    assert asks(again) is True
+    assert [one["cells"][i]["type"] for i, one in enumerate(json.loads(all_saved(again, "json")))] == [
+        "blast",
+        "basophil",
+    ]
+    # While the file that it is of is looked at: what was changed there stays.
+    late = visit()
+    read(late, smears[0])
+    late.locator(".cell").nth(1).click()
+    late.keyboard.press("9")
+    upload(late, readings)
+    expect(late.locator('.cell[data-cell="1"]')).to_have_attribute("data-type", "eosinophil")
+    expect(late.locator('.cell[data-cell="2"]')).to_have_attribute("data-type", "platelet")
+
+
 def test_a_doubtful_type_is_confirmed_and_what_is_undone_is_shown(visit, tmp_path):
     path = tmp_path / "many.png"
     Image.fromarray(generate(11, 640, 480, style="pre", cells=30, cell_diameter=60).image.pixels).save(path)
@@ -663,7 +711,7 @@ def alone(browser):
         data = overlay.to_bytes(
             overlay.pack(analysis, "x.png"), key="1/1", name="x.png", state="read", error="", synthetic=False, index=0,
             total=1, labels={}, explainers={}, review_key="1/x", scale_key="1/scale",
-            scale_keys=["1/scale"], others=report.pooled([]),
+            scale_keys=["1/scale"], others=report.pooled([]), given=None,
             one_outline=report.has_one_outline(analysis.segmentation.method),
             colors=overlay.color_table().tobytes().hex(),
             model_title="Leuk reader", method_title="Dye and closed path, redrawn (Leuk)",

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from leuk import earlier, report
 from leuk.data.synthetic import samples
 from leuk.overlay import pack
 from leuk.report import Review
@@ -165,6 +166,48 @@ class State(dict):
     """A visit's state, as Streamlit holds it."""
 
     __getattr__, __setattr__ = dict.__getitem__, dict.__setitem__
+
+
+def test_what_was_changed_in_an_earlier_visit_holds_until_it_is_changed_again(page, monkeypatch):
+    item = read_item("a.png")
+    record = item.pack.header["record"]
+    changed = report.corrected(record, Review({1: "blast", 2: "monocyte"}, 0.2))
+    state = State(earlier=earlier.read_changes(json.dumps(changed).encode(), "a.json"))
+    monkeypatch.setattr("streamlit.session_state", state)
+    # No one has looked at it, and still all downloads have it.
+    assert page.reviewed(item) == changed
+    given = page.given_data(item)
+    assert given == {"number": 1, "types": {1: "blast", 2: "monocyte"}, "um": 0.2}
+    # What the browser tells of a file that it did not show since is added to.
+    key, scale = page.review_key(item), page.scale_key(item)
+
+    def told(reviews):
+        state.viewer = {"reviews": reviews}
+        page.on_reviews()
+        return page.review_of(item)
+
+    assert told({key: {"types": {"1": "platelet"}, "given": 0}}) == Review({1: "platelet", 2: "monocyte"}, 0.2)
+    # What it has taken over is its own: here the second type and the scale were taken back.
+    own = {key: {"types": {"1": "platelet"}, "given": 1}, scale: {"um": None, "given": 1}}
+    assert told(own) == Review({1: "platelet"})
+    # A second file is news.
+    state.earlier[record["sha256"]] *= 2
+    assert told(own) == Review({1: "platelet", 2: "monocyte"}, 0.2)
+    assert page.given_data(item)["number"] == 2
+
+
+def test_a_file_of_readings_is_taken_over_and_any_other_json_is_refused(app):
+    item = read_item("a.png")
+    changed = report.corrected(item.pack.header["record"], Review({1: "blast"}))
+    files = [
+        ("readings.json", json.dumps([changed]).encode(), "application/json"),
+        ("x.json", b"{}", "application/json"),
+    ]
+    app.file_uploader[0].set_value(files).run()
+    assert "1 type that you gave before" in app.toast[0].value
+    (refused,) = finish(app)
+    assert (refused.name, refused.state) == ("x.json", "refused")
+    assert "holds no readings of Leuk" in refused.error
 
 
 def test_what_the_user_changed_goes_with_its_file(page, monkeypatch):
