@@ -89,6 +89,9 @@ class Prediction:
         What the tiles are: "tiles" of the field, or its "cells", one each.
     cut_out : bool
         Whether the picture shows cells that were cut out of their field.
+    farness : float
+        How far the picture lies from what the model has learnt from, in units of the distance up to which one counts
+        as known: above 1 it lies outside.
     """
 
     model: str
@@ -101,6 +104,7 @@ class Prediction:
     scale: float
     read_by: str = "tiles"
     cut_out: bool = False
+    farness: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.probabilities) != len(self.classes):
@@ -198,8 +202,7 @@ def prepare(image: SmearImage, segmentation: Segmentation, card: Card, field: Fi
         scale = min(card.photo_scale, 2 * tile / max(pixels.shape[:2]))
     else:
         scale = card.cell_diameter / measured
-        alike = pixels.shape[0] == pixels.shape[1] == PHOTO_SIDE
-        if alike and 1 / SCALE_TOLERANCE < scale / card.photo_scale < SCALE_TOLERANCE:
+        if of_training_size(pixels) and 1 / SCALE_TOLERANCE < scale / card.photo_scale < SCALE_TOLERANCE:
             scale = card.photo_scale
     # Enlarging invents no detail, and specks must not blow a picture up without bound.
     scale = min(scale, 4.0, math.sqrt(LARGEST_READ / (image.height * image.width)))
@@ -482,7 +485,13 @@ def classify(model: Model, image: SmearImage, segmentation: Segmentation, view: 
         scale=view.scale,
         read_by="cells" if card.preprocessing == CELLS else "tiles",
         cut_out=view.cut_out,
+        farness=far / limit,
     )
+
+
+def of_training_size(pixels: np.ndarray) -> bool:
+    """Tell whether a field is as large as the photographs of the public set, which readers of fields learn from."""
+    return bool(pixels.shape[0] == pixels.shape[1] == PHOTO_SIDE)
 
 
 def _to_image(place: tuple[int, int], tile: int, view: View, image: SmearImage) -> tuple[int, int, int, int]:

@@ -391,6 +391,24 @@ def chance(probability: float) -> str:
 
 def _at_odds(suggestion: str, count: Mapping[str, Any]) -> str | None:
     """Return the sentence for a field that is read as its count of cells is not."""
+    odds = at_odds(suggestion, count)
+    if odds is None:
+        return None
+    if suggestion == "benign":
+        return f"{odds}: so do hematogones. Looks alone do not tell them from lymphoblasts; immunophenotyping does."
+    return f"{odds}: check the cells before you rely on either."
+
+
+def at_odds(suggestion: str, count: Mapping[str, Any]) -> str | None:
+    """Say how a field is read as its cells are not, without an end to the sentence; None where the two agree.
+
+    Parameters
+    ----------
+    suggestion : str
+        Class key that the field is read as.
+    count : mapping
+        As `count_types` gives it.
+    """
     total, blasts = count["total"], count["types"].get("blast", {"count": 0})["count"]
     many = blasts >= ACUTE * total
     if not total or many == (suggestion != "benign") or (many and total < LEAST_COUNT):
@@ -401,12 +419,7 @@ def _at_odds(suggestion: str, count: Mapping[str, Any]) -> str | None:
         shown = (
             f"{blasts or 'none'} of {total} white cells {'look like blasts' if blasts > 1 else 'looks like a blast'}"
         )
-    if many:
-        return (
-            f"The field is read as benign, and yet {shown}: so do hematogones. Looks alone do not tell them from "
-            "lymphoblasts; immunophenotyping does."
-        )
-    return f"The field is read as leukaemic, and yet {shown}: check the cells before you rely on either."
+    return f"The field is read as {'benign' if many else 'leukaemic'}, and yet {shown}"
 
 
 def _differential(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
