@@ -129,7 +129,7 @@ class Viewer {
     this.selected = this.hovered = this.page = 0;
     this.left = null;
     this.$(".tip").hidden = true;
-    for (const name of [".gallery", ".heat", ".measures", ".scale", ".differential"]) this.$(name).hidden = true;
+    for (const name of [".gallery", ".heat", ".measures", ".scale", ".differential", ".bar-of-scale"]) this.$(name).hidden = true;
     if (header.state !== "read") {
       this.title();
       this.message();
@@ -447,6 +447,7 @@ class Viewer {
     this.fitted = Math.abs(view.scale / least - 1) < 0.005 && Math.abs(view.x - (box[0] - size[0] * view.scale) / 2) < 1.5
       && Math.abs(view.y - (box[1] - size[1] * view.scale) / 2) < 1.5;
     this.canvas.classList.toggle("zoomed", view.scale > least * 1.02);
+    this.scaleBar();
     this.$(".zoom output").textContent = `${view.scale < 0.1 ? (view.scale * 100).toFixed(1) : Math.round(view.scale * 100)} %`;
     this.draw();
   }
@@ -732,6 +733,24 @@ class Viewer {
 
   um() { return this.entered.um ?? this.record.scale?.um_per_px ?? null; }
 
+  // A round length that is at most so many pixels long where one pixel of the image takes `scale` of them, or null.
+  length(scale, most) {
+    const um = this.um();
+    if (!um) return null;
+    const lengths = [1, 10, 100, 1000].flatMap((ten) => [1, 2, 5].map((n) => n * ten));
+    const length = lengths.findLast((one) => (one / um) * scale <= most) ?? lengths[0];
+    return { wide: (length / um) * scale, words: `${this.entered.um ? "" : "≈ "}${whole(length)} µm` };
+  }
+
+  scaleBar() {
+    const box = this.$(".bar-of-scale"), bar = this.length(this.view.scale, 130);
+    box.hidden = !bar;
+    if (!bar) return;
+    box.setAttribute("aria-label", `Scale bar, ${bar.words}`);
+    box.querySelector("i").style.width = `${bar.wide}px`;
+    box.querySelector("span").textContent = bar.words;
+  }
+
   amount({ key, digits, kind }, cell) {
     const value = cell[key];
     if (value === null || value === undefined) return "–";
@@ -979,6 +998,7 @@ class Viewer {
     const wide = um && scale ? (RED_CELL * um) / scale.um_per_px : RED_CELL;
     this.$("#leuk-scale").replaceChildren(`µm per pixel, ${note}`,
       Math.max(wide / RED_CELL, RED_CELL / wide) < 1.5 ? "" : element("b", { class: "warn" }, `Red cells would be ${Number(wide.toPrecision(2))} µm wide, not ${RED_CELL}: check it.`));
+    this.scaleBar();
     this.offer();
   }
 
@@ -1421,6 +1441,8 @@ class Viewer {
       const kinds = TYPES.map(({ key, title }) => [title, typed.filter((cell) => cell.type === key).map((cell) => cell.label)]);
       lines.push([{ text: `Types, suggested${told ? ` (${told} told by a person)` : ""}: ${kinds.filter(([, labels]) => labels.length).map(([title, labels]) => `${title} ${labels.join(", ")}`).join("; ")}` }]);
     }
+    const bar = this.length(header.display[0] / this.size[0], header.display[0] / 4);
+    if (bar) lines.push([{ fill: "#16181d", px: bar.wide }, { text: bar.words }]);
     return [...lines, [{ text: "Research use only, not a medical device.", bold: true }]];
   }
 
@@ -1437,12 +1459,12 @@ class Viewer {
     c.fillStyle = "#ffffff";
     c.fillRect(0, 0, wide, height);
     c.textBaseline = "middle";
-    for (const { text, font, fill, x, y, width, size } of words) {
+    for (const { text, font, fill, x, y, width, size, tall } of words) {
       if (fill) {
         const ramp = c.createLinearGradient(x, 0, x + width, 0);
         [fill].flat().forEach((color, i, all) => ramp.addColorStop(i / Math.max(1, all.length - 1), color));
         c.fillStyle = ramp;
-        c.fillRect(x, y - size / 2, width, size);
+        c.fillRect(x, y - (size * tall) / 2, width, size * tall);
       } else {
         c.font = font;
         c.fillStyle = "#16181d";
@@ -1466,8 +1488,8 @@ function typeset(c, lines, wide, family) {
       words.push({ ...word, x, y, width, size });
       x += width + after;
     };
-    for (const { text, bold, fill, wide: times } of line) {
-      if (fill) put({ fill }, times * size, 0.4 * size);
+    for (const { text, bold, fill, wide: times, px } of line) {
+      if (fill) put({ fill, tall: px ? 0.25 : 1 }, px ?? times * size, 0.4 * size);
       else {
         const font = `${bold ? 600 : 400} ${size}px ${family}`;
         c.font = font;

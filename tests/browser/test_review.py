@@ -777,6 +777,31 @@ def test_a_scale_is_held_against_the_red_cells(alone):
     expect(scale).to_contain_text("estimated from 155 red cells")
 
 
+def test_the_scale_bar_is_as_long_as_it_says(alone):
+    page = alone(replace(make(heat=None), scale=Scale(0.2, "estimated", 9)))
+    bar = page.locator(".bar-of-scale")
+
+    def micrometres(words):
+        """What the bar says, and how wide it is on the screen."""
+        told = re.fullmatch(words, bar.locator("span").inner_text())
+        return float(told[1]), bar.locator("i").bounding_box()["width"]
+
+    said, wide = micrometres(r"≈ (\d+) µm")
+    zoom = float(page.locator(".zoom output").inner_text().rstrip(" %")) / 100
+    assert 40 < wide <= 130
+    assert wide / zoom * 0.2 == pytest.approx(said, rel=0.02)
+    for _ in range(6):
+        page.keyboard.press("+")
+    closer, wide = micrometres(r"≈ (\d+) µm")
+    assert closer < said
+    # What a person entered is no estimate.
+    page.locator(".scale input").fill("0.4")
+    page.locator(".scale input").press("Enter")
+    twice, other = micrometres(r"(\d+) µm")
+    assert other / wide == pytest.approx(twice / closer / 2, rel=0.02)
+    assert alone(make(heat=None)).locator(".bar-of-scale").is_hidden()
+
+
 def test_the_strip_beside_a_measure_rests_on_whole_cells(alone):
     analysis = make()
     first, *rest = analysis.segmentation.cells
