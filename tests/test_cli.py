@@ -150,6 +150,21 @@ def test_segment_writes_masks_and_tables_without_overwriting(folder: Path) -> No
     assert {row["sha256"] for row in rows} == {hashlib.sha256((folder / "in/a/field.png").read_bytes()).hexdigest()}
 
 
+def test_segment_writes_the_number_of_each_cell_that_the_table_has(tmp_path: Path, field: SmearImage) -> None:
+    _save(field, tmp_path / "a.png")
+    own = _save(field, tmp_path / "a_instances.png").read_bytes()
+    given = ["segment", str(tmp_path / "a.png"), str(tmp_path / "a_instances.png"), "--out", str(tmp_path)]
+    assert main([*given, "--instances", "--method", "dye_and_path"]) == READ
+    assert (tmp_path / "a_instances.png").read_bytes() == own, "no output takes the place of an input"
+    labels = cv2.imread(str(tmp_path / "a-2_instances.png"), cv2.IMREAD_UNCHANGED)
+    mask = cv2.imread(str(tmp_path / "a-2_mask.png"), cv2.IMREAD_UNCHANGED)
+    assert (labels.dtype, labels.shape) == (np.uint16, mask.shape)
+    assert np.array_equal(labels > 0, mask > 0)
+    rows = list(csv.DictReader((tmp_path / "a-2_cells.csv").open(encoding="utf-8")))
+    assert len(rows) == labels.max() > 0
+    assert [int(row["area"]) for row in rows] == np.bincount(labels.ravel())[1:].tolist()
+
+
 def test_segment_leaves_its_inputs_alone(tmp_path: Path, field: SmearImage, capsys: pytest.CaptureFixture[str]) -> None:
     _save(field, tmp_path / "a.png")
     mask = _save(field, tmp_path / "a_mask.png").read_bytes()

@@ -67,14 +67,19 @@ class Names:
         self.renamed: list[tuple[str, str]] = []
         self._inputs = {path.resolve() for path in inputs}
 
-    def claim(self, path: Path, suffix: str) -> Path:
-        """Return a free path for an output of an input."""
+    def claim(self, path: Path, suffix: str, *others: str) -> Path:
+        """Return a path for an output of an input, at which it is free, and so are those with other suffixes."""
         # A file system takes 255 bytes; a longer stem loses its end, a character at a time.
-        short, room = path.stem, LONGEST_NAME - len(suffix) - len("-9999")
+        short, room = path.stem, LONGEST_NAME - max(map(len, (suffix, *others))) - len("-9999")
         while len(os.fsencode(short)) > room:
             short = short[:-1]
         stem, number = short, 1
-        while stem.casefold() in self._taken or (self._folder / f"{stem}{suffix}").resolve() in self._inputs:
+
+        def held(stem: str) -> bool:
+            paths = (self._folder / f"{stem}{one}" for one in (suffix, *others))
+            return stem.casefold() in self._taken or any(one.resolve() in self._inputs for one in paths)
+
+        while held(stem):
             number += 1
             stem = f"{short}-{number}"
         if number > 1:

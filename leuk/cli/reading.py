@@ -51,6 +51,9 @@ def add(commands: Any) -> None:
     segment.add_argument("paths", nargs="+", metavar="PATH", help="images, or folders searched through all subfolders")
     segment.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the masks and tables")
     segment.add_argument("--method", default="default", metavar="NAME", help="segmentation method (default: default)")
+    segment.add_argument(
+        "--instances", action="store_true", help="also write STEM_instances.png, 16-bit: each cell's number, from 1"
+    )
     _add_scale(segment)
     segment.set_defaults(run=_segment)
 
@@ -170,6 +173,7 @@ def _cells(count: int) -> str:
 
 def _segment(options: argparse.Namespace) -> int:
     import cv2
+    import numpy as np
 
     from leuk.report import cell_rows, to_csv
     from leuk.segmentation import segment, to_mask_image
@@ -188,10 +192,17 @@ def _segment(options: argparse.Namespace) -> int:
             scale: Scale | None = Scale(options.micrometres, "entered")
         else:
             scale = estimate_scale(field.pixels, found.cell, red=red_cells_beside(field.pixels, found))
-        mask = names.claim(path, "_mask.png")
-        table = mask.with_name(mask.name.removesuffix("_mask.png") + "_cells.csv")
-        picture, rows = cv2.imencode(".png", to_mask_image(found))[1], cell_rows(found, path.name, image.sha256, scale)
-        write_outputs(path, {mask: picture.tobytes(), table: to_csv(rows).encode("utf-8", "backslashreplace")})
+        mask = names.claim(path, "_mask.png", *["_instances.png"] * options.instances)
+        stem = mask.name.removesuffix("_mask.png")
+        rows = cell_rows(found, path.name, image.sha256, scale)
+        written = {
+            mask: cv2.imencode(".png", to_mask_image(found))[1].tobytes(),
+            mask.with_name(f"{stem}_cells.csv"): to_csv(rows).encode("utf-8", "backslashreplace"),
+        }
+        if options.instances:
+            labels = cv2.imencode(".png", found.instances.astype(np.uint16))[1].tobytes()
+            written[mask.with_name(f"{stem}_instances.png")] = labels
+        write_outputs(path, written)
         return str(path), _cells(len(found.cells))
 
     failed: list[str] = []
