@@ -807,7 +807,7 @@ class Viewer {
     this.pooled = JSON.stringify(others);
     const box = this.$(".differential");
     const wide = others.files > 0 && chosen.together;
-    box.hidden = !this.typed && !others.files;
+    box.hidden = !this.typed && !wide;
     const own = countTypes(cells.map((cell) => cell.type).filter(Boolean));
     if (this.typed) this.fromCells(own);
     else this.root.querySelector(".from-cells")?.replaceChildren();

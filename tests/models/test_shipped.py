@@ -36,25 +36,30 @@ def _shipped() -> list[str]:
 
 @pytest.mark.parametrize("name", _shipped())
 def test_weights_reproduce_their_card(name: str, data_dir: Path) -> None:
+    """The card's figure is that of its table of predictions, and the weights say field by field what the table does."""
     model = load_model(name, "cpu")
-    known = model.card.metrics["weights"]
-    dataset = load_dataset(data_dir / "taleqani")
+    known, partition = model.card.metrics["weights"], model.card.training["partition"]
+    dataset, table = load_dataset(data_dir / "taleqani"), read_predictions(predictions_path(name, partition))
     assert dataset.fold is not None
-    folds = dataset.fold if model.card.training["partition"] == "grouped" else random_folds(dataset.labels)
+    assert table.files == dataset.files
+    folds = dataset.fold if partition == "grouped" else random_folds(dataset.labels)
     rows = np.flatnonzero(folds == known["fold"])
+    assert np.array_equal(rows, np.flatnonzero(table.folds == known["fold"]))
     assert len(rows) == known["fields"]
     labels = (dataset.labels > 0).astype(int) if model.card.classes == BINARY else dataset.labels
-    right = 0
-    for start in range(0, len(rows), 64):
-        part = rows[start : start + 64]
+    told = table.probabilities.argmax(1)
+    assert (told[rows] == labels[rows]).mean() == pytest.approx(known["accuracy"], abs=1e-4)
+    wrong, some = 0, rows[::3]
+    for start in range(0, len(some), 64):
+        part = some[start : start + 64]
         pixels = [read_image(dataset.path(row)).pixels for row in part]
         if model.card.preprocessing == CELLS:
             logits = np.stack([forward(model, tiles_of(field, outline(field)))[0].mean(0) for field in pixels])
         else:
             logits, _ = forward(model, np.stack([hide_corner(field) for field in pixels]))
-        right += int((logits.argmax(1) == labels[part]).sum())
+        wrong += int((logits.argmax(1) != told[part]).sum())
     # A field on the edge between two classes may fall the other way on another processor.
-    assert right / len(rows) == pytest.approx(known["accuracy"], abs=2.5 / len(rows))
+    assert wrong <= 2
 
 
 def test_the_readers_folds_reproduce_its_figures(data_dir: Path) -> None:
