@@ -277,9 +277,13 @@ def test_a_reload_comes_back_to_the_predictions_the_list_and_the_image_that_walk
     page.set_default_timeout(PATIENCE)
     page.goto(f"{server}/explorer")
     page.locator('.panel[data-id="alarms"] .tile img').first.wait_for()
+    listed = page.locator('.panel[data-id="alarms"] h2').first
+    before = listed.text_content()
     page.get_by_role("combobox", name="Predictions").click()
     page.get_by_role("option").nth(1).click()
     page.wait_for_url("**predictions=*")
+    # Until the page is through, what a click opens is the list as it stood.
+    expect(listed).not_to_have_text(before)
     page.locator('.panel[data-id="alarms"] .tile').first.click()
     first = inspecting(page)
     page.wait_for_url("**list=alarms*")
