@@ -10,6 +10,7 @@ from leuk.cells.store import classify_cells, has_cells
 from leuk.classification import CANNOT_TELL, Prediction, classify, of_training_size, prepare
 from leuk.explanation import Explanation
 from leuk.explanation import explain as map_dependence
+from leuk.found import LARGEST_LABEL, Found, Memory
 from leuk.image import SmearImage
 from leuk.models.store import DEFAULT_MODEL, Model, load_model
 from leuk.report import at_odds, count_types
@@ -68,6 +69,7 @@ def analyze(
     explain: str | None = None,
     device: str = "auto",
     progress: Progress | None = None,
+    memory: Memory | None = None,
 ) -> Analysis:
     """Find the cells of an image, read it, and map where the classes' scores depend on it.
 
@@ -84,6 +86,8 @@ def analyze(
         "auto" (a GPU where there is one), "cpu", "cuda", …; ignored for a loaded model.
     progress : callable, optional
         Told the stages.
+    memory : Memory, optional
+        Where cells are taken from that were found in this image before, and where those go that are found now.
 
     Returns
     -------
@@ -103,11 +107,17 @@ def analyze(
     reader = load_model(model, device) if isinstance(model, str) else model
     tell(0.1, "Finding white cells")
     seen = find_field(image.pixels)
-    segmentation = segment(image, method, seen)
-    tell(0.4, "Telling cell types")
-    red = red_cells_beside(seen.pixels, segmentation)
-    cell_types = classify_cells(image, segmentation, field=seen, red=red) if has_cells() else ()
-    scale = estimate_scale(seen.pixels, segmentation.cell, red=red)
+    found = memory.get(image.sha256, method) if memory is not None else None
+    if found is not None:
+        segmentation, cell_types, scale = found.segmentation, found.cell_types, found.scale
+    else:
+        segmentation = segment(image, method, seen)
+        tell(0.4, "Telling cell types")
+        red = red_cells_beside(seen.pixels, segmentation)
+        cell_types = classify_cells(image, segmentation, field=seen, red=red) if has_cells() else ()
+        scale = estimate_scale(seen.pixels, segmentation.cell, red=red)
+        if memory is not None and len(segmentation.cells) <= LARGEST_LABEL:
+            memory.put(Found.of(image.sha256, segmentation, cell_types, scale))
     tell(0.5, "Reading the field")
     view = prepare(image, segmentation, reader.card, seen)
     prediction = classify(reader, image, segmentation, view)

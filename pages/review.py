@@ -8,6 +8,7 @@ import gc
 import json
 import threading
 from collections.abc import Mapping
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -20,6 +21,7 @@ from leuk import earlier, overlay, report
 from leuk.cells.values import TITLES
 from leuk.data.synthetic import samples
 from leuk.errors import LeukError
+from leuk.found import Memory
 from leuk.image import SmearImage, read_image
 from leuk.models.systems import SYSTEMS, readers
 from leuk.names import CLASS_NAMES, class_name
@@ -90,14 +92,24 @@ tell.
 """
 
 
-def read(source: Source, name: str, settings: Settings, progress: Progress) -> Pack:
-    """Turn a file or a sample into what the viewer shows; runs in the visit's thread."""
+def read(memory: Memory, source: Source, name: str, settings: Settings, progress: Progress) -> Pack:
+    """Turn a file or a sample into what the viewer shows; runs in the visit's thread.
+
+    Cells are found once: whatever model or heat map is chosen, they stay the same.
+    """
     from leuk.analysis import analyze  # the networks' libraries take seconds to load; the page need not wait for them
 
     if isinstance(source, bytes) and name.lower().endswith(".json"):
         earlier.read_changes(source, name)  # what holds readings was taken over before it came here
     image = read_image(source, name) if isinstance(source, bytes) else source()
-    analysis = analyze(image, model=settings.model, method=settings.method, explain=settings.explain, progress=progress)
+    analysis = analyze(
+        image,
+        model=settings.model,
+        method=settings.method,
+        explain=settings.explain,
+        progress=progress,
+        memory=memory,
+    )
     progress(0.98, "drawing outlines")
     return overlay.pack(analysis, name)
 
@@ -114,7 +126,7 @@ def _warm_up(done: threading.Event) -> None:
     blank = SmearImage.from_array(np.full((96, 96, 3), 235, np.uint8), "blank")
     try:
         with TURNS, contextlib.suppress(LeukError):  # a model that can't be used is said where a file is read with it
-            read(lambda: blank, "blank", Settings(), lambda fraction, stage: None)
+            read(Memory(), lambda: blank, "blank", Settings(), lambda fraction, stage: None)
     finally:
         gc.collect()
         gc.freeze()
@@ -135,7 +147,8 @@ def spare_the_collector() -> None:
 def worklist() -> Worklist:
     """Give this visit's files; nobody else's."""
     if "worklist" not in st.session_state:
-        st.session_state.worklist = Worklist(read)
+        st.session_state.memory = Memory()
+        st.session_state.worklist = Worklist(partial(read, st.session_state.memory))
         st.session_state.chosen = None
         st.session_state.download = None
         st.session_state.uploads = 0
@@ -289,7 +302,11 @@ def on_remove() -> None:
     ids = [item.id for item in worklist().items()]
     if item_id not in ids:
         return
+    item = worklist().get(item_id)
     worklist().remove(item_id)
+    left = {one.pack.header["record"]["sha256"] for one in worklist().items() if one.pack}
+    if item is not None and item.pack is not None and (gone := item.pack.header["record"]["sha256"]) not in left:
+        st.session_state.memory.forget(gone)
     reviews = st.session_state.reviews
     st.session_state.reviews = {key: one for key, one in reviews.items() if not key.startswith(f"{item_id}/")}
     if st.session_state.chosen == item_id:
@@ -303,6 +320,7 @@ def on_all() -> None:
     what = st.session_state.strip.get("all")
     if what == "clear":
         worklist().clear()
+        st.session_state.memory.forget()
         st.session_state.download = None
         st.session_state.reviews = {}
         st.session_state.earlier = {}
@@ -488,8 +506,9 @@ def settings_form() -> None:
     )
     if worklist().items():
         st.caption(
-            "After a change all files are read again. The types that you gave cells stay with the way of finding "
-            "cells that you gave them under, since another finds other cells; a scale stays with its photograph."
+            "After a change all files are read again, and cells looked for where they are to be found another way. The "
+            "types that you gave cells stay with the way of finding them that you gave them under; a scale stays with "
+            "its photograph."
         )
     worklist().choose(Settings(model, method, explain))
 

@@ -226,6 +226,26 @@ def test_what_the_user_changed_goes_with_its_file(page, monkeypatch):
     assert state.reviews == {}
 
 
+def test_what_was_found_in_a_file_is_forgotten_with_it(page, monkeypatch):
+    state = State(strip={}, chosen=None)
+    monkeypatch.setattr("streamlit.session_state", state)
+    files = page.worklist()
+    analysis = make(heat=None)
+
+    def added(sha256):
+        item_id = files.add("a.png", lambda: replace(analysis.image, sha256=sha256))
+        while files.busy:
+            time.sleep(0.02)
+        assert files.get(item_id).state == "read", files.get(item_id).error
+        return item_id
+
+    first, second, third = (added(letter * 64) for letter in "abb")
+    for item_id, left in ((first, [False, True]), (second, [False, True]), (third, [False, False])):
+        state.strip = {"remove": item_id}
+        page.on_remove()
+        assert [bool(state.memory.get(letter * 64, "default")) for letter in "ab"] == left
+
+
 @pytest.mark.parametrize(
     "told",
     [
