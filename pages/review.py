@@ -16,6 +16,7 @@ import numpy as np
 import streamlit as st
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from leuk import earlier, overlay, report
 from leuk.cells.values import TITLES
@@ -50,27 +51,39 @@ STYLE = """
 .stMainBlockContainer { padding: 3.4rem 1.5rem 3.2rem; max-width: 1760px; }
 .stMainBlockContainer .stVerticalBlock { gap: .75rem; }
 [data-testid="stFileUploaderDropzone"] { min-height: 56px; padding: .5rem .9rem; }
-[data-testid="stFileUploaderDropzoneInstructions"]::after {
+[data-testid="stFileUploaderDropzoneInstructions"]::after, [data-testid="stFileChips"]::after {
   content: "\\00a0\\00b7  or drop files here"; opacity: .7; font-size: .875rem; white-space: pre;
 }
+/* What was taken over stands in the row below. The uploader keeps a list of it, and of what it refused: only this is of
+   use, with its reason, which otherwise shows where the pointer rests. */
+[data-testid="stFileChips"] > div > div:not(:has([aria-invalid="true"], [role="progressbar"])) { display: none; }
+[data-testid="stFileChips"] { align-items: center; }
+[data-testid="stFileUploaderDropzone"] [aria-label="Add files"] {
+  width: auto; padding: .25rem .75rem; gap: .35rem; border: 1px solid color-mix(in srgb, currentColor 45%, transparent);
+  border-radius: .5rem; color: inherit; white-space: nowrap;
+}
+[data-testid="stFileUploaderDropzone"] [aria-label="Add files"] > div { flex: none; width: auto; }
+[data-testid="stFileUploaderDropzone"] [aria-label="Add files"]::after { content: "Add files"; }
+[data-testid="stFileChip"] [role="alert"] {
+  position: static; width: auto; height: auto; margin: 0; clip: auto; clip-path: none; overflow: visible;
+  white-space: normal; font-size: .8rem;
+}
+[data-testid="stFileChip"] { height: auto; max-width: none; }
 [data-stale="true"] { opacity: 1 !important; transition: none !important; }
+.st-key-intake [data-testid="stWidgetLabel"] { display: none; }
 .st-key-intake button { min-height: 40px; }
 @media (min-width: 641px) {
   .st-key-intake .stColumn:first-child { flex: 1 1 0; min-width: 0; }
   .st-key-intake .stColumn:last-child { flex: none; width: auto; min-width: 16rem; }
 }
-.st-key-start { max-width: 900px; margin: 4vh auto 0; }
-.st-key-start [data-testid="stFileUploaderDropzone"] {
-  min-height: 132px; flex-flow: column; gap: .5rem; align-items: center; justify-content: center; border-style: dashed;
-}
-.st-key-start [data-testid="stFileUploaderDropzoneInstructions"] {
-  flex: none; margin: 0; width: auto; align-self: center;
-}
+.st-key-welcome, .st-key-start { max-width: 900px; margin: 0 auto; }
+.st-key-welcome { margin-top: 4vh; }
 @media (max-width: 760px) {
   .stMainBlockContainer { padding: 3.4rem .75rem 3.2rem; }
   .st-key-intake button, .st-key-start button { min-height: 44px; }
-  .st-key-start { margin-top: 0; }
+  .st-key-welcome { margin-top: 0; }
   .st-key-intake [data-testid="stFileUploaderDropzoneInstructions"] { display: none; }
+  [data-testid="stFileChips"]::after { display: none; }
   .st-key-intake [data-testid="stFileUploaderDropzone"] { padding: .3rem; min-height: 0; }
   .st-key-intake [data-testid="stFileUploaderDropzone"] > span { width: 100%; }
   .st-key-intake [data-testid="stFileUploaderDropzone"] button { width: 100%; justify-content: center; }
@@ -78,6 +91,23 @@ STYLE = """
 @media (max-height: 600px) {
   .stMainBlockContainer .stVerticalBlock { gap: .4rem; }
   .st-key-intake [data-testid="stFileUploaderDropzone"] { min-height: 0; padding: 0; border: 0; background: none; }
+}
+</style>
+"""
+# Before there are files the place to drop them is large, says what it takes, and has the page to itself.
+START_STYLE = """
+<style>
+[data-testid="stLayoutWrapper"]:has(> .st-key-welcome) { order: 1; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-intake) { order: 2; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-start) { order: 3; }
+.st-key-intake { max-width: 900px; margin: 0 auto; }
+.st-key-intake [data-testid="stWidgetLabel"] { display: flex; }
+.st-key-intake .stColumn:last-child { display: none; }
+.st-key-intake [data-testid="stFileUploaderDropzone"] {
+  min-height: 132px; flex-flow: column; gap: .5rem; align-items: center; justify-content: center; border-style: dashed;
+}
+.st-key-intake [data-testid="stFileUploaderDropzoneInstructions"] {
+  flex: none; margin: 0; width: auto; align-self: center;
 }
 </style>
 """
@@ -151,7 +181,7 @@ def worklist() -> Worklist:
         st.session_state.worklist = Worklist(partial(read, st.session_state.memory))
         st.session_state.chosen = None
         st.session_state.download = None
-        st.session_state.uploads = 0
+        st.session_state.taken_files = set()
         st.session_state.used = False
         st.session_state.reviews = {}
         st.session_state.earlier = {}
@@ -163,9 +193,15 @@ def worklist() -> Worklist:
 
 
 def take_uploads() -> None:
-    """Move what was uploaded into the worklist, and leave the uploader empty for more."""
-    key = f"upload-{st.session_state.uploads}"
-    files = st.session_state.get(key) or []
+    """Move what was uploaded into the worklist.
+
+    The uploader stays: replaced by an empty one, it would lose what is dropped while the page is still being made anew,
+    and with it the reason why a file was too large. It lists earlier files too, whose bytes are gone.
+    """
+    taken = st.session_state.taken_files
+    files = [one for one in st.session_state.get("upload") or [] if isinstance(one, UploadedFile)]
+    files = [one for one in files if one.file_id not in taken]
+    taken.update(one.file_id for one in files)
     pictures = [file for file in files if not take_changes(file.name, file.getvalue())]
     added = [worklist().add(file.name, file.getvalue()) for file in pictures]
     # Streamlit would keep a second copy of the bytes until the visit ends; it frees those of its chat input like this.
@@ -173,7 +209,6 @@ def take_uploads() -> None:
     if context is not None and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
         for file in files:
             context.uploaded_file_mgr.remove_file(session_id=context.session_id, file_id=file.file_id)
-    st.session_state.uploads += 1
     if added:
         look_at(added[0])
 
@@ -460,16 +495,15 @@ def viewer_data(items: list[Item], index: int) -> bytes:
 # ---- layout -------------------------------------------------------------------------------------------------------
 
 
-def uploader(*, label: bool) -> None:
-    """Offer to add files."""
+def uploader() -> None:
+    """Offer to add files; always at the same place of the page, since elsewhere it would be another one."""
     st.file_uploader(
         "Photographs of smears: JPEG, PNG, BMP or TIFF, up to 50 MB and 64 megapixels each; at "
         f"once {MAX_FILES} files, or {MAX_BYTES // 2**20} MB of files and readings",
         accept_multiple_files=True,
         max_upload_size=50,
-        key=f"upload-{st.session_state.uploads}",
+        key="upload",
         on_change=take_uploads,
-        label_visibility="visible" if label else "collapsed",
     )
 
 
@@ -564,31 +598,33 @@ def files_and_viewer(*, polled: bool) -> None:
 
 def page() -> None:
     """Lay the page out."""
-    st.html(_components.SHARED_STYLE + STYLE)
     spare_the_collector()
     files = worklist()
     items = files.items()
+    st.html(_components.SHARED_STYLE + STYLE + ("" if items else START_STYLE))
     _components.frame(key="frame", data={"files": len(items), "fresh": not st.session_state.used})
     st.session_state.used = st.session_state.used or bool(items)
+    # At its place from the first run on: below the welcome it would be another one, see `uploader`.
+    with st.container(key="intake"):
+        left, right = st.columns([3, 1], vertical_alignment="center")
+        with left:
+            uploader()
+        if items:
+            with right, st.container(horizontal=True, horizontal_alignment="right"):
+                with st.popover("Samples", icon=":material/biotech:"):
+                    st.caption("Synthetic smears, drawn by Leuk and no patient's")
+                    sample_buttons()
+                with st.popover("Settings", icon=":material/tune:"):
+                    settings_form()
     if not items:
-        with st.container(key="start"):
+        with st.container(key="welcome"):
             st.markdown(WELCOME)
-            uploader(label=True)
+        with st.container(key="start"):
             st.caption("Nothing at hand? Open a synthetic smear, drawn by Leuk and no patient's:")
             sample_buttons()
             with st.popover("Settings", icon=":material/tune:", type="tertiary"):
                 settings_form()
         return
-    with st.container(key="intake"):
-        left, right = st.columns([3, 1], vertical_alignment="center")
-        with left:
-            uploader(label=False)
-        with right, st.container(horizontal=True, horizontal_alignment="right"):
-            with st.popover("Samples", icon=":material/biotech:"):
-                st.caption("Synthetic smears, drawn by Leuk and no patient's")
-                sample_buttons()
-            with st.popover("Settings", icon=":material/tune:"):
-                settings_form()
     busy = files.busy
     st.fragment(files_and_viewer, run_every=POLL_SECONDS if busy else None)(polled=busy)
 

@@ -152,6 +152,35 @@ def test_downloads_hold_what_is_on_the_screen(visit, smears):
         assert max(image.getpixel((min(x, 222), y))) < max(original.convert("RGB").getpixel((min(x, 222), y)))
 
 
+def test_files_dropped_one_after_the_other_are_all_taken(visit, smears):
+    """While the page is made anew for the first, the others come."""
+    page = visit()
+    for path in smears:
+        upload(page, path)
+        page.wait_for_timeout(200)
+    expect(page.locator(".strip .file")).to_have_count(3)
+    page.locator(".strip .sum", has_text="3 files · 3 read").wait_for()
+    upload(page, smears[0])
+    expect(page.locator(".strip .file")).to_have_count(4)
+
+
+def test_a_file_that_is_too_large_says_so_beside_a_good_one(visit, smears, tmp_path):
+    large = tmp_path / "large.png"
+    large.write_bytes(bytes(51 * 2**20))
+    page = visit()
+    upload(page, smears[0], large)
+    shown(page, smears[0].name)
+    refused = page.get_by_test_id("stFileChip").filter(has_text="large.png")
+    expect(refused).to_contain_text("File must be 50.0MB or smaller")
+    expect(refused.get_by_role("alert")).to_be_visible()
+    expect(page.locator(".strip .file")).to_have_count(1)
+    expect(page.get_by_test_id("stFileChip").filter(has_text=smears[0].name)).to_be_hidden()
+    page.get_by_role("button", name="Remove large.png").click()
+    expect(refused).to_have_count(0)
+    upload(page, smears[1])
+    expect(page.locator(".strip .file")).to_have_count(2)
+
+
 def test_a_corrupt_file_stands_beside_a_good_one(visit, smears, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(smears[1].read_bytes()[:2000])
