@@ -541,7 +541,7 @@ def settings_form() -> None:
     if worklist().items():
         st.caption(
             "After a change all files are read again, and cells looked for where they are to be found another way. The "
-            "types that you gave cells stay with the way of finding them that you gave them under; a scale stays with "
+            "types that you gave cells stay with the way of finding cells that you gave them under; a scale stays with "
             "its photograph."
         )
     worklist().choose(Settings(model, method, explain))
