@@ -67,6 +67,8 @@ class Inspector {
       }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
       if (!what) return;
       event.preventDefault();
+      // A key held down walks on, but must not decide on one image after the other.
+      if (event.repeat && what !== "next" && what !== "prev") return;
       if (what.startsWith("mark:")) this.act("mark", what.slice(5));
       else this.act(what);
     }, { signal: this.stop.signal });
@@ -83,7 +85,7 @@ class Inspector {
     if (what === "comment") return this.$("textarea")?.focus();
     // One step at a time: keys pressed while the next image is on its way wait for it.
     // A word that got lost must not lock the keys.
-    if (this.busy && Date.now() - this.sent < 5000) { (this.line ??= []).push([what, of]); return; }
+    if (this.busy && Date.now() - this.sent < 5000) { (this.line ??= []).push([what, of, header.row]); return; }
     const send = (name, value) => { this.busy = true; this.sent = Date.now(); this.emit(name, value); };
     if (what === "close") send("close", header.stamp);
     if (what === "prev" && header.index > 0) send("go", header.film[header.index - 1 - header.filmStart]?.row ?? "prev");
@@ -113,7 +115,11 @@ class Inspector {
       this.panes(blob, same);
       if (!same) this.$(".live").textContent = `${header.name}, ${header.index + 1} of ${header.total}, labelled ${header.label}, called ${header.called ?? "nothing"}`;
     }
-    if (!this.busy && this.line?.length) this.act(...this.line.shift());
+    while (!this.busy && this.line?.length) {
+      const [what, of, row] = this.line.shift();
+      // What was decided of an image that is gone by now was not meant for one that nobody has seen yet.
+      if (what !== "mark" || row === header.row) this.act(what, of);
+    }
   }
 
   // Where walking led goes into the address without an entry in the browser's history: a reload finds it again, and

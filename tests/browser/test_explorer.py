@@ -156,6 +156,27 @@ def test_from_a_confusion_cell_to_decisions_that_outlive_the_visit(explorer):
     again.get_by_text("other.csv holds 1 decision, but none on an image of").wait_for()
 
 
+def test_one_press_decides_on_one_image(explorer):
+    page = explorer()
+    page.get_by_placeholder("your initials").fill("one press")
+    page.keyboard.press("Enter")
+    page.locator('.panel[data-id="alarms"] .tile').first.click()
+    first = inspecting(page)
+    page.get_by_text("Your decision, as one press").wait_for()
+    # Pressed twice before the next image is there, which nobody can have looked at; then held down.
+    page.evaluate("for (const _ of '12') document.dispatchEvent(new KeyboardEvent('keydown', { key: '3' }))")
+    page.locator(f'.inspector[data-ready="true"]:not([data-row="{first}"])').wait_for()
+    second = inspecting(page)
+    expect(page.locator(".progress")).to_have_text(re.compile("^1 of "))
+    for _ in range(10):
+        page.keyboard.down("3")
+        page.wait_for_timeout(100)
+    page.keyboard.up("3")
+    page.locator(f'.inspector[data-ready="true"]:not([data-row="{second}"])').wait_for()
+    step(page, "p")  # whose answer comes after those of all that was pressed before
+    expect(page.locator(".progress")).to_have_text(re.compile("^2 of "))
+
+
 def test_another_page_and_back_leads_to_the_same_image(explorer):
     page = explorer()
     page.get_by_placeholder("your initials").fill("EF")
