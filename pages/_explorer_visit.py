@@ -112,7 +112,7 @@ def _go_back(asked: Mapping[str, str]) -> None:
     source, section = asked.get("set"), asked.get("section")
     if source in SOURCES and section in SECTIONS:
         if (source, section) != (state.source, state.section):
-            state.listing = None
+            state.listing, state.panels, state.rows = None, {}, {}
         state.source, state.section = source, section
         state.stack = list(state.seen.get(_place(asked), ()))
         state.wanted = asked.get("predictions", "")
@@ -214,14 +214,20 @@ def image_words() -> str:
 
 
 def look_away() -> None:
-    """Forget what was chosen in the set before."""
+    """Forget what was chosen in the set, or with the predictions, before.
+
+    The browser shows their lists until others come: what is pressed in these leads nowhere, since rows of another set
+    are other images, and its address would name predictions that never made the list.
+    """
     state.cell, state.step, state.listing = None, None, None
-    state.pages, state.stack, state.seen, state.all_slices = {}, [], {}, False
+    state.pages, state.panels, state.rows = {}, {}, {}
+    state.stack, state.seen, state.all_slices = [], {}, False
 
 
 def on_section() -> None:
-    """Leave the image and the list that were open."""
+    """Leave the image and the list that were open, and the lists of the section before."""
     state.listing, state.stack = None, []
+    state.panels, state.rows = {}, {}
     if state.section is None:  # pressing the chosen section again would leave none
         state.section = state.get("section_before", "Errors")
 
@@ -286,6 +292,8 @@ def value_of(component: str, name: str) -> Any:
 
 def on_cell() -> None:
     """Show the images of a cell of the confusion matrix; pressed again, all errors."""
+    if state.opened is None:  # another set is being opened, and the table is still that of the one before
+        return
     cell = prepare.parse_cell(value_of("matrix", "cell"), len(state.opened.dataset.classes))
     state.cell = None if cell == state.cell else cell
 

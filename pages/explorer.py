@@ -120,19 +120,21 @@ def shipped_tables() -> dict[str, Any]:
 def head() -> Opened | None:
     """Choose the set, the predictions and the reviewer."""
     left, middle, right = st.container(key="head").columns([1.1, 1.6, 0.7], vertical_alignment="bottom")
-    left.selectbox("Data set", list(SOURCES), key="source", format_func=SOURCES.get)
+    left.selectbox("Data set", list(SOURCES), key="source", format_func=SOURCES.get, on_change=look_away)
     right.text_input("Reviewer", key="reviewer", placeholder="your initials", max_chars=NAME_LENGTH, on_change=on_name)
     if state.source == "taleqani":
         st.text_input(
             "Folder that holds Original/Benign and so on (empty: the statistics alone)",
             key="folder",
             placeholder="/path/to/taleqani",
+            on_change=look_away,
         )
     elif state.source == "own":
         st.text_input(
             "Folder of class folders, or a CSV with columns path and label, on the machine that runs Leuk",
             key="folder",
             placeholder="/path/to/data",
+            on_change=look_away,
         )
     opened = open_set()
     if opened is None:

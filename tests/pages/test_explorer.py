@@ -310,6 +310,35 @@ def test_an_address_leads_to_the_same_image_in_the_same_list(app):
     assert address_of(again) == address | {"at": str(walked)}
 
 
+def test_a_list_that_is_still_shown_leads_nowhere_once_something_else_is_chosen(app, monkeypatch):
+    second = list(app.session_state.opened.tables)[1]
+    sent = {"panel": "alarms", "row": app.session_state.panels["alarms"]["rows"][0]}
+    monkeypatch.setattr(visit, "value_of", lambda component, name: sent if name == "open" else "duplicates.exact")
+    frame = parts.frame
+
+    def pressed(**given):
+        """Press a tile and a finding of the page before, which the browser shows until the next is there."""
+        visit.on_open("errors-gallery")()
+        visit.on_choose("findings")()
+        return frame(**given)
+
+    app.session_state.rows["findings"] = {"duplicates.exact": ("Copies", [0, 1])}
+    monkeypatch.setattr(parts, "frame", pressed)
+    for widget, value in ((app.selectbox("table"), second), (app.selectbox("source"), "taleqani")):
+        sound(widget.set_value(value).run())
+        assert (app.session_state.stack, app.session_state.listing) == ([], None), value
+    assert address_of(app)["set"] == "taleqani"
+
+
+def test_a_cell_pressed_while_another_set_is_being_opened_is_no_fault(app, monkeypatch):
+    monkeypatch.setattr(visit, "value_of", lambda component, name: "0,1")
+    frame = parts.frame
+    monkeypatch.setattr(parts, "frame", lambda **given: (visit.on_cell(), frame(**given)))
+    app.session_state.opened, app.session_state.opened_as = None, ("taleqani", "")
+    sound(app.run())
+    assert app.session_state.cell is None
+
+
 def test_an_image_whose_list_is_not_kept_stands_alone_and_says_so(app, monkeypatch):
     given = []
     monkeypatch.setattr(parts, "inspector", lambda data, **_: given.append(data))
