@@ -99,9 +99,9 @@ def begin() -> None:
             state[key] = state[key]
 
 
-def _acted() -> tuple[str | None, int]:
-    """Tell presses on the page, which an address that lags behind must not undo, from the browser's Back."""
-    return state.section, state.stamp
+def _acted() -> tuple:
+    """Tell what is chosen and pressed on the page, which an address that lags behind must not undo, from Back."""
+    return state.source, state.get("table"), state.section, state.stamp
 
 
 def _go_back(asked: Mapping[str, str]) -> None:

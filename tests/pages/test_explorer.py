@@ -339,6 +339,20 @@ def test_a_cell_pressed_while_another_set_is_being_opened_is_no_fault(app, monke
     assert app.session_state.cell is None
 
 
+def test_what_is_chosen_outlives_an_address_that_lags_behind(app):
+    """The browser may say where it is before it has heard of the last section: it has not gone back."""
+    second = list(app.session_state.opened.tables)[1]
+    before = dict(app.query_params)
+    app.session_state.section = "Labels"
+    sound(app.run())
+    app.query_params.clear()
+    for key, value in (before or {"set": "demonstration", "section": "Errors"}).items():
+        app.query_params[key] = value
+    sound(app.selectbox("table").set_value(second).run())
+    assert (app.session_state.table, app.session_state.section) == (second, "Labels")
+    assert address_of(app)["section"] == "Labels"
+
+
 def test_an_image_whose_list_is_not_kept_stands_alone_and_says_so(app, monkeypatch):
     given = []
     monkeypatch.setattr(parts, "inspector", lambda data, **_: given.append(data))
