@@ -136,7 +136,7 @@ def choose_table(opened: Opened) -> None:
                 f"those shown are {found}."
             )
         if state.get("table") not in (None, found):
-            state.cell, state.step, state.listing = None, None, None
+            look_away()
         state.table = found
 
 

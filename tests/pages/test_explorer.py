@@ -353,6 +353,25 @@ def test_what_is_chosen_outlives_an_address_that_lags_behind(app):
     assert address_of(app)["section"] == "Labels"
 
 
+def test_forward_to_an_image_of_other_predictions_shows_it_with_these(app):
+    first, second = list(app.session_state.opened.tables)[:2]
+    sound(app.selectbox("table").set_value(second).run())
+    of_second = app.session_state.panels["alarms"]
+    app.session_state.stack = [
+        {**of_second, "row": of_second["rows"][0], "opened": of_second["rows"][0], "panel": "alarms"}
+    ]
+    app.session_state.stamp += 1
+    sound(app.run())
+    image = address_of(app)
+    for address in ({"set": "demonstration", "section": "Errors"}, image):
+        app.query_params.clear()
+        for key, value in address.items():
+            app.query_params[key] = value
+        sound(app.run())
+        assert app.session_state.table == (second if address is image else first)
+    assert here(app) == (of_second["rows"][0], of_second["rows"], of_second["title"])
+
+
 def test_an_image_whose_list_is_not_kept_stands_alone_and_says_so(app, monkeypatch):
     given = []
     monkeypatch.setattr(parts, "inspector", lambda data, **_: given.append(data))
