@@ -118,11 +118,11 @@ def align(dataset: DataSet, predictions: PredictionTable, title: str = "") -> Ve
             "name files as the set does."
         )
     columns = [(dataset.classes.index(name), column) for column, name in enumerate(names) if name in shared]
-    for source, row in places.items():
-        probabilities[row] = 0
-        for to, column in columns:
-            probabilities[row, to] += predictions.probabilities[source, column]
-        folds[row] = predictions.folds[source]
+    sources, rows = list(places), list(places.values())
+    probabilities[rows] = 0
+    for to, column in columns:
+        probabilities[rows, to] += predictions.probabilities[sources, column]
+    folds[rows] = predictions.folds[sources]
     problems += _not_here(system, unknown)
     there = np.isfinite(probabilities).all(1)
     absent = np.flatnonzero(~there)
@@ -204,12 +204,15 @@ def _match(files: Sequence[str], wanted: Sequence[str]) -> tuple[dict[int, int],
     taken = set(places.values())
     # The surest first, whatever the order of the table.
     for length in (2, 1):
+        left = [index for index in range(len(wanted)) if index not in places]
+        if not left:  # as with each of Leuk's own tables, and taking names apart takes long
+            break
         ends: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for row, name in enumerate(files):
             ends[PurePosixPath(name).parts[-length:]].append(row)
-        for index, name in enumerate(wanted):
-            fit = ends.get(PurePosixPath(name).parts[-length:], ())
-            if index not in places and len(fit) == 1 and fit[0] not in taken:
+        for index in left:
+            fit = ends.get(PurePosixPath(wanted[index]).parts[-length:], ())
+            if len(fit) == 1 and fit[0] not in taken:
                 places[index] = fit[0]
                 taken.add(fit[0])
     return places, [name for index, name in enumerate(wanted) if index not in places]
