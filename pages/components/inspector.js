@@ -93,8 +93,10 @@ class Inspector {
     if (what === "jump") send("go", +of);
     if (what === "look") send("look", +of);
     if (what === "mark") {
-      const decision = +of < 0 ? "" : header.decisions[+of].key;
-      send("mark", { row: header.row, decision, comment: this.$("textarea")?.value ?? "" });
+      const decision = +of < 0 ? "" : header.decisions[+of].key, comment = this.$("textarea")?.value ?? "";
+      // A decision that is taken back leaves its comment to the next one.
+      if (!decision && header.decision) drafts.set(draftOf(header), comment);
+      send("mark", { row: header.row, decision, comment });
     }
   }
 

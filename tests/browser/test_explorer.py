@@ -177,6 +177,26 @@ def test_one_press_decides_on_one_image(explorer):
     expect(page.locator(".progress")).to_have_text(re.compile("^2 of "))
 
 
+def test_a_decision_taken_back_leaves_its_comment_to_the_next(explorer):
+    page = explorer()
+    page.get_by_placeholder("your initials").fill("taken back")
+    page.keyboard.press("Enter")
+    page.locator('.panel[data-id="alarms"] .tile').first.click()
+    inspecting(page)
+    page.get_by_text("Your decision, as taken back").wait_for()
+    page.locator(".inspector textarea").fill("nucleoli")
+    page.keyboard.press("Escape")
+    step(page, "1")
+    step(page, "p")
+    page.get_by_role("button", name="Take back").click()
+    expect(page.locator(".progress")).to_have_text(re.compile("^0 of "))
+    expect(page.locator(".inspector textarea")).to_have_value("nucleoli")
+    step(page, "2")
+    step(page, "p")
+    expect(page.locator(".inspector textarea")).to_have_value("nucleoli")
+    expect(page.get_by_role("button", name="Probable label error")).to_have_attribute("aria-pressed", "true")
+
+
 def test_another_page_and_back_leads_to_the_same_image(explorer):
     page = explorer()
     page.get_by_placeholder("your initials").fill("EF")
