@@ -401,7 +401,7 @@ class Opened:
             given = self.tables[table]
             own = is_own(given)
             called = given.system if own else system_title(given.system)
-            view = View(self.dataset, mistakes.align(self.dataset, given, called), own)
+            view = View(self.dataset, mistakes.align(self.dataset, given, called), own, predictions_name(given))
             self._views[table] = given, view
         return view
 
@@ -418,11 +418,8 @@ class View:
     verdicts: Verdicts
     own: bool = False
     """Whether the predictions are the user's own: only they know whether they are out of fold."""
-
-    @property
-    def name(self) -> str:
-        """What a decision calls the predictions that it was made on."""
-        return predictions_name(self.verdicts.system, self.verdicts.partition, self.own)
+    name: str = ""
+    """What a decision calls the predictions that it was made on."""
 
     @cached_property
     def confusion(self) -> np.ndarray:
@@ -485,15 +482,19 @@ def table_title(table: PredictionTable) -> str:
     return f"{system_title(table.system)} · {partition}"
 
 
-def predictions_name(system: str, partition: str, own: bool = False) -> str:
-    """Name predictions as their file is named; one's own never as those that come with Leuk."""
-    return f"{system}.{partition}".rstrip(".") + (".csv" if own else "")
+def predictions_name(table: PredictionTable) -> str:
+    """Name predictions as their file is named; one's own never as those that come with Leuk.
+
+    One's own are also told apart by what they say: a system trained anew writes a file of the same name, and a model
+    error of the one before is none of its.
+    """
+    own = f".{fingerprint(table)[:8]}.csv" if is_own(table) else ""
+    return f"{table.system}.{table.partition}".rstrip(".") + own
 
 
 def name_of(opened: Opened, called: str) -> str:
     """Name the predictions that are called so in the list."""
-    table = opened.tables[called]
-    return predictions_name(table.system, table.partition, is_own(table))
+    return predictions_name(opened.tables[called])
 
 
 def predictions_title(opened: Opened, name: str) -> str:

@@ -748,6 +748,20 @@ def test_a_table_that_comes_again_corrected_is_taken(small):
     assert opened.audited("mine · yours") != name, "or the traps of the first table would be shown"
 
 
+def test_a_model_error_of_ones_own_table_is_none_of_the_next_of_its_name(small):
+    def opened(probabilities):
+        mine = Table("mine", "", small.files, small.classes, np.full(2, -1), np.array(probabilities))
+        return Opened("small", small, {"mine · yours": mine})
+
+    first, again, next_one = (opened(p) for p in ([[0.7, 0.3]] * 2, [[0.7, 0.3]] * 2, [[0.7, 0.3], [0.3, 0.7]]))
+    one = prepare.decision(first, first.view("mine · yours"), 1, "model_error", "", "AB")
+    assert one.holds_for(again.view("mine · yours").name)
+    assert not one.holds_for(next_one.view("mine · yours").name)
+    assert prepare.predictions_title(again, one.predictions) == "mine · yours"
+    assert prepare.predictions_title(next_one, one.predictions) == one.predictions
+    assert one.predictions.startswith("mine.") and one.predictions.endswith(".csv")
+
+
 def test_two_lists_of_one_folder_are_not_one_set(small):
     other = dataclasses.replace(small, labels=np.array([0, 0]))
     names = {Opened("key", one, {}).identity for one in (small, other, dataclasses.replace(small))}
