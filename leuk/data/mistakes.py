@@ -358,7 +358,8 @@ def share_intervals(
     """Return 95 % intervals of shares, as far as images are like others of their session or patient.
 
     Where the set tells sessions or patients, by bootstrap over them, drawn as `leuk.training.metrics.all_figures` draws
-    them; else Wilson's. `resting_on` says which.
+    them; else Wilson's. `resting_on` says which. Of few sessions a bootstrap can come out narrower than if all images
+    were independent, which is chance: then Wilson's ends stand.
 
     Parameters
     ----------
@@ -379,20 +380,22 @@ def share_intervals(
     groups = _groups(dataset, verdicts)
     if groups is None or not total:
         return [wilson(int(count), total) for count in hits]
-    count, known = int(groups.max()) + 1, verdicts.known
-    of = np.bincount(groups, among[known], count)
-    sums = np.stack([np.bincount(groups, (row & among)[known], count) for row in right])
+    many, known = int(groups.max()) + 1, verdicts.known
+    of = np.bincount(groups, among[known], many)
+    sums = np.stack([np.bincount(groups, (row & among)[known], many) for row in right])
     rng, shares = np.random.default_rng(seed), []
-    block = max(1, _BLOCK // count)  # so that a set of many thousand patients stays in memory
+    block = max(1, _BLOCK // many)  # so that a set of many thousand patients stays in memory
     for start in range(0, draws, block):
-        drawn = rng.multinomial(count, np.full(count, 1 / count), size=min(block, draws - start)).astype(np.float64)
+        drawn = rng.multinomial(many, np.full(many, 1 / many), size=min(block, draws - start)).astype(np.float64)
         with np.errstate(invalid="ignore"):
             shares.append(sums @ drawn.T / (of @ drawn.T))
     low, high = np.nanpercentile(np.concatenate(shares, axis=1), [2.5, 97.5], axis=1)
     told = (hits > 0) & (hits < total)
-    return [
-        (float(a), float(b)) if one else (float("nan"), float("nan")) for a, b, one in zip(low, high, told, strict=True)
-    ]
+    found = []
+    for a, b, one, count in zip(low, high, told, hits, strict=True):
+        least, most = wilson(int(count), total)
+        found.append((min(float(a), least), max(float(b), most)) if one else (float("nan"), float("nan")))
+    return found
 
 
 def resting_on(dataset: DataSet, verdicts: Verdicts) -> str:

@@ -188,6 +188,18 @@ def test_where_sessions_are_known_intervals_rest_on_them() -> None:
     assert np.isnan(operate(public, verdicts, 0).sensitivity_interval).all(), "nothing wrong, nothing told"
 
 
+def test_few_sessions_tell_no_more_than_as_many_independent_images() -> None:
+    labels = np.repeat([0, 1], 12)
+    files = tuple(f"{row}.png" for row in range(24))
+    # One miss in each malignant session: every draw of sessions has the same share.
+    data = DataSet("x", files, ("benign", "malignant"), labels, session=np.repeat(np.arange(8), 3))
+    p = np.column_stack([1.0 - labels, labels])
+    p[12::3] = [1, 0]
+    verdicts = align(data, _table(files, p, data.classes))
+    (found,) = share_intervals(data, verdicts, verdicts.predicted[None] == 1, labels == 1)
+    assert found == wilson(8, 12)
+
+
 def test_an_image_of_no_session_counts_as_its_own() -> None:
     data = _set(LABELS, session=np.array([-1, -1, 3, 3, -1, -1]))
     verdicts = align(data, _table(data.files, P))
