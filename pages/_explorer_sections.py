@@ -261,11 +261,12 @@ def _shortcut_bars(dataset: DataSet, found: audit.Audit, finding: audit.Finding)
     held = "folds" if dataset.session is None else f"{dataset.session_kind}s"
     bars = []
     for one in mine:
-        grouped = "" if one.grouped is None else f", {prepare.percent(one.grouped)} with {held} held out"
+        held_out = "" if one.grouped is None else prepare.percent(one.grouped, len(dataset))
+        grouped = f", {held_out} with {held} held out" if held_out else ""
         bars.append(
             {"name": one.title, "kind": "interval", "value": one.accuracy, "low": one.interval[0],
-             "high": one.interval[1], "ref": one.chance, "num": prepare.percent(one.accuracy),
-             "note": f"(chance up to {prepare.percent(one.chance)}{grouped})"}
+             "high": one.interval[1], "ref": one.chance, "num": prepare.percent(one.accuracy, len(dataset)),
+             "note": f"(chance up to {prepare.percent(one.chance, len(dataset))}{grouped})"}
         )  # fmt: skip
     return bars
 
@@ -420,9 +421,10 @@ def section_slices(opened: Opened, view: View | None) -> None:
         )  # fmt: skip
     state.rows["slices"] = lists
     st.caption(
-        f"Accuracy with its 95 % interval, 0 to 100 %; the upright line is the whole set, {prepare.percent(overall)}. "
-        "The worst come first, by the upper end of their interval; orange intervals lie wholly below the set's own. "
-        "Intervals count images as independent, which images of one "
+        "Accuracy with its 95 % interval, 0 to 100 %; the upright line is the whole set, "
+        f"{prepare.percent(overall, int(verdicts.known.sum()))}. The worst come first, by the upper end of their "
+        "interval; orange intervals lie wholly below that line. Many slices are looked at, so a few stand out by "
+        "chance; the more so as intervals count images as independent, which images of one "
         f"{prepare.group(dataset)} are not."
     )
     parts.rows(data={"rows": rows, "legend": None}, key="slices", on_choose_change=on_choose("slices"))

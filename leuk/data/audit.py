@@ -767,11 +767,12 @@ def _about_errors(
                     "errors.false_alarms",
                     "errors",
                     "serious" if alarms / benign > 0.1 else "warning" if alarms else "note",
-                    f"{alarms} of {benign} benign images are called malignant",
+                    f"{alarms} of {benign} benign images {'is' if alarms == 1 else 'are'} called malignant",
                     f"Specificity is {percent(1 - alarms / benign)}{between(called_benign, truly_benign)}. "
                     "Calling malignant only from a probability of 50 % on gives "
-                    f"{half.false_alarms} false alarms and {half.misses} misses. These are the errors to look at "
-                    "first; the most confident lead.",
+                    f"{_several(half.false_alarms, 'false alarm', 'false alarms')} and "
+                    f"{_several(half.misses, 'miss', 'misses')}. These are the errors to look at first; the most "
+                    "confident lead.",
                     _rows(errors.false_alarms),
                     {"false_alarms": alarms, "benign": benign, "specificity": 1 - alarms / benign},
                 )
@@ -782,7 +783,7 @@ def _about_errors(
                     "errors.misses",
                     "errors",
                     "serious" if misses / malignant > 0.05 else "warning" if misses else "note",
-                    f"{misses} of {malignant} malignant images are called benign",
+                    f"{misses} of {malignant} malignant images {'is' if misses == 1 else 'are'} called benign",
                     f"Sensitivity is {percent(1 - misses / malignant)}{between(~called_benign, ~truly_benign)}.",
                     _rows(errors.misses),
                     {"misses": misses, "malignant": malignant, "sensitivity": 1 - misses / malignant},

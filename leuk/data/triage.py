@@ -84,7 +84,7 @@ class Decision:
     reviewer : str
         Who decided; "" for someone unnamed.
     time : str
-        ISO 8601 with the offset from UTC, to the second; set when it is stored if "".
+        ISO 8601 with the offset from UTC; set when it is stored if "".
     predictions : str
         Those at hand when it was decided, such as "reader.grouped"; "" where none were, or nothing tells.
     label, called : str
