@@ -161,6 +161,8 @@ def section_errors(opened: Opened, view: View | None) -> None:
                       figures=verdicts.probabilities[:, benign], calls=calls, step=state.step),
             ]  # fmt: skip
             gallery("errors-gallery", panels, "minmax(0, 5fr) minmax(0, 3fr)")
+            if len(dataset.classes) < 3:  # one malignant class can't be called another
+                return
         more = panel(opened, view, "confused", "One malignant class called another" if panels else "Errors",
                      found.confused.tolist(), "Subtypes are immunophenotypes; looks alone seldom tell them apart."
                      if panels else "The most confident first.", kind="lesser" if panels else "", first=not panels,

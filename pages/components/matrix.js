@@ -64,8 +64,8 @@ class Matrix {
     this.slider.setAttribute("aria-valuetext", this.step === null ? "likeliest class" : (this.step / 100).toFixed(2));
     this.root.querySelector(".reset").hidden = this.step === null;
     this.root.querySelector(".pair").replaceChildren(
-      element("div", { class: "alarms" }, element("b", {}, whole(now.false_alarms)), element("span", {}, "false alarms"), element("span", {}, `of ${whole(now.benign)} benign`)),
-      element("div", { class: "misses" }, element("b", {}, whole(now.misses)), element("span", {}, "misses"), element("span", {}, `of ${whole(now.malignant)} malignant`)));
+      element("div", { class: "alarms" }, element("b", {}, whole(now.false_alarms)), element("span", {}, now.false_alarms === 1 ? "false alarm" : "false alarms"), element("span", {}, `of ${whole(now.benign)} benign`)),
+      element("div", { class: "misses" }, element("b", {}, whole(now.misses)), element("span", {}, now.misses === 1 ? "miss" : "misses"), element("span", {}, `of ${whole(now.malignant)} malignant`)));
     const rate = (name, value, [low, high]) => [element("span", {}, name), element("b", {}, percent(value)), element("span", {}, low === null ? "no interval" : `${percent(low)} to ${percent(high)}`)];
     this.root.querySelector(".rates").replaceChildren(
       ...rate("Specificity", now.specificity, now.specificity_interval), ...rate("Sensitivity", now.sensitivity, now.sensitivity_interval));

@@ -482,6 +482,8 @@ def test_patients_that_a_table_names_are_called_patients(app, tmp_path, monkeypa
     files = [f"{i}.png" for i in range(24)]
     labels, patients = ["benign", "malignant"] * 12, [f"P{i % 2}" for i in range(24)]
     own_set(app, tmp_path, files, labels, ["benign", "malignant"], patient=patients)
+    assert "misses" in app.session_state.panels
+    assert "confused" not in app.session_state.panels, "there is no other malignant class"
     for section in ("Balance", "Slices", "Traps", "Map"):
         app.session_state.section = section
         sound(app.run())
