@@ -291,10 +291,11 @@ def scale_key(item: Item) -> str:
     return f"{item.id}/scale"
 
 
-def given(item: Item) -> Review:
-    """Give what was changed in a file that was read in an earlier visit."""
+def given(item: Item, number: int | None = None) -> Review:
+    """Give what was changed in a file that was read in earlier visits: in the first so many of them, or in all."""
     assert item.pack is not None  # noqa: S101 - callers ask for files that were read
-    return earlier.review_of(item.pack.header["record"], st.session_state.get("earlier", {}))
+    record, changes = item.pack.header["record"], st.session_state.get("earlier", {})
+    return earlier.review_of(record, {record["sha256"]: changes.get(record["sha256"], [])[:number]})
 
 
 def given_number(item: Item) -> int:
@@ -305,14 +306,20 @@ def given_number(item: Item) -> int:
 
 def review_of(item: Item) -> Review:
     """Give what the user changed in a file that was read: now, or in an earlier visit if it wasn't looked at since."""
-    before, number = given(item), given_number(item)
-    now, taken = st.session_state.get("reviews", {}), st.session_state.get("taken", {})
-    # What the browser has taken over is in what it tells, unless it was changed there.
-    (types, old), (scale, old_scale) = (
-        (now.get(key, Review()), before if taken.get(key, 0) < number else Review())
-        for key in (review_key(item), scale_key(item))
-    )
-    return Review({**old.types, **types.types}, scale.micrometres or old_scale.micrometres)
+    types, scale = told_of(item, review_key(item)), told_of(item, scale_key(item))
+    return Review(types.types, scale.micrometres)
+
+
+def told_of(item: Item, key: str) -> Review:
+    """Give what the browser tells under a key, with what it has not taken over yet; as takeOver in cells.js."""
+    now = st.session_state.get("reviews", {}).get(key, Review())
+    taken = st.session_state.get("taken", {}).get(key, 0)
+    if taken >= given_number(item):
+        return now
+    old, before = given(item), given(item, taken)
+    own = {label: kind for label, kind in now.types.items() if kind != before.types.get(label)}
+    kept = now.micrometres not in (None, before.micrometres)
+    return Review({**old.types, **own}, now.micrometres if kept else old.micrometres)
 
 
 def reviewed(item: Item) -> dict[str, Any]:

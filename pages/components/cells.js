@@ -54,12 +54,16 @@ function scaleOf(key) {
   if (!reviews.has(key)) reviews.set(key, { um: null, shared: false, given: 0, before: null, get changes() { return this.um !== this.before && !this.shared ? 1 : 0; } });
   return reviews.get(key);
 }
-// Take over what an earlier visit said, where this one has said nothing; tell whether there was anything new.
+// Take over what earlier visits said, where this one has said nothing: what was taken over before gives way to what a
+// later visit said. Tell whether there was anything new.
 function takeOver(given, review, scale) {
   if (!given) return false;
   const news = [review, scale].filter((one) => one.given < given.number);
-  if (news.includes(review)) Object.assign(review, { before: given.types, types: { ...given.types, ...review.types } });
-  if (news.includes(scale)) Object.assign(scale, { before: given.um, um: scale.um ?? given.um });
+  if (news.includes(review)) {
+    const own = Object.entries(review.types).filter(([label, type]) => type !== review.before[label]);
+    Object.assign(review, { before: given.types, types: { ...given.types, ...Object.fromEntries(own) } });
+  }
+  if (news.includes(scale)) Object.assign(scale, { before: given.um, um: scale.um === null || scale.um === scale.before ? given.um : scale.um });
   for (const one of news) one.given = given.number;
   return news.length > 0;
 }

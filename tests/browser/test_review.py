@@ -586,6 +586,15 @@ def test_what_was_changed_and_saved_is_taken_up_again(visit, smears, tmp_path):
     upload(late, readings)
     expect(late.locator('.cell[data-cell="1"]')).to_have_attribute("data-type", "eosinophil")
     expect(late.locator('.cell[data-cell="2"]')).to_have_attribute("data-type", "platelet")
+    # What a later visit changed holds over what was taken over before, not over what was changed here.
+    later = tmp_path / "later.json"
+    changed = [report.corrected(one, Review({1: "monocyte", 2: "monocyte"}, 0.3)) for one in before]
+    later.write_text(json.dumps(changed), encoding="utf-8")
+    upload(late, later)
+    expect(late.locator('.cell[data-cell="1"]')).to_have_attribute("data-type", "monocyte")
+    expect(late.locator('.cell[data-cell="2"]')).to_have_attribute("data-type", "platelet")
+    expect(late.locator(".scale input")).to_have_value("0.3")
+    assert json.loads(all_saved(late, "json")) == json.loads(saved(late, "json"))
 
 
 def test_a_doubtful_type_is_confirmed_and_what_is_undone_is_shown(visit, tmp_path):

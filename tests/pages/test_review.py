@@ -199,6 +199,26 @@ def test_what_was_changed_in_an_earlier_visit_holds_until_it_is_changed_again(pa
     assert page.given_data(item)["number"] == 2
 
 
+def test_what_a_later_visit_changed_holds_over_what_was_taken_over_before(page, monkeypatch):
+    item = read_item("a.png")
+    record = item.pack.header["record"]
+    first, second = (
+        earlier.read_changes(json.dumps(report.corrected(record, review)).encode(), "a.json")[record["sha256"]]
+        for review in (Review({1: "blast", 2: "monocyte"}, 0.2), Review({1: "platelet", 2: "platelet"}, 0.3))
+    )
+    key, scale = page.review_key(item), page.scale_key(item)
+    state = State(earlier={record["sha256"]: first + second})
+    monkeypatch.setattr("streamlit.session_state", state)
+    # The first was taken over while the file was looked at; its second type was changed again since.
+    told = {key: {"types": {"1": "blast", "2": "basophil"}, "given": 1}, scale: {"um": 0.2, "given": 1}}
+    state.viewer = {"reviews": told}
+    page.on_reviews()
+    assert page.review_of(item) == Review({1: "platelet", 2: "basophil"}, 0.3)
+    told[scale]["um"] = 0.25
+    page.on_reviews()
+    assert page.review_of(item).micrometres == 0.25
+
+
 def test_a_file_of_readings_is_taken_over_and_any_other_json_is_refused(app):
     item = read_item("a.png")
     changed = report.corrected(item.pack.header["record"], Review({1: "blast"}))
