@@ -737,9 +737,9 @@ class Viewer {
   length(scale, most) {
     const um = this.um();
     if (!um) return null;
-    const lengths = [1, 10, 100, 1000].flatMap((ten) => [1, 2, 5].map((n) => n * ten));
-    const length = lengths.findLast((one) => (one / um) * scale <= most) ?? lengths[0];
-    return { wide: (length / um) * scale, words: `${this.entered.um ? "" : "≈ "}${whole(length)} µm` };
+    const ten = 10 ** Math.floor(Math.log10((most * um) / scale));
+    const length = [5, 2, 1].map((n) => n * ten).find((one) => (one / um) * scale <= most) ?? ten;
+    return { wide: (length / um) * scale, words: `${this.entered.um ? "" : "≈ "}${length.toLocaleString("en", { maximumFractionDigits: 6 })} µm` };
   }
 
   scaleBar() {

@@ -822,6 +822,7 @@ def test_the_scale_bar_is_as_long_as_it_says(alone):
     def micrometres(words):
         """What the bar says, and how wide it is on the screen."""
         told = re.fullmatch(words, bar.locator("span").inner_text())
+        assert told is not None, bar.locator("span").inner_text()
         return float(told[1]), bar.locator("i").bounding_box()["width"]
 
     said, wide = micrometres(r"≈ (\d+) µm")
@@ -830,14 +831,24 @@ def test_the_scale_bar_is_as_long_as_it_says(alone):
     assert wide / zoom * 0.2 == pytest.approx(said, rel=0.02)
     for _ in range(6):
         page.keyboard.press("+")
-    closer, wide = micrometres(r"≈ (\d+) µm")
+    closer, wide = micrometres(r"≈ ([\d.]+) µm")
+    assert 40 < wide <= 130
     assert closer < said
     # What a person entered is no estimate.
     page.locator(".scale input").fill("0.4")
     page.locator(".scale input").press("Enter")
-    twice, other = micrometres(r"(\d+) µm")
+    twice, other = micrometres(r"([\d.]+) µm")
     assert other / wide == pytest.approx(twice / closer / 2, rel=0.02)
-    assert alone(make(heat=None)).locator(".bar-of-scale").is_hidden()
+    # At the closest even a micrometre would be wider than that.
+    page.locator(".scale input").fill("0.1")
+    page.locator(".scale input").press("Enter")
+    page.locator("canvas.view").focus()
+    for _ in range(12):
+        page.keyboard.press("+")
+    tenths, wide = micrometres(r"(0\.\d) µm")
+    zoom = float(page.locator(".zoom output").inner_text().rstrip(" %")) / 100
+    assert 40 < wide <= 130
+    assert wide / zoom * 0.1 == pytest.approx(tenths, rel=0.02)
 
 
 def test_the_strip_beside_a_measure_rests_on_whole_cells(alone):
