@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -99,13 +99,41 @@ def review_of(record: Mapping[str, Any], changes: Mapping[str, list[dict[str, An
         um = change["um_per_px"] or um
         if change["method"] != record["method"]:
             continue
-        labels: dict[Box, int] = {tuple(cell["box"]): label for label, cell in enumerate(record["cells"], 1)}
-        for box, kind in change["types"]:
-            # As a rule nothing has changed, and each cell has the box that it had.
-            near = [box] if box in labels else [other for other in labels if _overlap(box, other) >= SAME_CELL]
-            if near:
-                types[labels[max(near, key=partial(_overlap, box))]] = kind
+        for _, kind, label in _placed(record, change["types"]):
+            if label is not None:
+                types[label] = kind
     return Review(types, um)
+
+
+def not_held(record: Mapping[str, Any], changes: Mapping[str, list[dict[str, Any]]]) -> dict[str, int]:
+    """Count the types that were given to a photograph's cells and that hold for none of a reading.
+
+    Parameters
+    ----------
+    record, changes : mapping
+        As for `review_of`.
+
+    Returns
+    -------
+    dict
+        By the way of finding cells under which they were given, if there are any, how many: all of another way than the
+        reading's, and of its own those whose cell was not found again.
+    """
+    out: dict[str, set[Box]] = {}  # what two files say of one cell is one type
+    for change in changes.get(record["sha256"], ()):
+        same = change["method"] == record["method"]
+        lost = {box for box, _, label in _placed(record, change["types"]) if not same or label is None}
+        out.setdefault(str(change["method"]), set()).update(lost)
+    return {method: len(boxes) for method, boxes in out.items() if boxes}
+
+
+def _placed(record: Mapping[str, Any], types: Iterable[tuple[Box, str]]) -> Iterator[tuple[Box, str, int | None]]:
+    """Give box and type of each cell that was told of, and its label in a reading if it was found again."""
+    labels: dict[Box, int] = {tuple(cell["box"]): label for label, cell in enumerate(record["cells"], 1)}
+    for box, kind in types:
+        # As a rule nothing has changed, and each cell has the box that it had.
+        near = [box] if box in labels else [other for other in labels if _overlap(box, other) >= SAME_CELL]
+        yield box, kind, labels[max(near, key=partial(_overlap, box))] if near else None
 
 
 def _overlap(a: Box, b: Box) -> float:

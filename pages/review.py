@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import gc
+import hashlib
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import count
 from typing import Any
@@ -202,7 +203,8 @@ def take_uploads() -> None:
     files = [one for one in st.session_state.get("upload") or [] if isinstance(one, UploadedFile)]
     files = [one for one in files if one.file_id not in taken]
     taken.update(one.file_id for one in files)
-    pictures = [file for file in files if not take_changes(file.name, file.getvalue())]
+    new = [hashlib.sha256(file.getvalue()).hexdigest() for file in files]
+    pictures = [file for file in files if not take_changes(file.name, file.getvalue(), new)]
     added = [worklist().add(file.name, file.getvalue()) for file in pictures]
     # Streamlit would keep a second copy of the bytes until the visit ends; it frees those of its chat input like this.
     context = get_script_run_ctx()
@@ -213,8 +215,11 @@ def take_uploads() -> None:
         look_at(added[0])
 
 
-def take_changes(name: str, data: bytes) -> bool:
-    """Take over what was changed in an earlier visit, if that is what a file holds; whichever order files come in."""
+def take_changes(name: str, data: bytes, new: list[str]) -> bool:
+    """Take over what was changed in an earlier visit, if that is what a file holds; whichever order files come in.
+
+    `new` are the SHA-256 of the files that are added with it.
+    """
     if not name.lower().endswith(".json"):
         return False
     try:
@@ -227,10 +232,20 @@ def take_changes(name: str, data: bytes) -> bool:
     types = sum(len(change["types"]) for change in changes)
     scales = sum(change["um_per_px"] is not None for change in changes)
     parts = [f"{n} {word}{'s' if n > 1 else ''}" for n, word in ((types, "type"), (scales, "scale")) if n]
-    what = f"{' and '.join(parts)} that you gave before hold again for the same photographs."
+    here = {*new, *(digest(item) for item in worklist().items())}
+    found_here = len(found.keys() & here)
+    which = f"{found_here} of {len(found)} {'are' if len(found) > 1 else 'is'} here"
+    what = f"{' and '.join(parts)} that you gave before hold again for the same photographs ({which})."
     said = what if parts else "nothing was changed in these readings, so nothing is taken over."
     st.toast(f"{_components.literal(name)}: {said}", duration="long")
     return True
+
+
+def digest(item: Item) -> str:
+    """Give the SHA-256 of a file; of a sample only once it was drawn."""
+    if item.pack is not None:
+        return str(item.pack.header["record"]["sha256"])
+    return hashlib.sha256(item.source).hexdigest() if isinstance(item.source, bytes) else ""
 
 
 def take_sample(name: str) -> None:
@@ -469,7 +484,21 @@ def given_data(item: Item) -> dict[str, Any] | None:
     if item.pack is None or not given_number(item):
         return None
     review = given(item)
-    return {"number": given_number(item), "types": dict(review.types), "um": review.micrometres}
+    note = " ".join(why_not_held(item))
+    return {"number": given_number(item), "types": dict(review.types), "um": review.micrometres, "note": note}
+
+
+def why_not_held(item: Item) -> Iterator[str]:
+    """Say of types that were given in an earlier visit and that no cell has why that is."""
+    assert item.pack is not None  # noqa: S101 - callers ask for files that were read
+    record = item.pack.header["record"]
+    for method, number in earlier.not_held(record, st.session_state.get("earlier", {})).items():
+        types = f"{number} {'types' if number > 1 else 'type'} that you gave in an earlier visit"
+        if method == record["method"]:
+            yield f"{types} {'fit' if number > 1 else 'fits'} no cell that is found now."
+        else:
+            title = METHODS[method].title if method in METHODS else method
+            yield f"{types} {'are' if number > 1 else 'is'} of cells found by “{title}”: choose it under Settings."
 
 
 def viewer_data(items: list[Item], index: int) -> bytes:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from leuk import report
-from leuk.earlier import read_changes, review_of
+from leuk.earlier import not_held, read_changes, review_of
 from leuk.errors import DataError
 from leuk.report import Review
 from tests.readings import make
@@ -44,6 +44,17 @@ def test_a_cell_whose_outline_moved_a_little_is_the_same_and_one_elsewhere_is_no
     assert review_of(record, read_changes(saved(changed), "x.json")).types == {2: "blast"}
     changed["cells"][1]["box"] = [x0, y0 + high, x1, y1 + high]
     assert review_of(record, read_changes(saved(changed), "x.json")) == Review()
+
+
+def test_what_holds_for_no_cell_is_counted():
+    record = reading()
+    changed = report.corrected(record, Review({1: "blast", 2: "monocyte"}, 0.2))
+    changes = read_changes(saved(changed, changed), "x.json")
+    assert not_held(record, changes) == {}
+    # As if cells had been found otherwise now, and in the same way with one of them gone.
+    assert not_held({**record, "method": "hsv"}, changes) == {record["method"]: 2}
+    assert not_held({**record, "cells": record["cells"][1:]}, changes) == {record["method"]: 1}
+    assert not_held({**record, "sha256": "0" * 64}, changes) == {}
 
 
 def test_of_two_files_the_later_holds():

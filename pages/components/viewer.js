@@ -114,6 +114,7 @@ class Viewer {
     this.place();
     if (same) {
       this.offer();
+      this.title();
       if (this.root.dataset.ready === "true" && header.state === "read" && takeOver(header.given, this.review, this.entered)) {
         for (const [label, type] of Object.entries(this.review.types)) if (this.cells[label - 1]) this.give(this.cells[label - 1], type);
         this.typed = this.cells.some((cell) => cell.type);
@@ -207,7 +208,7 @@ class Viewer {
     name.title = header.name;
     const facts = this.$(".facts"), notes = this.$(".notes");
     facts.replaceChildren();
-    notes.textContent = (header.state === "read" && header.notes.join(" ")) || "";
+    notes.textContent = (header.state === "read" && [...header.notes, header.given?.note ?? ""].join(" ").trim()) || "";
     notes.hidden = !notes.textContent;
     if (header.synthetic) facts.append(element("span", { class: "mark" }, "Synthetic, not a patient"), " · ");
     if (header.state === "read") {

@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import io
 import json
 import time
@@ -180,7 +181,7 @@ def test_what_was_changed_in_an_earlier_visit_holds_until_it_is_changed_again(pa
     # No one has looked at it, and still all downloads have it.
     assert page.reviewed(item) == changed
     given = page.given_data(item)
-    assert given == {"number": 1, "types": {1: "blast", 2: "monocyte"}, "um": 0.2}
+    assert given == {"number": 1, "types": {1: "blast", 2: "monocyte"}, "um": 0.2, "note": ""}
     # What the browser tells of a file that it did not show since is added to.
     key, scale = page.review_key(item), page.scale_key(item)
 
@@ -228,9 +229,38 @@ def test_a_file_of_readings_is_taken_over_and_any_other_json_is_refused(app):
     ]
     app.file_uploader[0].set_value(files).run()
     assert "1 type that you gave before" in app.toast[0].value
+    assert "(0 of 1 is here)" in app.toast[0].value
     (refused,) = finish(app)
     assert (refused.name, refused.state) == ("x.json", "refused")
     assert "holds no readings of Leuk" in refused.error
+
+
+def test_readings_of_files_that_are_here_say_so(app):
+    # One is read, another comes with them, the third is not there.
+    app.button(key=f"sample-{samples()[0].name}").click().run()
+    (item,) = finish(app)
+    record = item.pack.header["record"]
+    hashes = (record["sha256"], hashlib.sha256(png()).hexdigest(), "0" * 64)
+    changed = [{**report.corrected(record, Review({1: "blast"})), "sha256": one} for one in hashes]
+    files = [("r.json", json.dumps(changed).encode(), "application/json"), ("x.png", png(), "image/png")]
+    app.file_uploader[0].set_value(files).run()
+    assert "(2 of 3 are here)" in app.toast[0].value
+
+
+def test_types_that_no_cell_has_are_told_of(page, monkeypatch):
+    item = read_item("a.png")
+    record = item.pack.header["record"]
+    changed = report.corrected(record, Review({1: "blast", 2: "monocyte"}))
+    monkeypatch.setattr(
+        "streamlit.session_state", State(earlier=earlier.read_changes(json.dumps(changed).encode(), ""))
+    )
+    assert page.given_data(item)["note"] == ""
+    record["cells"][0]["box"] = [0, 0, 1, 1]
+    assert page.given_data(item)["note"] == "1 type that you gave in an earlier visit fits no cell that is found now."
+    record["method"] = "hsv"
+    note = page.given_data(item)["note"]
+    assert note.startswith("2 types that you gave in an earlier visit are of cells found by “")
+    assert note.endswith("”: choose it under Settings.")
 
 
 def test_what_the_user_changed_goes_with_its_file(page, monkeypatch):
