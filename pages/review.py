@@ -469,14 +469,26 @@ def strip_data(items: list[Item]) -> dict[str, Any]:
 
 
 def others(items: list[Item], item: Item) -> dict[str, Any]:
-    """Put the cells of all files but this one together; synthetic ones only with their like."""
-    mine = item.pack.header["record"]["sha256"] if item.pack else None
-    records = [
-        reviewed(one) for one in items if one.pack is not None and one.id != item.id and one.synthetic == item.synthetic
-    ]
-    pool = report.pooled(one for one in records if one["sha256"] != mine)
-    pool["repeated"] += sum(one["sha256"] == mine for one in records)
-    return pool
+    """Put the cells of all files but this one together; synthetic ones only with their like.
+
+    Beside what `leuk.report.pooled` gives: ``repeats``, whether this file is the same as one before it, whose cells are
+    counted instead; ``told``, of how many cells a person told the type; ``apart`` and ``unread``, how many files
+    are of the other kind and were not read.
+    """
+    like = [one for one in items if one.pack is not None and one.synthetic == item.synthetic]
+    unread = sum(one.pack is None for one in items)
+    # Whichever file is looked at, each photograph is counted as it stands in its first one.
+    same = twins(like)
+    records = [reviewed(one) for one in like if one.id not in same and one.id != item.id]
+    told = sum(cell.get("type_source", "suggested") != "suggested" for one in records for cell in one["cells"])
+    return {
+        **report.pooled(records),
+        "repeated": len(same),
+        "repeats": item.id in same,
+        "told": told,
+        "apart": len(items) - len(like) - unread,
+        "unread": unread,
+    }
 
 
 def given_data(item: Item) -> dict[str, Any] | None:

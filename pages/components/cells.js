@@ -133,11 +133,13 @@ function expectedBlasts(cells, known = 0, blasts = 0) {
   return total ? Math.round((mine.reduce((sum, p) => sum + p, blasts) / total) * 1e4) / 1e4 : null;
 }
 
-// The cells of a file put to those of others, and the count of all; as leuk.report.pooled and pooled_count.
-function pooledCount({ cells, outside, cut_out }, others) {
-  const own = cells.map((cell) => cell.type).filter(Boolean), mine = Number(own.length > 0);
-  const types = [...own, ...Object.entries(others.types).flatMap(([key, n]) => new Array(n).fill(key))];
-  const pool = { files: others.files + mine, repeated: others.repeated, outside: others.outside + mine * outside, cut_out: others.cut_out + mine * cut_out };
+// The cells of a file put to those of others, unless it repeats one of them, and the count of all; as
+// leuk.report.pooled and pooled_count.
+function pooledCount(record, others) {
+  const cells = others.repeats ? [] : record.cells.filter((cell) => cell.type), mine = Number(cells.length > 0);
+  const types = [...cells.map((cell) => cell.type), ...Object.entries(others.types).flatMap(([key, n]) => new Array(n).fill(key))];
+  const told = others.told + cells.filter((cell) => cell.type_source !== "suggested").length;
+  const pool = { files: others.files + mine, repeated: others.repeated, outside: others.outside + mine * record.outside, cut_out: others.cut_out + mine * record.cut_out, told, cells: types.length };
   return { pool, count: { ...countTypes(types), expected_blasts: expectedBlasts(cells, others.known, others.blasts) } };
 }
 

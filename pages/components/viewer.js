@@ -807,7 +807,7 @@ class Viewer {
     const { cells, header: { others } } = this;
     this.pooled = JSON.stringify(others);
     const box = this.$(".differential");
-    const wide = others.files > 0 && chosen.together;
+    const more = others.files > Number(others.repeats ?? false), wide = more && chosen.together;
     box.hidden = !this.typed && !wide;
     const own = countTypes(cells.map((cell) => cell.type).filter(Boolean));
     if (this.typed) this.fromCells(own);
@@ -832,9 +832,8 @@ class Viewer {
     const changed = ["corrected", "confirmed"].map((source) => [yours.filter((cell) => cell.type_source === source).length, source === "corrected" ? "changed" : source])
       .filter(([n]) => n).map(([n, word]) => `${n} ${word}`).join(", ");
     const rests = count.total
-      ? `Rests on ${count.total} white ${count.total === 1 ? "cell" : "cells"}${wide ? ` in ${pool.files} files, as if of one smear` : ""}${count.total < USUAL_COUNT ? `; ${USUAL_COUNT} are usual` : ""}. Ranges are exact 95 % binomial intervals.`
+      ? `Rests on ${count.total} white ${count.total === 1 ? "cell" : "cells"}${wide ? ` in ${pool.files} ${pool.files > 1 ? "files, as if of one smear" : "file"}` : ""}${count.total < USUAL_COUNT ? `; ${USUAL_COUNT} are usual` : ""}. Ranges are exact 95 % binomial intervals.`
       : "No white cell is counted.";
-    const twice = wide && pool.repeated ? ` ${pool.repeated} ${pool.repeated > 1 ? "files repeat others and are" : "file repeats another and is"} left out.` : "";
     const note = wide && fromPool(pool, count);
     const unsure = !wide && this.record.outside && yours.length < cells.length;
     const head = element("header", {}, element("h3", {}, "Differential count"));
@@ -842,18 +841,33 @@ class Viewer {
     else head.append(element("button", { type: "button", "data-do": "save-count", title: "This count as CSV" }, "Save CSV"));
     const active = this.root.getRootNode().activeElement;
     const held = box.contains(active) && [["data-do", active.dataset.do], ["data-scope", active.dataset.scope], ["data-type", active.dataset.type]].find(([, value]) => value);
-    box.replaceChildren(head, others.files ? this.scopes(wide, pool.files) : "",
+    box.replaceChildren(head, more ? this.scopes(wide, pool) : "",
       rows.length ? table : "",
-      element("p", { class: "quiet" }, `${rests}${beside ? ` Not counted: ${beside}.` : ""}${twice}`),
+      element("p", { class: "quiet" }, `${rests}${beside ? ` Not counted: ${beside}.` : ""}${wide ? this.leftOut(pool) : ""}`),
+      wide ? element("p", { class: "quiet" }, pool.told ? `${pool.told} of ${pool.cells} types ${pool.told > 1 ? "are" : "is"} changed or confirmed by you.` : "All types are suggested, for you to check.") : "",
       note ? element("p", { class: "quiet" }, note) : "",
       unsure ? element("p", { class: "warn" }, `The picture is outside what Leuk knows: check ${isSmear(this.record) ? "these types" : "that these are white cells, and their types"}.`) : "");
     if (held) this.$(`.differential button[${held[0]}="${held[1]}"]`)?.focus({ preventScroll: true });
   }
 
+  // Why the count of all files is not of as many as there are.
+  leftOut({ files, repeated }) {
+    const { total, synthetic, others: { apart, unread } } = this.header;
+    const untyped = total - files - repeated - apart - unread;
+    const all = [
+      [repeated, "file repeats another and is left out", "files repeat others and are left out"],
+      [apart, synthetic ? "photograph is counted apart" : "synthetic file is counted apart", synthetic ? "photographs are counted apart" : "synthetic files are counted apart"],
+      [unread, "file is not read", "files are not read"],
+      [untyped, "file has no types", "files have no types"],
+    ];
+    return all.map(([n, one, many]) => (n ? ` ${n} ${n > 1 ? many : one}.` : "")).join("");
+  }
+
   // Whose cells are counted.
-  scopes(wide, files) {
+  scopes(wide, { files, repeated }) {
+    const all = this.header.total - repeated;
     const group = element("div", { class: "scopes", role: "radiogroup", "aria-label": "Whose cells are counted" });
-    for (const [scope, words] of [["file", "This file"], ["all", files > 1 ? `All ${files} files` : "The other file"]]) {
+    for (const [scope, words] of [["file", "This file"], ["all", files < all ? `${files} of ${all} files` : `All ${files} files`]]) {
       const on = (scope === "all") === wide;
       group.append(element("button", { type: "button", role: "radio", "data-scope": scope, "aria-checked": on, tabindex: on ? 0 : -1 }, words));
     }

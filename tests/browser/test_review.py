@@ -525,6 +525,12 @@ def test_the_cells_of_all_files_are_counted_together(visit, smears, tmp_path):
     choose(page, smears[1].name)
     expect(page.get_by_role("radio", name="All 2 files")).to_be_checked()
     assert shares() == counts
+    choose(page, twin.name)
+    expect(page.get_by_role("radio", name="All 2 files")).to_be_checked()
+    assert shares() == counts
+    kinds = [cell["type"] for one in records[:2] for cell in one["cells"]]
+    expect(page.locator(".differential")).to_contain_text(f"1 of {len(kinds)} types is changed or confirmed by you.")
+    choose(page, smears[1].name)
     assert page.locator(".shares button").count() == 0
     with page.expect_download() as started:
         page.get_by_role("button", name="Save CSV").click()
@@ -538,6 +544,20 @@ def test_the_cells_of_all_files_are_counted_together(visit, smears, tmp_path):
     page.get_by_role("radio", name="All 2 files").press("ArrowLeft")
     expect(page.get_by_role("radio", name="This file")).to_be_focused()
     assert sum(shares().values()) == records[1]["differential"]["total"]
+    # Where not all are counted it says so, and why: what was drawn is no patient's, and some can't be read.
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    upload(page, broken)
+    shown(page, broken.name)
+    page.get_by_role("button", name="Samples").click()
+    page.get_by_role("button", name="Pre-B-like field", exact=True).click()
+    page.locator(".strip .sum", has_text="5 files · 4 read · 1 refused").wait_for(timeout=120_000)
+    page.keyboard.press("Escape")
+    choose(page, smears[0].name)
+    page.get_by_role("radio", name="2 of 4 files").click()
+    for said in ("1 file repeats another", "1 synthetic file is counted apart", "1 file is not read"):
+        expect(page.locator(".differential")).to_contain_text(said)
+    assert shares() == counts
 
 
 def test_what_was_changed_and_saved_is_taken_up_again(visit, smears, tmp_path):

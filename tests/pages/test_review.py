@@ -263,6 +263,22 @@ def test_types_that_no_cell_has_are_told_of(page, monkeypatch):
     assert note.endswith("”: choose it under Settings.")
 
 
+def test_the_same_photograph_is_counted_as_it_stands_in_its_first_file(page, monkeypatch):
+    first, other = (read_item(name) for name in ("a.png", "b.png"))
+    again = replace(first, id="2")
+    other.id, other.pack.header["record"]["sha256"] = "3", "0" * 64
+    drawn, unread = Item("4", "s.png", None, synthetic=True, pack=first.pack), Item("5", "c.png", b"")
+    items = [first, again, other, drawn, unread]
+    given = ((first, "blast"), (again, "basophil"), (other, "monocyte"))
+    state = State(reviews={page.review_key(item): Review({1: kind}) for item, kind in given})
+    monkeypatch.setattr("streamlit.session_state", state)
+    pools = [page.others(items, item) for item in items[:3]]
+    assert [pool["repeats"] for pool in pools] == [False, True, False]
+    assert [pool["types"] for pool in pools] == [{"monocyte": 1}, {"blast": 1, "monocyte": 1}, {"blast": 1}]
+    assert [pool["told"] for pool in pools] == [1, 2, 1]
+    assert {(pool["repeated"], pool["apart"], pool["unread"]) for pool in pools} == {(1, 1, 1)}
+
+
 def test_what_the_user_changed_goes_with_its_file(page, monkeypatch):
     state = State()
     monkeypatch.setattr("streamlit.session_state", state)
