@@ -226,6 +226,8 @@ def take_changes(name: str, data: bytes, new: list[str]) -> bool:
         found = earlier.read_changes(data, name)
     except LeukError:
         return False  # it takes its place among the files, refused with this reason
+    other = given_types(st.session_state.earlier)
+    replaced = sum(other.get(cell, kind) != kind for cell, kind in given_types(found).items())
     for sha256, changes in found.items():
         st.session_state.earlier[sha256] = [*st.session_state.earlier.get(sha256, []), *changes]
     changes = [change for one in found.values() for change in one]
@@ -238,7 +240,20 @@ def take_changes(name: str, data: bytes, new: list[str]) -> bool:
     what = f"{' and '.join(parts)} that you gave before hold again for the same photographs ({which})."
     said = what if parts else "nothing was changed in these readings, so nothing is taken over."
     st.toast(f"{_components.literal(name)}: {said}", duration="long")
+    if replaced:  # by itself, since a toast shows three lines
+        those = f"{replaced} of its types replace{'' if replaced > 1 else 's'} what a JSON added before says."
+        st.toast(f"{_components.literal(name)}: {those}", duration="long")
     return True
+
+
+def given_types(found: Mapping[str, list[dict[str, Any]]]) -> dict[Any, str]:
+    """Give the type that holds for each cell of what was taken over: by photograph, way of finding cells and box."""
+    return {
+        (sha256, one["method"], box): kind
+        for sha256, changes in found.items()
+        for one in changes
+        for box, kind in one["types"]
+    }
 
 
 def digest(item: Item) -> str:
@@ -547,7 +562,8 @@ def uploader() -> None:
     """Offer to add files; always at the same place of the page, since elsewhere it would be another one."""
     st.file_uploader(
         "Photographs of smears: JPEG, PNG, BMP or TIFF, up to 50 MB and 64 megapixels each; at "
-        f"once {MAX_FILES} files, or {MAX_BYTES // 2**20} MB of files and readings",
+        f"once {MAX_FILES} files, or {MAX_BYTES // 2**20} MB of files and readings. With them the JSON of readings "
+        "that you changed another day",
         accept_multiple_files=True,
         max_upload_size=50,
         key="upload",

@@ -115,12 +115,7 @@ class Viewer {
     if (same) {
       this.offer();
       this.title();
-      if (this.root.dataset.ready === "true" && header.state === "read" && takeOver(header.given, this.review, this.entered)) {
-        for (const [label, type] of Object.entries(this.review.types)) if (this.cells[label - 1]) this.give(this.cells[label - 1], type);
-        this.typed = this.cells.some((cell) => cell.type);
-        this.revised();
-      }
-      if (this.root.dataset.ready === "true" && this.header.state === "read" && this.pooled !== JSON.stringify(header.others)) this.differential();
+      if (this.root.dataset.ready === "true" && header.state === "read") this.news();
       return;
     }
     this.release();
@@ -183,7 +178,19 @@ class Viewer {
     const less = w < this.size[0] ? `, reduced to ${whole(w)} × ${whole(h)} px from ${this.size.map(whole).join(" × ")}` : "";
     this.$('[data-do="save-png"] small').textContent = `PNG, with the layers as they are shown now, and what they are${less}`;
     this.root.dataset.ready = "true";
+    this.news();
     this.say(`${header.name}: ${cellsIn(this.cells.length)}. ${this.verdict().lead}.`);
+  }
+
+  // What came with the same reading, or while it was being drawn: earlier changes of its own, and the cells of others.
+  news() {
+    const { given, others } = this.header;
+    if (takeOver(given, this.review, this.entered)) {
+      for (const [label, type] of Object.entries(this.review.types)) if (this.cells[label - 1]) this.give(this.cells[label - 1], type);
+      this.typed = this.cells.some((cell) => cell.type);
+      this.revised();
+    }
+    if (this.pooled !== JSON.stringify(others)) this.differential();
   }
 
   place() {
@@ -1026,7 +1033,7 @@ class Viewer {
   }
 
   enter(um, keys) {
-    const was = keys.map(scaleOf).map(({ um, shared }) => ({ um, shared }));
+    const was = keys.map(scaleOf).map(({ um, shared, given }) => ({ um, shared, given }));
     this.review.done.push({ um, keys, was });
     // In the other files it is no change of theirs that could be lost with them.
     for (const key of keys) Object.assign(scaleOf(key), { um, shared: key !== this.header.scale_key });
@@ -1038,7 +1045,7 @@ class Viewer {
   setType(label, key) {
     const { types, done } = this.review;
     if (!this.cells[label - 1] || types[label] === key) return;
-    done.push({ label, was: types[label] ?? null });
+    done.push({ label, was: types[label] ?? null, given: this.review.given });
     const at = this.sorted().findIndex((c) => c.label === label);
     if (at >= 0) this.left = { label, at };
     const inList = this.$(".cells").contains(this.root.getRootNode().activeElement);
@@ -1066,13 +1073,17 @@ class Viewer {
     const last = this.review?.done.pop();
     if (!last) return;
     if ("um" in last) {
-      // Not where another was entered since.
-      last.keys.forEach((key, i) => { if (reviews.get(key)?.um === last.um) Object.assign(scaleOf(key), last.was[i]); });
+      // Not where another was entered since. Here as with types, what was taken over since stands behind the change.
+      last.keys.forEach((key, i) => {
+        const scale = reviews.get(key), { um, shared, given } = last.was[i];
+        if (scale?.um === last.um) Object.assign(scale, { um: scale.given > given ? scale.before ?? um : um, shared });
+      });
       this.revised();
       const um = this.um();
       return this.say(`Undone: the scale is ${um ? `${um} micrometres per pixel` : "unknown"} again`);
     }
-    const { label, was } = last;
+    const { label } = last;
+    const was = this.review.given > last.given ? this.review.before[label] ?? last.was : last.was;
     const focus = this.$(".cells").contains(this.root.getRootNode().activeElement);
     this.putType(label, was);
     // What is undone is shown, wherever the reader has gone meanwhile.

@@ -615,6 +615,9 @@ def test_what_was_changed_and_saved_is_taken_up_again(visit, smears, tmp_path):
     expect(late.locator('.cell[data-cell="2"]')).to_have_attribute("data-type", "platelet")
     expect(late.locator(".scale input")).to_have_value("0.3")
     assert json.loads(all_saved(late, "json")) == json.loads(saved(late, "json"))
+    # Behind a change that is undone stands what was taken over since.
+    late.keyboard.press("z")
+    expect(late.locator('.cell[data-cell="2"]')).to_have_attribute("data-type", "monocyte")
 
 
 def test_a_doubtful_type_is_confirmed_and_what_is_undone_is_shown(visit, tmp_path):

@@ -247,6 +247,19 @@ def test_readings_of_files_that_are_here_say_so(app):
     assert "(2 of 3 are here)" in app.toast[0].value
 
 
+def test_of_two_files_of_readings_that_differ_the_later_says_so(app):
+    record = read_item("a.png").pack.header["record"]
+    both = [Review({1: "blast", 2: "monocyte"}), Review({1: "platelet", 2: "monocyte"})]
+    files = [
+        (f"{i}.json", json.dumps(report.corrected(record, one)).encode(), "application/json")
+        for i, one in enumerate(both)
+    ]
+    app.file_uploader[0].set_value(files).run()
+    said = [toast.value for toast in app.toast]
+    assert len(said) == 3
+    assert said[2] == r"1\.json: 1 of its types replaces what a JSON added before says."
+
+
 def test_types_that_no_cell_has_are_told_of(page, monkeypatch):
     item = read_item("a.png")
     record = item.pack.header["record"]
