@@ -58,7 +58,8 @@ user changed: by ``review_key`` ``types`` by cell, by ``scale_key`` ``um`` (micr
 
 strip = st.components.v2.component("leuk_strip", html=_text("strip.html"), css=_text("strip.css"), js=_text("strip.js"))
 """Shows ``files`` and their states. Triggers: ``choose`` and ``remove`` (a file's id), ``all`` (csv, json or clear).
-What the user changed in a file is forgotten with it, after a second press."""
+What the user changed in a file is forgotten with it, after a second press. What is known of the cells of ``others`` it
+hands to the viewer."""
 
 frame = st.components.v2.component("leuk_frame", html=_text("frame.html"), css=_text("frame.css"), js=_text("frame.js"))
 """The page's head, and the line at its foot that is always in sight. Asks before what was changed is left. Given how

@@ -308,6 +308,11 @@ def reviews_in(told: Any) -> dict[str, Review]:
     return out
 
 
+def key_of(item: Item) -> str:
+    """Name a reading of a file, as the viewer shows it."""
+    return f"{item.id}/{item.version}"
+
+
 def review_key(item: Item) -> str:
     """Name the reading that cells' types belong to: one with other cells is another, one by another model is not."""
     if item.pack is None:
@@ -466,7 +471,9 @@ def strip_data(items: list[Item]) -> dict[str, Any]:
         f"{states.count(state)} {state}" for state in ("read", "refused", "stopped", "in line") if state in states
     ]
     same = twins(items)
+    chosen = next((item for item in items if item.id == st.session_state.chosen), None)
     return {
+        "others": {"key": key_of(chosen), **others(items, chosen)} if chosen else None,
         "files": [
             {
                 "id": item.id,
@@ -534,7 +541,7 @@ def viewer_data(items: list[Item], index: int) -> bytes:
     pack = item.pack or Pack(header={}, blobs={}, thumbnail=b"")
     return overlay.to_bytes(
         pack,
-        key=f"{item.id}/{item.version}",
+        key=key_of(item),
         name=item.name,
         state=item.state,
         error=item.error,
@@ -546,7 +553,6 @@ def viewer_data(items: list[Item], index: int) -> bytes:
         model_title=MODEL_TITLES.get((pack.header.get("record") or {}).get("model"), ""),
         method_title=METHODS[pack.header["method"]].title if pack.header.get("method") in METHODS else "",
         one_outline=report.has_one_outline(pack.header.get("method", "")),
-        others=others(items, item),
         given=given_data(item),
         review_key=review_key(item),
         scale_key=scale_key(item),

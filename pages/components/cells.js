@@ -133,6 +133,8 @@ function expectedBlasts(cells, known = 0, blasts = 0) {
   return total ? Math.round((mine.reduce((sum, p) => sum + p, blasts) / total) * 1e4) / 1e4 : null;
 }
 
+const NO_OTHERS = { files: 0, repeated: 0, outside: 0, cut_out: 0, known: 0, blasts: 0, types: {}, repeats: false, told: 0, apart: 0, unread: 0 };
+
 // The cells of a file put to those of others, unless it repeats one of them, and the count of all; as
 // leuk.report.pooled and pooled_count.
 function pooledCount(record, others) {

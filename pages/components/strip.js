@@ -111,7 +111,9 @@ class Strip {
     }
   }
 
-  show({ files, chosen, sum, download }) {
+  show({ files, chosen, sum, download, others }) {
+    window.leukOthers = others;
+    window.dispatchEvent(new Event("leuk-others"));
     const known = new Map([...this.list.children].map((node) => [node.dataset.id, node]));
     const nodes = files.map((file) => {
       const look = JSON.stringify(file);

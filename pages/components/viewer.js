@@ -184,13 +184,12 @@ class Viewer {
 
   // What came with the same reading, or while it was being drawn: earlier changes of its own, and the cells of others.
   news() {
-    const { given, others } = this.header;
-    if (takeOver(given, this.review, this.entered)) {
+    if (takeOver(this.header.given, this.review, this.entered)) {
       for (const [label, type] of Object.entries(this.review.types)) if (this.cells[label - 1]) this.give(this.cells[label - 1], type);
       this.typed = this.cells.some((cell) => cell.type);
       this.revised();
     }
-    if (this.pooled !== JSON.stringify(others)) this.differential();
+    if (this.pooled !== JSON.stringify(this.others)) this.differential();
   }
 
   place() {
@@ -811,7 +810,7 @@ class Viewer {
 
   // Of this file, or of all of them: one field seldom holds the cells that a count should rest on.
   differential() {
-    const { cells, header: { others } } = this;
+    const { cells, others } = this;
     this.pooled = JSON.stringify(others);
     const box = this.$(".differential");
     const more = others.files > Number(others.repeats ?? false), wide = more && chosen.together;
@@ -859,7 +858,7 @@ class Viewer {
 
   // Why the count of all files is not of as many as there are.
   leftOut({ files, repeated }) {
-    const { total, synthetic, others: { apart, unread } } = this.header;
+    const { header: { total, synthetic }, others: { apart, unread } } = this;
     const untyped = total - files - repeated - apart - unread;
     const all = [
       [repeated, "file repeats another and is left out", "files repeat others and are left out"],
@@ -892,7 +891,10 @@ class Viewer {
     return group;
   }
 
-  together() { return pooledCount({ ...this.record, cells: this.cells }, this.header.others); }
+  together() { return pooledCount({ ...this.record, cells: this.cells }, this.others); }
+
+  // The strip is told of them, since with the viewer's own data the picture would come again whenever a file is read.
+  get others() { return this.header.others ?? (window.leukOthers?.key === this.header.key ? window.leukOthers : NO_OTHERS); }
 
   // The count of all files as a table; what is not counted has no share.
   countTable() {
@@ -1309,6 +1311,7 @@ class Viewer {
     });
     on(document, "keydown", (event) => this.key(event));
     on(window, "leuk-keep", () => this.flush());
+    on(window, "leuk-others", () => { if (this.root.dataset.ready === "true" && this.header.state === "read" && window.leukOthers?.key === this.header.key) this.news(); });
   }
 
   local(event) {
