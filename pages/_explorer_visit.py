@@ -86,14 +86,6 @@ def begin() -> None:
         "wanted": asked.get("predictions"),
         "pending": st.query_params.to_dict() if "image" in asked else None,
     }
-    # Streamlit forgets the value of a widget that a run did not draw. A text that was not forgotten is left alone:
-    # given anew, it would take the place of what is being typed.
-    typed = state.setdefault("typed", {})
-    for key in ("reviewer", "folder"):
-        if key in state:
-            typed[key] = state[key]
-        elif key in typed:
-            state[key] = typed[key]
     for key, value in defaults.items():
         state.setdefault(key, value)
     if "address" not in state:
@@ -101,7 +93,8 @@ def begin() -> None:
     # Widgets are forgotten when another page is shown; its link here, which says nothing, keeps what was open.
     elif (asked or "frame" in state) and asked != state.address and _acted() == state.acted:
         _go_back(asked or DEFAULT)
-    for key in ("source", "section", "table"):
+    # Streamlit forgets the value of a widget that a run did not draw.
+    for key in ("source", "section", "reviewer", "table", "folder"):
         if key in state:
             state[key] = state[key]
 

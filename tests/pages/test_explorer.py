@@ -270,14 +270,6 @@ def test_who_enters_a_name_takes_the_decisions_of_this_visit_along(app):
     assert app.session_state.unnamed == []
 
 
-def test_a_run_leaves_alone_what_is_being_typed(app):
-    """A value that is given anew takes the place of letters that the browser has not sent yet."""
-    app.text_input(key="reviewer").set_value("AB").run()
-    sound(app.run())
-    assert not app.text_input(key="reviewer").proto.set_value
-    assert app.text_input(key="reviewer").value == "AB"
-
-
 def visited(address):
     """Open the page at an address, as a reload or somebody it was given to does."""
     page = AppTest.from_file(str(ROOT / "pages" / "explorer.py"), default_timeout=120)
