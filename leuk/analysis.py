@@ -127,7 +127,8 @@ def analyze(
             *(reason for reason in prediction.reasons if reason not in view.remarks),
         )
         prediction = replace(prediction, suggestion=CANNOT_TELL, reasons=reasons, outside=True)
-    prediction = doubted(prediction, cell_types, alike=of_training_size(seen.pixels[seen.box]))
+    # A frame around a photograph is not found to the pixel.
+    prediction = doubted(prediction, cell_types, alike=of_training_size(seen.pixels[seen.box], slack=8))
     explanations: Mapping[str, Explanation] = {}
     if explain is not None:
         tell(0.7, "Drawing heat maps")

@@ -485,13 +485,13 @@ def classify(model: Model, image: SmearImage, segmentation: Segmentation, view: 
         scale=view.scale,
         read_by="cells" if card.preprocessing == CELLS else "tiles",
         cut_out=view.cut_out,
-        farness=far / limit,
+        farness=far / limit if limit else math.inf,
     )
 
 
-def of_training_size(pixels: np.ndarray) -> bool:
-    """Tell whether a field is as large as the photographs of the public set, which readers of fields learn from."""
-    return bool(pixels.shape[0] == pixels.shape[1] == PHOTO_SIDE)
+def of_training_size(pixels: np.ndarray, slack: int = 0) -> bool:
+    """Tell whether a field is as large as the photographs of the public set, but for so many pixels."""
+    return all(abs(side - PHOTO_SIDE) <= slack for side in pixels.shape[:2])
 
 
 def _to_image(place: tuple[int, int], tile: int, view: View, image: SmearImage) -> tuple[int, int, int, int]:
