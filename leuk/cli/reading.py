@@ -161,7 +161,7 @@ def _together(records: list[dict[str, Any]]) -> list[str]:
     twice = pool["repeated"]
     again = f" ({twice} more {'repeats one' if twice == 1 else 'repeat others'})" if twice else ""
     white = f"{count['total']} white {'cell' if count['total'] == 1 else 'cells'}"
-    few = "; 200 are usual" if count["total"] < USUAL_COUNT else ""
+    few = f"; {USUAL_COUNT} are usual" if count["total"] < USUAL_COUNT else ""
     lines = [f"If all is of one smear: {white} in {pool['files']} files{again}{few}. {told[:1].upper()}{told[1:]}."]
     note = from_pool(pool, count)
     return [*lines, note] if note else lines
